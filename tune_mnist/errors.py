@@ -1,0 +1,22 @@
+"""What a user did wrong, said in one line: the thing, its value, and the way out. Commands turn it into exit code 2."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what was asked for. Its text is one line; it never comes with a traceback."""
+
+
+class TrainingFailed(Exception):
+    """One training that cannot go on (its loss is no longer a number, say); the others are not concerned."""
+
+
+def unknown(kind: str, value: object, choices: Iterable[str]) -> UserError:
+    """The error for a name that is not among its choices: `unknown sweep 'lrr'; choose from: epochs, batch, lr`."""
+    names = list(choices)
+    near = difflib.get_close_matches(str(value), names, n=1)
+    hint = f" (did you mean '{near[0]}'?)" if near else ""
+    return UserError(f"unknown {kind} '{value}'{hint}; choose from: {', '.join(names)}")
