@@ -1,0 +1,45 @@
+"""The command line: `tune-mnist run`, `train` and `runs`. What a user did wrong is one line and exit code 2."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from tune_mnist.errors import UserError
+
+# `-` and `_` are one letter in every option's name: --batch-size and --batch_size.
+CONTEXT = {"token_normalize_func": lambda name: name.replace("_", "-"), "help_option_names": ["-h", "--help"]}
+
+
+def application(*commands: Callable[..., Any], help: str | None = None) -> typer.Typer:  # noqa: A002
+    """An application of these commands; of one alone, its options come without the command's name."""
+    app = typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=CONTEXT, help=help
+    )
+    for command in commands:
+        app.command(context_settings=CONTEXT)(command)
+    return app
+
+
+def start(app: typer.Typer) -> None:
+    """Run the application and end the process with its exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        fail(str(error))
+    except typer.Exit as ended:
+        code = ended.exit_code
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # a bug; only what the parser of options raises has one
+            raise
+        fail(error.format_message())
+    sys.exit(code or 0)
+
+
+def fail(line: str) -> None:
+    """Say what was wrong and end with exit code 2."""
+    print(f"error: {' '.join(line.split())}", file=sys.stderr)
+    sys.exit(2)

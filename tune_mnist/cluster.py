@@ -1,0 +1,187 @@
+"""A Ray cluster to run on: a local one on loopback, made for one command, or one that is there. Quiet unless asked."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tune_mnist.errors import UserError
+
+REACH_S = 3.0  # to answer a connection; Ray itself tries for 40 s before it says that nothing is there
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay where the command was given
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files of Tune's beside ours
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # the store is what a command goes on from, not Tune's experiment state
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1e9",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S_AUTOSCALER": "1e9",
+}
+_TOKEN = secrets.token_hex(32)  # of this process's local clusters: nobody else on the machine may submit to them
+_QUIET = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What each trial asks Ray for, and on what device it trains."""
+
+    cpus: int
+    gpus: float
+    device: str
+    max_concurrent: int | None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where Ray runs: at `address`, or with `cpus` and `gpus` on this machine; `ray_logs` lets it speak."""
+
+    address: str | None = None
+    cpus: int = 1
+    gpus: int = 0
+    ray_logs: bool = False
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[Path]:
+        """Connected to Ray within the `with` block, which gets a folder for Tune's own files. Raises UserError.
+
+        SIGINT and SIGTERM raise KeyboardInterrupt in it.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp" if os.path.isdir("/tmp") else None))  # noqa: PTH112
+        try:
+            with _interruptible(), self._settings(), warnings.catch_warnings():
+                if not self.ray_logs:
+                    warnings.simplefilter("ignore")
+                self._connect(folder)
+                yield folder
+        finally:
+            with _deaf():
+                import ray
+
+                ray.shutdown()
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _settings(self) -> Iterator[None]:
+        """Ray reads these from the environment when it is imported and when it starts."""
+        changed = dict(_SETTINGS)
+        if not self.ray_logs:
+            changed |= _QUIET
+        if self.address is None:
+            # The one way to have every port of a local Ray on 127.0.0.1 (2.60: _node_ip_address is resolved away).
+            changed["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+            changed |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
+        before = {name: os.environ.get(name) for name in changed}
+        os.environ.update(changed)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+    def _connect(self, folder: Path) -> None:
+        import ray
+
+        options: dict[str, Any] = {
+            "log_to_driver": self.ray_logs,
+            "configure_logging": self.ray_logs,
+            "logging_level": logging.INFO if self.ray_logs else logging.CRITICAL + 1,
+        }
+        with _quiet_start(not self.ray_logs):
+            if self.address is None:
+                local = {"num_cpus": self.cpus, "num_gpus": self.gpus, "include_dashboard": False}
+                ray.init(address="local", object_store_memory=512 << 20, _temp_dir=str(folder), **local, **options)
+            else:
+                _join(self.address, options)
+        signal.signal(signal.SIGTERM, _interrupt)  # ray.init put its own handler there
+        if not self.ray_logs:
+            _silence()
+
+
+def check_room(asked: Mapping[str, float]) -> None:
+    """Raise UserError if no node could ever run one trial: Tune would wait for it without an end."""
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(all(node.get(name.upper(), 0) >= amount for name, amount in asked.items()) for node in nodes):
+        return
+    wanted = ", ".join(f"{amount:g} {name.upper()}" for name, amount in asked.items() if amount)
+    there = "; ".join(f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU" for node in nodes)
+    raise UserError(f"no node has the {wanted} that a trial asks for; the nodes have: {there}")
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
+    import ray
+
+    host, _, port = address.rpartition(":")
+    try:
+        if address != "auto":
+            socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
+        ray.init(address=address, **options)
+    except (OSError, OverflowError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"no Ray cluster answers at '{address}' ({cause}); give --address HOST:PORT of its head") from None
+
+
+@contextlib.contextmanager
+def _quiet_start(on: bool) -> Iterator[None]:
+    """Ray's C++ writes to the process's own stderr while it connects."""
+    if not on:
+        yield
+        return
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _silence() -> None:
+    for name in ("ray", "ray.tune", "ray.train", "ray.air", "ray.data"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.CRITICAL + 1)
+        logger.propagate = False
+        logger.handlers[:] = [logging.NullHandler()]
+    from ray._private import worker
+
+    # "(raylet) A worker died ..." goes to stdout whatever log_to_driver says; the display says it in its own words.
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # a second one must not break what the first one puts in order
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _handling(handler: Any) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _interruptible() -> contextlib.AbstractContextManager[None]:
+    return _handling(_interrupt)
+
+
+def _deaf() -> contextlib.AbstractContextManager[None]:
+    return _handling(signal.SIG_IGN)

@@ -1,0 +1,82 @@
+"""Where and with what a command ran: versions, hardware, git commit, data. Written as environment.json."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("tune-mnist", "torch", "torchvision", "ray", "numpy", "pandas", "matplotlib", "scikit-learn", "tensorboard")
+ENVIRONMENT_JSON = "environment.json"
+
+
+def cpu_count() -> int:
+    """The CPUs that this process may use: its affinity and its container's quota, not the host's count."""
+    import joblib
+
+    return int(joblib.cpu_count())
+
+
+def gpu_count() -> int:
+    """The CUDA devices that torch sees."""
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, Any]:
+    """All of it, as values that JSON knows. `checksums`: data file -> SHA-256. Times are ISO 8601."""
+    return {
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "started": started,
+        "ended": ended,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "hostname": platform.node(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "cpu": {"model": _cpu_model(), "usable": cpu_count(), "in_machine": os.cpu_count()},
+        "gpus": _gpu_names(),
+        "git": git_state(),
+        "data_sha256": checksums,
+    }
+
+
+def _version(package: str) -> str | None:
+    with contextlib.suppress(PackageNotFoundError):
+        return version(package)
+    return None
+
+
+def _cpu_model() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpu_names() -> list[str]:
+    import torch
+
+    return [torch.cuda.get_device_name(i) for i in range(gpu_count())]
+
+
+def git_state() -> dict[str, Any] | None:
+    """The commit of the code that runs and whether it was changed since; None where it is not a git checkout."""
+    commit = _git("rev-parse", "HEAD")
+    return None if commit is None else {"commit": commit, "dirty": bool(_git("status", "--porcelain"))}
+
+
+def _git(*arguments: str) -> str | None:
+    with contextlib.suppress(OSError):
+        here = Path(__file__).parent
+        done = subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.strip()
+    return None

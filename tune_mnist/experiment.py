@@ -1,0 +1,170 @@
+"""From a request to what it leaves: plan, train what is missing, write tables and plots. run.py is its command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tune_mnist import environment, results
+from tune_mnist.config import Conditions
+from tune_mnist.datasets import Dataset
+from tune_mnist.errors import UserError
+from tune_mnist.planning import Plan, Run, make_plan, run_names
+from tune_mnist.progress import LOG_NAME, Progress, log, plural
+from tune_mnist.request import Request
+from tune_mnist.store import Held, Row, Store, now, write_whole
+from tune_mnist.tensorboard import FOLDER, TensorBoard
+from tune_mnist.training import check_fits
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from tune_mnist.cluster import Cluster, Resources
+
+WAIT_S = 1.0  # between two looks at a run that another command is training
+
+
+@dataclass
+class Experiment:
+    """The questions of a command, the data and conditions that they are asked under, and the store that answers.
+
+    `fresh` holds the keys of the runs whose stored epochs are not to be used; a run leaves it when it is started again.
+    Raises UserError if a point asks for more images than there are.
+    """
+
+    request: Request
+    data: Dataset
+    conditions: Conditions
+    store: Store
+    share: bool = True
+    fresh: set[str] = field(default_factory=set)
+    errors: dict[str, str] = field(default_factory=dict)
+    started: str = field(default_factory=now)
+
+    def __post_init__(self) -> None:
+        for point in self.request.points:
+            check_fits(point.config, self.images)
+
+    @property
+    def images(self) -> int:
+        """The size of the whole training set."""
+        return len(self.data.train.labels)
+
+    def plan(self) -> Plan:
+        """What the points need, and what the store has of it now."""
+        return make_plan(self.request.points, self.conditions, self._held, self.share)
+
+    def _held(self, key: str) -> Held:
+        return Held() if key in self.fresh else self.store.held(key)
+
+    def names(self) -> dict[str, str]:
+        """Run key -> what a person calls the run."""
+        return run_names(self.plan(), self.request.baseline)
+
+    def train(self, folder: Path, resources: Resources, cluster: Cluster, console: Console) -> None:
+        """Train what is missing; what another command is training is waited for and used."""
+        board = TensorBoard(folder, self.plan(), self.names(), self.images)
+        try:
+            waiting = False
+            while todo := [run for run in self.plan().todo if run.key not in self.errors]:
+                with self.store.claim([run.key for run in todo]) as mine:
+                    if mine:
+                        waiting = False
+                        self._train([run for run in todo if run.key in mine], resources, cluster, console, board)
+                        continue
+                if not waiting:
+                    log.info(f"waiting for {plural(len(todo), 'run')} that another command is training")
+                waiting = True
+                time.sleep(WAIT_S)
+        finally:
+            board.catch_up(self.plan())
+            board.close()
+
+    def _train(
+        self, mine: list[Run], resources: Resources, cluster: Cluster, console: Console, board: TensorBoard
+    ) -> None:
+        names = self.names()
+        for run in mine:
+            record = {"config": run.config.identity(), "conditions": asdict(self.conditions)}
+            for said in self.store.open(run.key, record, fresh=run.key in self.fresh):
+                log.warning(f"{names[run.key]}: {said}")
+            self.fresh.discard(run.key)
+        plan = self.plan()  # again: another command may have trained some of it before the locks were ours
+        keys = {run.key for run in mine}
+        todo = [run for run in plan.todo if run.key in keys]
+        if todo:
+            with Progress(plan, names, console) as progress, cluster.started() as own:
+                from tune_mnist.tuning import execute  # Ray is imported now, in the surroundings that it was given
+
+                listener = _Listener(progress, board)
+                self.errors |= execute(todo, self.data, resources, self.store, listener, own, cluster.ray_logs)
+        for run in todo:
+            if run.key not in self.errors and self.store.held(run.key).epochs <= run.held.epochs:
+                self.errors[run.key] = "its trial ended without a result"
+
+    def write(self, folder: Path) -> tuple[pd.DataFrame, list[Path]]:
+        """Write the tables, the plots and environment.json; returns the table of points and what was written."""
+        from tune_mnist.plots import save_plots
+
+        plan = self.plan()
+        points = results.points_frame(plan, self.conditions, self.images, self.errors)
+        written = [
+            results.write_csv(points, folder / results.RESULTS_CSV),
+            results.write_csv(results.history_frame(plan, self.conditions, self.images), folder / results.HISTORY_CSV),
+        ]
+        baseline = asdict(self.request.baseline)
+        plots = save_plots(points, folder, baseline | {"train_size": baseline["train_size"] or self.images})
+        for old in set(folder.glob("*_vs_*.png")) - set(plots):
+            old.unlink()  # an earlier command's: it would contradict the table beside it, and can be had again
+        return points, [*written, *plots, self._write_environment(folder, plan), folder / FOLDER, folder / LOG_NAME]
+
+    def _write_environment(self, folder: Path, plan: Plan) -> Path:
+        asked = {sweep.name: dict(sweep.space) for sweep in self.request.sweeps}
+        facts = environment.describe(self.started, now(), self.data.checksums) | {
+            "conditions": asdict(self.conditions),
+            "sweeps": asked,
+            "baseline": asdict(self.request.baseline),
+            "seeds": self.request.seeds,
+            "plan": {"points": len(plan.points), "runs": len(plan.runs), "epochs_asked": plan.epochs_asked},
+        }
+        path = folder / environment.ENVIRONMENT_JSON
+        write_whole(path, (json.dumps(facts, indent=2) + "\n").encode())
+        return path
+
+
+@dataclass(frozen=True)
+class _Listener:
+    """Passes what happens to the display and each epoch to TensorBoard."""
+
+    progress: Progress
+    board: TensorBoard
+
+    def started(self, key: str, trained: int, hostname: str) -> None:
+        self.progress.started(key, trained, hostname)
+
+    def epoch(self, key: str, row: Row) -> None:
+        self.board.epoch(key, row)
+        self.progress.epoch(key, row)
+
+    def lost(self, key: str) -> None:
+        self.progress.lost(key)
+
+    def failed(self, key: str, error: str) -> None:
+        self.progress.failed(key, error)
+
+
+def prepare_folder(folder: Path) -> Path:
+    """Make the folder for what a command leaves; UserError if nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".write-test-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"output folder '{folder}' cannot be written: {error.strerror}; choose another with --output") from None
+    return folder

@@ -1,0 +1,184 @@
+"""Sweeps on Ray Tune from one command: `python -m tune_mnist.run`, or `tune-mnist run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from tune_mnist import cli, datasets, environment, progress, request, summary, sweepfile
+from tune_mnist.cluster import Cluster, Resources
+from tune_mnist.errors import UserError, unknown
+from tune_mnist.experiment import Experiment, prepare_folder
+from tune_mnist.forecast import forecast
+from tune_mnist.progress import log, plural
+from tune_mnist.store import Store
+from tune_mnist.training import DEVICES, conditions, probe_epoch_seconds, resolve_device
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tune_mnist.config import TrainConfig
+
+# Four trials on one GPU: the network fills a small part of any, and its memory with 1 GB.
+GPUS_A_TRIAL = 0.25
+INTERRUPTED = 130
+
+Many = Optional[list[str]]  # noqa: UP045 - Typer reads this at run time, on Python 3.10 too
+
+
+def run(
+    sweep: Annotated[Many, typer.Option(metavar="NAME", help="One of the sweeps: epochs, batch, lr. Repeatable.")] = None,
+    vary: Annotated[Many, typer.Option(metavar="NAME=V1,V2", help="A sweep over any hyper-parameter. Repeatable.")] = None,
+    settings: Annotated[
+        Many, typer.Option("--set", metavar="NAME=VALUE", help="Move the baseline. Repeatable.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The first seed.")] = 1,
+    seeds: Annotated[Optional[int], typer.Option(metavar="N", help="Ask every point with N seeds.")] = None,  # noqa: UP045
+    config: Annotated[Optional[Path], typer.Option(metavar="FILE.yaml", help="A sweep file.")] = None,  # noqa: UP045
+    dataset: Annotated[str, typer.Option(help="auto, mnist, fashion-mnist, kmnist, qmnist or digits.")] = "auto",
+    data_dir: Annotated[Path, typer.Option(envvar="TUNE_MNIST_DATA", help="Where the data sets lie.")] = Path("data"),
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="DIR", help="Where tables and plots go (default: results/<dataset>)."),
+    ] = None,
+    store: Annotated[Path, typer.Option(metavar="DIR", help="What has been trained.")] = Path("results/store"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    cpus_per_trial: Annotated[int, typer.Option(help="CPUs, and threads, of each trial.")] = 1,
+    gpus_per_trial: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help=f"GPUs of each trial (default: {GPUS_A_TRIAL} on CUDA, else none)."),
+    ] = None,
+    max_concurrent: Annotated[Optional[int], typer.Option(help="At most so many trials side by side.")] = None,  # noqa: UP045
+    address: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="A running Ray cluster, HOST:PORT or auto (default: a local one)."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and a forecast, and stop.")] = False,
+    no_share: Annotated[bool, typer.Option("--no-share", help="Train each point as a run of its own.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Use nothing of what is stored; train it again.")] = False,
+    print_config: Annotated[bool, typer.Option("--print-config", help="Print the sweep file, and stop.")] = False,
+    ray_logs: Annotated[bool, typer.Option("--ray-logs", help="Show Ray's own tables and logs.")] = False,
+) -> int:
+    """Train controlled sweeps side by side under Ray Tune; write tables, plots, a log and TensorBoard logs.
+
+    Without options: the epochs, batch and lr sweeps of the published experiment. Nothing is trained twice: epochs
+    that the store holds are read from it.
+    """
+    if print_config:
+        print((config or sweepfile.STANDARD).read_text("utf-8"), end="")
+        return 0
+    asked = request.build(config, sweep or (), vary or (), settings or (), seed, seeds)
+    resources = _resources(device, cpus_per_trial, gpus_per_trial, max_concurrent, local=address is None)
+    cluster = Cluster(address, environment.cpu_count(), environment.gpu_count() if resources.gpus else 0, ray_logs)
+    notices: list[str] = []
+    data = datasets.load(dataset, data_dir, notices.append)
+    held = conditions(data, resources.device, resources.cpus)
+    experiment = Experiment(asked, data, held, Store(store), share=not no_share)
+    if fresh:
+        experiment.fresh.update(run.key for run in experiment.plan().runs)
+    console = progress.console()
+    with progress.heard_on(progress.on_console(console)):
+        if dry_run:
+            return _print_plan(experiment, resources, cluster, notices, console)
+        folder = prepare_folder(output or _default_output(asked.name, data.name))
+        with progress.heard_on(progress.in_file(folder)):
+            return _train(experiment, folder, resources, cluster, notices, console)
+
+
+def _resources(device: str, cpus: int, gpus: float | None, max_concurrent: int | None, local: bool) -> Resources:
+    """What each trial asks for. What only this machine can refuse is checked here, before Ray starts."""
+    if device not in DEVICES:
+        raise unknown("device", device, DEVICES)
+    for option, value in (("--cpus-per-trial", cpus), ("--max-concurrent", max_concurrent)):
+        if value is not None and value < 1:
+            raise UserError(f"{option} must be a whole number of at least 1, not {value}")
+    if gpus is not None and not 0 <= gpus < float("inf"):
+        raise UserError(f"--gpus-per-trial must be a number of at least 0, not {gpus:g}")
+    if local:
+        there = environment.cpu_count()
+        if cpus > there:
+            raise UserError(f"--cpus-per-trial {cpus} is more than this machine's {plural(there, 'CPU')}; choose at most {there}")
+        if gpus and gpus > environment.gpu_count():
+            found = environment.gpu_count()
+            raise UserError(f"--gpus-per-trial {gpus:g} is more than this machine's {plural(found, 'GPU')} for torch; leave it out")
+        device = resolve_device("cpu" if device == "auto" and gpus == 0 else device)
+    elif device == "auto":
+        device = "cuda" if gpus else "cpu"
+    if device != "cuda" and gpus:
+        raise UserError(f"--gpus-per-trial {gpus:g} does nothing with --device {device}; leave it out or choose cuda")
+    if device == "cuda" and gpus == 0:
+        raise UserError("--device cuda needs a share of a GPU; give --gpus-per-trial more than 0, or leave it out")
+    return Resources(cpus, (GPUS_A_TRIAL if gpus is None else gpus) if device == "cuda" else 0.0, device, max_concurrent)
+
+
+def _slots(resources: Resources, cluster: Cluster) -> int:
+    """How many trials this machine runs side by side."""
+    slots = max(1, cluster.cpus // resources.cpus)
+    if resources.gpus:
+        slots = min(slots, max(1, int(cluster.gpus / resources.gpus)))
+    return min(slots, resources.max_concurrent or slots)
+
+
+def _default_output(name: str, dataset: str) -> Path:
+    """results/mnist for the standard sweeps and one's own of the command line; results/mnist-NAME for a sweep file."""
+    return Path("results") / (dataset if name == "standard" else f"{dataset}-{name}")
+
+
+def _print_plan(
+    experiment: Experiment, resources: Resources, cluster: Cluster, notices: list[str], console: Console
+) -> int:
+    plan = experiment.plan()
+
+    def probe(config: TrainConfig) -> float:
+        return probe_epoch_seconds(config, experiment.data, resources.device, resources.cpus)
+
+    slots = _slots(resources, cluster)
+    seconds, source = forecast(plan, experiment.conditions, experiment.store, slots, probe)
+    for notice in notices:
+        log.warning(notice)
+    console.print(summary.plan_table(plan, experiment.names()))
+    for line in [*summary.plan_lines(plan), summary.forecast_line(seconds, slots, source)]:
+        log.info(line)
+    return 0
+
+
+def _train(
+    experiment: Experiment, folder: Path, resources: Resources, cluster: Cluster, notices: list[str], console: Console
+) -> int:
+    for notice in notices:
+        log.warning(notice)
+    log.info(f"{experiment.request.name} sweeps on {experiment.data.name}: " + "; ".join(summary.plan_lines(experiment.plan())))
+    interrupted = False
+    try:
+        experiment.train(folder, resources, cluster, console)
+    except KeyboardInterrupt:
+        interrupted = True
+    points, written = experiment.write(folder)
+    console.print(summary.points_table(points))
+    for line in summary.best_lines(points):
+        log.info(line)
+    log.info("wrote " + ", ".join(str(path) for path in written))
+    if interrupted:
+        log.warning(_kept(experiment))
+        return INTERRUPTED
+    names = experiment.names()
+    for key, error in experiment.errors.items():
+        log.error(f"failed: {names[key]}: {error}")
+    return 1 if experiment.errors else 0
+
+
+def _kept(experiment: Experiment) -> str:
+    plan = experiment.plan()
+    kept = f"interrupted; {plural(plan.epochs_stored, 'finished epoch')} of this command are kept in {experiment.store.folder}"
+    return f"{kept}; the same command again trains the remaining {plan.epochs_to_train}"
+
+
+def main() -> None:
+    """`python -m tune_mnist.run`."""
+    cli.start(cli.application(run))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,218 @@
+"""What has been trained: for each run, under its key, a record to read, a row an epoch, and checkpoints.
+
+    results/store/<key>/run.json                    config and conditions: why the run is, or is not, reused
+    results/store/<key>/history.jsonl               a row an epoch, each with a checksum; appended and synced
+    results/store/<key>/epoch-00005.<sha256>.pt     the last two checkpoints, each named by its content
+    results/store/<key>/lock                        held by the command that is training the run
+
+One process writes a run: whoever holds its lock. A row is synced before its epoch's checkpoint is written, so a crash
+at any instant leaves the history as it was before or after the row, and a checkpoint that is at most one epoch behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tune_mnist.errors import UserError
+
+Row = dict[str, Any]
+KEPT_CHECKPOINTS = 2
+_CHECKPOINT = re.compile(r"epoch-(\d{5})\.([0-9a-f]{16})\.pt")
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the store has of a run: finished epochs, the epoch that training can go on from, and what is damaged."""
+
+    rows: tuple[Row, ...] = ()
+    resume: int = 0
+    damage: str | None = None
+
+    @property
+    def epochs(self) -> int:
+        return len(self.rows)
+
+
+class Store:
+    """The runs under one folder. Reading needs no lock; `append`, `save_checkpoint` and `mend` need the run's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def keys(self) -> list[str]:
+        """Every run there is, by key."""
+        return sorted(path.parent.name for path in self.folder.glob("*/run.json"))
+
+    def record(self, key: str) -> dict[str, Any]:
+        """The run's readable record; empty if it is missing or damaged."""
+        with contextlib.suppress(OSError, ValueError):
+            record = json.loads((self.folder / key / "run.json").read_text("utf-8"))
+            if isinstance(record, dict):
+                return record
+        return {}
+
+    def held(self, key: str) -> Held:
+        """What can be used of the run. Damage other than a torn last line leaves nothing of it usable."""
+        rows, _, damage = self._read(key)
+        epochs = [epoch for epoch, _ in self._checkpoints(key) if epoch <= len(rows)]
+        return Held(tuple(rows), max(epochs, default=0), damage)
+
+    def _read(self, key: str) -> tuple[list[Row], int, str | None]:
+        """The good rows, how many bytes they take, and what is wrong if anything but the last line's end is."""
+        path = self.folder / key / "history.jsonl"
+        try:
+            lines = path.read_bytes().split(b"\n")
+        except FileNotFoundError:
+            return [], 0, None
+        rows: list[Row] = []
+        for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline was torn off in writing
+            row = _decode(line)
+            if row is None or row.get("epoch") != number:
+                return [], 0, f"line {number} of {path} is damaged"
+            rows.append(row)
+        return rows, sum(len(line) + 1 for line in lines[:-1]), None
+
+    def _checkpoints(self, key: str) -> list[tuple[int, Path]]:
+        """(epoch, file), newest first."""
+        found = [(match, path) for path in (self.folder / key).glob("epoch-*.pt") if (match := _CHECKPOINT.fullmatch(path.name))]
+        return sorted(((int(match[1]), path) for match, path in found), reverse=True)
+
+    @contextlib.contextmanager
+    def claim(self, keys: Sequence[str]) -> Iterator[list[str]]:
+        """Take the locks of those runs that nobody else is training, for the length of the `with` block."""
+        with contextlib.ExitStack() as locks:
+            mine = []
+            for key in keys:
+                lock = self._lock(key)
+                with contextlib.suppress(Timeout):
+                    locks.enter_context(lock)
+                    mine.append(key)
+            yield mine
+
+    def _lock(self, key: str) -> FileLock:
+        folder = self.folder / key
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"store '{self.folder}' cannot be written: {error.strerror}; choose another with --store") from None
+        # Any thread of this process may hold and free it: the writer of rows is not the thread that took the lock.
+        return FileLock(folder / "lock", timeout=0, thread_local=False)
+
+    def open(self, key: str, record: dict[str, Any], fresh: bool = False) -> list[str]:
+        """Make the run ready to be trained on; returns what had to be mended, a line each.
+
+        With `fresh`, or where the history is damaged, what there was is set aside as history.old.jsonl and the run
+        starts again; a damaged checkpoint is removed, so that the one before it serves.
+        """
+        folder = self.folder / key
+        damage = self.held(key).damage
+        said = [f"{damage}; the run is trained again"] if damage else []
+        if damage or fresh:
+            self._set_aside(key)
+        if self.record(key).get("key") != key:
+            record = {"key": key, **record, "created": now()}
+            write_whole(folder / "run.json", (json.dumps(record, indent=2) + "\n").encode())
+        return said + self._drop_damaged_checkpoints(key)
+
+    def _set_aside(self, key: str) -> None:
+        history = self.folder / key / "history.jsonl"
+        if history.exists():
+            history.replace(history.with_name("history.old.jsonl"))
+        self.prune(key)
+
+    def _drop_damaged_checkpoints(self, key: str) -> list[str]:
+        said, rows = [], self.held(key).epochs
+        for epoch, path in self._checkpoints(key):
+            if epoch > rows or not _intact(path):
+                path.unlink()
+                left = self.held(key).resume
+                said.append(f"checkpoint {path} is damaged; training goes on from epoch {left}")
+        return said
+
+    def append(self, key: str, row: Row) -> bool:
+        """Add the row of the next epoch, synced to disk; False if the store has that epoch already."""
+        rows, size, damage = self._read(key)
+        if damage or row["epoch"] > len(rows) + 1:
+            raise ValueError(f"run {key}: epoch {row['epoch']} cannot follow {len(rows)} stored ones ({damage or 'a gap'})")
+        if row["epoch"] <= len(rows):
+            return False
+        with (self.folder / key / "history.jsonl").open("ab") as file:
+            file.truncate(size)  # a torn line of an earlier crash
+            file.write(encode(row))
+            file.flush()
+            os.fsync(file.fileno())
+        return True
+
+    def save_checkpoint(self, key: str, epoch: int, blob: bytes) -> None:
+        """Write the state after `epoch`, whole or not at all, and free all but the last two."""
+        name = f"epoch-{epoch:05d}.{hashlib.sha256(blob).hexdigest()[:16]}.pt"
+        write_whole(self.folder / key / name, blob)
+        for _, path in self._checkpoints(key)[KEPT_CHECKPOINTS:]:
+            path.unlink()
+
+    def load_checkpoint(self, key: str) -> bytes | None:
+        """The newest state that a finished epoch's row stands beside and whose content is what its name says."""
+        rows = self.held(key).epochs
+        for epoch, path in self._checkpoints(key):
+            if epoch <= rows and _intact(path):
+                return path.read_bytes()
+        return None
+
+    def prune(self, key: str) -> int:
+        """Remove the run's checkpoints, never its history; returns the bytes freed."""
+        freed = 0
+        for _, path in self._checkpoints(key):
+            freed += path.stat().st_size
+            path.unlink()
+        return freed
+
+    def size(self, key: str) -> int:
+        """Bytes on disk."""
+        return sum(path.stat().st_size for path in (self.folder / key).iterdir())
+
+
+def encode(row: Row) -> bytes:
+    """A history line: the row as JSON, with the CRC-32 of the rest of it at its end."""
+    text = json.dumps(row)
+    return f'{text[:-1]}, "crc32": "{zlib.crc32(text.encode()):08x}"}}\n'.encode()
+
+
+def _decode(line: bytes) -> Row | None:
+    try:
+        row = json.loads(line)
+        checksum = row.pop("crc32")
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
+    return row if f"{zlib.crc32(json.dumps(row).encode()):08x}" == checksum else None
+
+
+def _intact(path: Path) -> bool:
+    match = _CHECKPOINT.fullmatch(path.name)
+    return match is not None and hashlib.sha256(path.read_bytes()).hexdigest()[:16] == match[2]
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write beside, sync, rename: whoever looks sees the old file or the new one, also after a crash."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

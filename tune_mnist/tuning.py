@@ -1,0 +1,255 @@
+"""Ray Tune runs the plan: its runs as one grid search, their resources, retries and events.
+
+Trials train; nothing that matters stays with them. Each epoch's row and checkpoint travel through one actor beside the
+driver to `Delivery`, which writes them to the store; a trial that Ray starts again asks the actor where to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import platform
+import threading
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import ray
+import torch
+from ray import tune
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from tune_mnist.cluster import Resources, check_room
+from tune_mnist.config import TrainConfig
+from tune_mnist.datasets import Dataset
+from tune_mnist.planning import Run
+from tune_mnist.store import Row, Store, now
+from tune_mnist.training import Training
+
+RETRIES = 5  # of a trial whose worker was lost; an error in training itself is final
+
+
+class Listener(Protocol):
+    """Hears what happens to the runs, by key; from two threads."""
+
+    def started(self, key: str, trained: int, hostname: str) -> None: ...
+    def epoch(self, key: str, row: Row) -> None: ...
+    def lost(self, key: str) -> None: ...
+    def failed(self, key: str, error: str) -> None: ...
+
+
+class Mailbox:
+    """The actor beside the driver: trials put messages in, the driver takes them out; it reads the store, never writes."""
+
+    def __init__(self, folder: str) -> None:
+        self.store = Store(Path(folder))
+        self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def put(self, message: dict[str, Any]) -> None:
+        await self.messages.put(message)
+
+    async def take(self, wait: float) -> list[dict[str, Any]]:
+        """All messages there are, after waiting up to `wait` seconds for the first."""
+        try:
+            taken = [await asyncio.wait_for(self.messages.get(), wait)]
+        except asyncio.TimeoutError:
+            return []
+        while not self.messages.empty():
+            taken.append(self.messages.get_nowait())
+        return taken
+
+    async def load(self, key: str) -> bytes | None:
+        return self.store.load_checkpoint(key)
+
+
+def trainable(config: dict[str, Any], data: dict[str, Any], mailbox: Any, device: str, threads: int) -> None:
+    """One trial: train the run, report each epoch to Tune, and send its row and checkpoint on their way."""
+    key = config["run"]["key"]
+    outbox = _Outbox(mailbox, key)
+    try:
+        saved = ray.get(mailbox.load.remote(key))
+        state = None if saved is None else torch.load(io.BytesIO(saved), map_location=device, weights_only=True)
+        dataset = Dataset.from_arrays(**data)
+        training = Training(TrainConfig(**config["run"]["config"]), dataset, device, threads, state)
+        outbox.send(kind="started", trained=training.epoch, hostname=platform.node())
+        for result in training:
+            row = {**vars(result), "trial_id": tune.get_context().get_trial_id(), "hostname": platform.node()}
+            outbox.send(kind="epoch", row={**row, "finished": now()}, checkpoint=_saved(training.state()))
+            tune.report(row)
+    except Exception as error:
+        # Not raised: Tune would train it again, and the same config would fail in the same way.
+        outbox.send(kind="failed", error=_last_line(error), trace=traceback.format_exc())
+        tune.report({"failed": True})
+    finally:
+        outbox.flush()
+
+
+class _Outbox:
+    """Sends one message while the next epoch trains; at most one is under way, so a crash loses at most that epoch."""
+
+    def __init__(self, mailbox: Any, key: str) -> None:
+        self.mailbox, self.key = mailbox, key
+        self.sent: list[Any] = []
+
+    def send(self, **message: Any) -> None:
+        self.flush()
+        self.sent.append(self.mailbox.put.remote({"key": self.key, **message}))
+
+    def flush(self) -> None:
+        while self.sent:
+            ray.get(self.sent.pop())
+
+
+def _saved(state: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def _last_line(error: Exception) -> str:
+    return traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
+
+
+class Delivery:
+    """Takes messages out of the mailbox in a thread of its own, stores them, and tells the listener."""
+
+    def __init__(self, mailbox: Any, store: Store, listener: Listener) -> None:
+        self.mailbox, self.store, self.listener = mailbox, store, listener
+        self.errors: dict[str, str] = {}
+        self.broken: BaseException | None = None
+        self._crowd: dict[str, int] = {}  # run key -> most other trials beside it since its last epoch
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._deliver, name="delivery", daemon=True)
+
+    def __enter__(self) -> Delivery:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(5)
+        with suppress(ray.exceptions.RayError):  # an interrupt, or a lost cluster: what is stored is safe
+            while self._take(0):
+                pass
+
+    def _deliver(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._take(0.5)
+        except BaseException as error:
+            self.broken = error
+
+    def _take(self, wait: float) -> int:
+        messages = ray.get(self.mailbox.take.remote(wait), timeout=30)
+        for message in messages:
+            self._handle(**message)
+        return len(messages)
+
+    def _handle(self, key: str, kind: str, **content: Any) -> None:
+        if kind == "epoch":
+            row = {**content["row"], "concurrent": self._beside(key)}
+            if self.store.append(key, row):
+                self.store.save_checkpoint(key, row["epoch"], content["checkpoint"])
+            self.listener.epoch(key, row)
+        elif kind == "failed":
+            self.errors[key] = content["error"]
+            self.listener.failed(key, content["error"])
+        else:
+            self.listener.started(key, **content)
+
+    def _beside(self, key: str) -> int:
+        with self._lock:
+            most = self._crowd.get(key, 0)
+            self._crowd[key] = len(self._crowd) - 1
+            return most
+
+    def enter(self, key: str) -> None:
+        """A trial starts beside those that run."""
+        with self._lock:
+            self._crowd[key] = 0
+            for other in self._crowd:
+                self._crowd[other] = max(self._crowd[other], len(self._crowd) - 1)
+
+    def leave(self, key: str) -> None:
+        """A trial ended."""
+        with self._lock:
+            self._crowd.pop(key, None)
+
+    def give_up(self, key: str) -> None:
+        """A trial lost its worker once too often."""
+        self.errors[key] = f"its worker was lost {RETRIES + 1} times"
+        self.listener.failed(key, self.errors[key])
+
+
+class Watch(tune.Callback):  # type: ignore[misc]
+    """Tells the delivery which trials run side by side, and the listener which were lost. In the driver's main thread."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        self.delivery = delivery
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its callbacks to restore an experiment from; here the store is what one goes on from
+
+    def on_trial_start(self, trial: Any, **_: Any) -> None:
+        self.delivery.enter(_key(trial))
+
+    def on_trial_result(self, **_: Any) -> None:
+        if self.delivery.broken:  # nobody stores what is trained: stop, rather than train for nothing
+            raise self.delivery.broken
+
+    def on_trial_complete(self, trial: Any, **_: Any) -> None:
+        self.delivery.leave(_key(trial))
+
+    def on_trial_recover(self, trial: Any, **_: Any) -> None:
+        self.delivery.leave(_key(trial))
+        self.delivery.listener.lost(_key(trial))
+
+    def on_trial_error(self, trial: Any, **_: Any) -> None:
+        self.delivery.leave(_key(trial))
+        self.delivery.give_up(_key(trial))
+
+
+def _key(trial: Any) -> str:
+    return str(trial.config["run"]["key"])
+
+
+def execute(
+    runs: Sequence[Run], data: Dataset, resources: Resources, store: Store, listener: Listener, folder: Path, verbose: bool
+) -> dict[str, str]:
+    """Train `runs` side by side on the cluster that is connected, storing every epoch; returns run key -> error.
+
+    The caller holds the runs' locks and has opened them in the store; `folder` is for Tune's own files. Raises
+    UserError if no node has what a trial asks for. On a KeyboardInterrupt all that reached the driver is stored.
+    """
+    asked = {"cpu": resources.cpus, "gpu": resources.gpus}
+    check_room(asked)
+    with Delivery(_mailbox(store), store, listener) as delivery:
+        space = {"run": tune.grid_search([{"key": run.key, "config": asdict(run.config)} for run in runs])}
+        dataset = {"name": data.name, "arrays": data.arrays(), "checksums": data.checksums}
+        parts = {"data": dataset, "mailbox": delivery.mailbox, "device": resources.device, "threads": resources.cpus}
+        trained = tune.with_resources(tune.with_parameters(trainable, **parts), asked)
+        tuning = tune.TuneConfig(
+            # A warm worker takes the next trial in 0.1 s; a new one starts in 3 s.
+            reuse_actors=True,
+            max_concurrent_trials=resources.max_concurrent,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        )
+        running = tune.RunConfig(
+            name="trials",
+            storage_path=str(folder / "tune"),
+            verbose=2 if verbose else 0,
+            callbacks=[Watch(delivery)],
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+        )
+        tune.Tuner(trained, param_space=space, tune_config=tuning, run_config=running).fit()
+    return delivery.errors
+
+
+def _mailbox(store: Store) -> Any:
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    actor = ray.remote(Mailbox).options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here)
+    return actor.remote(str(store.folder.resolve()))
