@@ -36,7 +36,9 @@ def points_frame(plan: Plan, conditions: Conditions, images: int, errors: Mappin
         _point_row(point, runs[key], conditions, images, errors.get(key, ""))
         for point, key in zip(plan.points, plan.keys, strict=True)
     ]
-    return pd.DataFrame(rows, columns=POINT_COLUMNS)
+    frame = pd.DataFrame(rows, columns=POINT_COLUMNS)
+    frame["value"] = pd.Series([row["value"] for row in rows], dtype=object)  # 15 stays 15 beside 0.01
+    return frame
 
 
 def _point_row(point: Point, run: Run, conditions: Conditions, images: int, error: str) -> Row:
