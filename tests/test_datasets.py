@@ -24,7 +24,7 @@ import pytest
 import torch
 import torchvision
 
-from tune_mnist import datasets
+from tune_mnist import datasets, downloads
 from tune_mnist.datasets import NAMES, Dataset, load
 from tune_mnist.errors import UserError
 
@@ -388,7 +388,7 @@ print(load("kmnist", Path({str(tmp_path)!r}), print).checksum)
 
 
 def test_deadline_is_within_twenty_seconds() -> None:
-    assert datasets.DEADLINE <= 20
+    assert downloads.DEADLINE <= 20
 
 
 @pytest.mark.usefixtures("no_network")
@@ -413,7 +413,7 @@ def test_auto_falls_back_to_digits_and_says_so_in_one_line(tmp_path: Path) -> No
 @pytest.fixture
 def hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """A short deadline; what hangs in the test waits for this, and is let go after it."""
-    monkeypatch.setattr(datasets, "DEADLINE", 1.2)
+    monkeypatch.setattr(downloads, "DEADLINE", 1.2)
     release = threading.Event()
     yield release
     release.set()

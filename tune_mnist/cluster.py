@@ -40,16 +40,6 @@ _QUIET = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
 
 
 @dataclass(frozen=True)
-class Resources:
-    """What each trial asks Ray for, and on what device it trains."""
-
-    cpus: int
-    gpus: float
-    device: str
-    max_concurrent: int | None
-
-
-@dataclass(frozen=True)
 class Cluster:
     """Where Ray runs: at `address`, or with `cpus` and `gpus` on this machine; `ray_logs` lets it speak."""
 
@@ -107,8 +97,8 @@ class Cluster:
         }
         with _quiet_start(not self.ray_logs):
             if self.address is None:
-                local = {"num_cpus": self.cpus, "num_gpus": self.gpus, "include_dashboard": False}
-                ray.init(address="local", object_store_memory=512 << 20, _temp_dir=str(folder), **local, **options)
+                options |= {"num_cpus": self.cpus, "num_gpus": self.gpus, "include_dashboard": False}
+                ray.init(address="local", object_store_memory=512 << 20, _temp_dir=str(folder), **options)
             else:
                 _join(self.address, options)
         signal.signal(signal.SIGTERM, _interrupt)  # ray.init put its own handler there
@@ -138,7 +128,9 @@ def _join(address: str, options: dict[str, Any]) -> None:
         ray.init(address=address, **options)
     except (OSError, OverflowError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"no Ray cluster answers at '{address}' ({cause}); give --address HOST:PORT of its head") from None
+        raise UserError(
+            f"no Ray cluster answers at '{address}' ({cause}); give --address HOST:PORT of its head"
+        ) from None
 
 
 @contextlib.contextmanager

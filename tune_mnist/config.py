@@ -57,7 +57,9 @@ class TrainConfig:
         for name, (by, choice, applies) in ignored.items():
             value, default = getattr(self, name), getattr(TrainConfig, name)
             if applies and value != default:
-                raise UserError(f"{name}={value:g} does nothing with {by}={choice}; leave it at {default:g} or change {by}")
+                raise UserError(
+                    f"{name}={value:g} does nothing with {by}={choice}; leave it at {default:g} or change {by}"
+                )
 
     @property
     def shares_prefix(self) -> bool:
@@ -99,7 +101,7 @@ def run_key(config: TrainConfig, conditions: Conditions, alone: str = "") -> str
 
 
 def parse(name: str, value: object) -> Any:
-    """`value` (a number, a bool, or text for one) as hyper-parameter `name`'s type, or a UserError that says the rule."""
+    """`value`, or text for it, as hyper-parameter `name`'s type; raises a UserError that says the rule."""
     if name in CHOICES:
         if value not in CHOICES[name]:
             raise unknown(name, value, CHOICES[name])
@@ -153,7 +155,10 @@ RULES: dict[str, tuple[Callable[[object], Any], str]] = {
     "gamma": (_number(lambda x: 0 < x <= 1), "a number above 0 and at most 1"),
     "momentum": (_number(lambda x: 0 <= x < 1), "a number of at least 0 and below 1"),
     "weight_decay": (_number(lambda x: x >= 0), "a number of at least 0"),
-    "dropout": (_number(lambda x: 0 <= x < 0.5), "a number of at least 0 and below 0.5 (the last layer drops twice it)"),
+    "dropout": (
+        _number(lambda x: 0 <= x < 0.5),
+        "a number of at least 0 and below 0.5 (the last layer drops twice it)",
+    ),
     "shuffle": (_flag, "true or false"),
     "train_size": (_size, "a whole number of at least 1, or 'all'"),
     "seed": (_whole(0), "a whole number of at least 0"),

@@ -9,20 +9,13 @@ and checked or not at all: a download goes to a folder beside, and is moved when
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import http.client
 import json
 import math
 import shutil
-import socket
-import sys
 import tempfile
-import threading
-import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +24,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tune_mnist.downloads import Say, Sources, UnavailableError, alone, cause, fetch
 from tune_mnist.errors import UserError, unknown
-
-Say = Callable[[str], None]
-Sources = dict[str, tuple[list[str], str]]  # file -> the addresses of its archive, to be tried in turn, and its MD5
 
 NAMES = ("mnist", "fashion-mnist", "kmnist", "qmnist", "digits")
 FOLDERS = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST", "qmnist": "QMNIST"}
@@ -52,8 +43,6 @@ QMNIST_FILES = tuple("qmnist-" + f.replace("t10k", "test").replace("idx1-ubyte",
 FILES = {name: QMNIST_FILES if name == "qmnist" else IDX_FILES for name in FOLDERS}
 # The end of a file's name -> what its first four bytes must say (element type, dimensions), and an element's bytes.
 IDX_HEADERS = {"idx1-ubyte": (0x801, 1), "idx3-ubyte": (0x803, 1), "idx2-int": (0xC02, 4)}
-DEADLINE = 12.0  # seconds without a new byte until a download is given up; a whole command then ends within about 20
-TRANSFER_ERRORS = (OSError, RuntimeError, http.client.HTTPException)
 
 
 @dataclass(frozen=True)
@@ -99,10 +88,6 @@ class _DamagedError(Exception):
     """Which file is not what it should be, and how."""
 
 
-class _UnavailableError(Exception):
-    """Which files are missing, and why they cannot be had."""
-
-
 def load(name: str, data_dir: Path, say: Say) -> Dataset:
     """The data set `name` (one of NAMES, or "auto"), read from `data_dir`; what is missing there is downloaded to it.
 
@@ -119,7 +104,7 @@ def load(name: str, data_dir: Path, say: Say) -> Dataset:
     raw = data_dir / FOLDERS[wanted] / "raw"
     try:
         return _from_files(wanted, raw, say)
-    except _UnavailableError as reason:
+    except UnavailableError as reason:
         if name == "auto" and len(_missing(wanted, raw)) == len(FILES[wanted]):
             say(f"using scikit-learn's digits instead of MNIST: {reason}")
             return _digits()
@@ -128,7 +113,7 @@ def load(name: str, data_dir: Path, say: Say) -> Dataset:
         way_out = "remove it to have it downloaded again, or give another --data-dir"
         raise UserError(f"in {raw}, {problem}; {way_out}") from None
     except OSError as error:
-        raise UserError(f"cannot read {raw} ({_cause(error)}); give another --data-dir") from None
+        raise UserError(f"cannot read {raw} ({cause(error)}); give another --data-dir") from None
 
 
 def _from_files(name: str, raw: Path, say: Say) -> Dataset:
@@ -187,36 +172,24 @@ def _read(images_path: Path, labels_path: Path) -> Split:
 
 
 def _complete(name: str, raw: Path, say: Say) -> None:
-    """Download what `raw` lacks, or raise _UnavailableError with all of the reason."""
+    """Download what `raw` lacks, or raise UnavailableError with all of the reason."""
     missing, data_dir = _missing(name, raw), raw.parents[1]
     try:
-        with _alone(data_dir, say):
+        with alone(data_dir, say):
             missing = _missing(name, raw)  # another process may have fetched them meanwhile
             if missing:
                 say(f"downloading {FOLDERS[name]} to {raw}")
                 _download(name, missing, raw)
-    except (_UnavailableError, OSError, NotImplementedError) as error:  # the last: a file system that has no locks
-        reason = f"{data_dir} cannot be written ({_cause(error)})"
-        if isinstance(error, _UnavailableError):
+    except (UnavailableError, OSError, NotImplementedError) as error:  # the last: a file system that has no locks
+        reason = f"{data_dir} cannot be written ({cause(error)})"
+        if isinstance(error, UnavailableError):
             reason = str(error)
         what = ", ".join(missing) if len(missing) < len(FILES[name]) else FOLDERS[name]
-        raise _UnavailableError(f"{what} is not in {raw}, and {reason}") from None
-
-
-def _alone(data_dir: Path, say: Say) -> AbstractContextManager[object]:
-    """Lets one process at a time download to `data_dir`; a process that dies has let go."""
-    from filelock import FileLock, Timeout
-
-    data_dir.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(data_dir / ".download.lock")
-    with contextlib.suppress(Timeout):
-        return lock.acquire(timeout=0)
-    say(f"waiting for another process that downloads to {data_dir}")
-    return lock.acquire()
+        raise UnavailableError(f"{what} is not in {raw}, and {reason}") from None
 
 
 def _download(name: str, missing: list[str], raw: Path) -> None:
-    """All of `missing` into `raw`, verified, or none of it. Raises _UnavailableError, or OSError if a write fails."""
+    """All of `missing` into `raw`, verified, or none of it. Raises UnavailableError, or OSError if a write fails."""
     data_dir, prefix = raw.parents[1], f".{FOLDERS[name]}-"
     for left in data_dir.glob(f"{prefix}*"):  # by a process that was killed, for the lock is ours
         shutil.rmtree(left, ignore_errors=True)
@@ -224,12 +197,12 @@ def _download(name: str, missing: list[str], raw: Path) -> None:
         for archive in raw.glob("*.gz"):  # put there by hand: torchvision extracts those with the right MD5 as they are
             shutil.copy(archive, beside)
         sources = {file: source for file, source in _sources(name).items() if file in missing}
-        _fetch(sources, Path(beside))
+        fetch(sources, Path(beside))
         try:
             for file in missing:
                 _verify(name, Path(beside, file))
         except _DamagedError as problem:
-            raise _UnavailableError(f"what was downloaded was refused: {problem}") from None
+            raise UnavailableError(f"what was downloaded was refused: {problem}") from None
         raw.mkdir(parents=True, exist_ok=True)
         for file in missing:
             Path(beside, file).replace(raw / file)
@@ -243,71 +216,6 @@ def _sources(name: str) -> Sources:
     if name == "qmnist":
         archives, mirrors = archives["train"] + archives["test"], [""]
     return {Path(archive).stem: ([mirror + archive for mirror in mirrors], md5) for archive, md5 in archives}
-
-
-def _fetch(sources: Sources, folder: Path) -> None:
-    """Download and extract into `folder`, or raise _UnavailableError once nothing has come for DEADLINE seconds.
-
-    In a thread, for a name server that never answers cannot be interrupted. A thread given up is a daemon, starts
-    no further transfer, and finds its folder gone.
-    """
-    errors: list[Exception] = []
-    given_up = threading.Event()
-
-    def work() -> None:
-        try:
-            for addresses, md5 in sources.values():
-                _fetch_one(addresses, md5, folder, given_up)
-        except Exception as error:
-            errors.append(error)
-
-    thread, before = threading.Thread(target=work, daemon=True), socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DEADLINE / 2)  # half, so that a silent first mirror leaves time for the second
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # older torchvisions print; stdout is for results
-            thread.start()
-            _wait(thread, folder)
-    finally:
-        given_up.set()
-        socket.setdefaulttimeout(before)
-    error = TimeoutError(f"nothing came for {DEADLINE:g} s") if thread.is_alive() else next(iter(errors), None)
-    if isinstance(error, TRANSFER_ERRORS):
-        (main_address, *_), _ = next(iter(sources.values()))
-        raise _UnavailableError(f"cannot be downloaded from {main_address.rpartition('/')[0]} ({_cause(error)})")
-    if error is not None:
-        raise error
-
-
-def _fetch_one(addresses: list[str], md5: str, folder: Path, given_up: threading.Event) -> None:
-    """One archive from the first address that gives it; otherwise raises what the first, the main one, said."""
-    from torchvision.datasets.utils import download_and_extract_archive
-
-    errors: list[Exception] = []
-    for address in addresses:
-        if given_up.is_set():  # nobody waits for it any more
-            return
-        try:
-            download_and_extract_archive(address, str(folder), md5=md5)
-            return
-        except TRANSFER_ERRORS as error:
-            errors.append(error)
-    raise errors[0]
-
-
-def _wait(thread: threading.Thread, folder: Path) -> None:
-    """Until the thread has ended, or nothing in `folder` has grown for DEADLINE seconds."""
-    size, since = 0, time.monotonic()
-    while thread.is_alive() and time.monotonic() - since < DEADLINE:
-        thread.join(0.1)
-        now = sum(file.stat().st_size for file in folder.iterdir())
-        if now != size:
-            size, since = now, time.monotonic()
-
-
-def _cause(error: Exception) -> str:
-    """The last line of what an error says, without the wrapping that urllib puts around it."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[-1]
-    return text.removeprefix("<urlopen error ").removesuffix(">")
 
 
 def _digits() -> Dataset:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from tune_mnist.cluster import Cluster, Resources
+    from tune_mnist.cluster import Cluster
+    from tune_mnist.resources import Resources
 
 WAIT_S = 1.0  # between two looks at a run that another command is training
 
@@ -166,5 +167,7 @@ def prepare_folder(folder: Path) -> Path:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(f"output folder '{folder}' cannot be written: {error.strerror}; choose another with --output") from None
+        raise UserError(
+            f"output folder '{folder}' cannot be written: {error.strerror}; choose another with --output"
+        ) from None
     return folder

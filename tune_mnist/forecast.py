@@ -38,9 +38,11 @@ def stored_epoch_times(store: Store, conditions: Conditions) -> dict[tuple[objec
     """Kind of run -> the median seconds of its epochs, over all runs stored under the same conditions."""
     times: dict[tuple[object, ...], list[float]] = {}
     same = ("dataset", "device", "threads", "precision")
-    for key in store.keys():
+    for key in store.run_keys():
         record = store.record(key)
         if all(record["conditions"].get(name) == getattr(conditions, name) for name in same):
             rows = store.held(key).rows
-            times.setdefault(kind(record["config"]), []).extend(row["train_time_s"] + row["eval_time_s"] for row in rows)
+            times.setdefault(kind(record["config"]), []).extend(
+                row["train_time_s"] + row["eval_time_s"] for row in rows
+            )
     return {of_kind: statistics.median(seconds) for of_kind, seconds in times.items() if seconds}

@@ -1,7 +1,7 @@
 """The plan: the fewest trainings that answer every point, less what the store holds, longest first.
 
 Points that differ only in `epochs` are read off one run: exact, because a run's first epochs do not depend on how
-long it goes on (unless its schedule looks at the total; then it is never shared) and evaluating touches no random state.
+long it goes on (unless its schedule looks at the total; then it is never shared) and evaluating draws no random number.
 """
 
 from __future__ import annotations
@@ -61,9 +61,7 @@ class Plan:
         return tuple(run for run in self.runs if run.to_train)
 
 
-def make_plan(
-    points: Sequence[Point], conditions: Conditions, held: Callable[[str], Held], share: bool = True
-) -> Plan:
+def make_plan(points: Sequence[Point], conditions: Conditions, held: Callable[[str], Held], share: bool = True) -> Plan:
     """Group the points into runs. Without `share` every point is a run of its own, even beside an identical one."""
     keys = tuple(run_key(point.config, conditions, "" if share else _alone(point)) for point in points)
     longest: dict[str, TrainConfig] = {}
@@ -98,7 +96,9 @@ def run_names(plan: Plan, baseline: TrainConfig) -> dict[str, str]:
     plain = {run.key: _difference(run.config, baseline) for run in plan.runs}
     counts = Counter(plain.values())
     return {
-        run.key: plain[run.key] if counts[plain[run.key]] == 1 else f"{plain[run.key]} ({run.config.epochs} epochs, {run.key[:6]})"
+        run.key: plain[run.key]
+        if counts[plain[run.key]] == 1
+        else f"{plain[run.key]} ({run.config.epochs} epochs, {run.key[:6]})"
         for run in plan.runs
     }
 

@@ -1,4 +1,4 @@
-"""What a person sees while it runs: a live display on a terminal, plain lines elsewhere, and the same lines in the log."""
+"""What a person sees while it runs: a live display on a terminal, plain lines elsewhere, the same lines in the log."""
 
 from __future__ import annotations
 
@@ -93,7 +93,9 @@ class Progress:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live:
             self._live.stop()
 
@@ -140,7 +142,9 @@ class Progress:
     def __rich__(self) -> RenderableType:
         left = self.seconds_left()
         todo = sum(self.left.values())
-        head = f"{plural(todo, 'epoch')} to train, " + ("time left: measuring" if left is None else f"about {duration(left)} left")
+        head = f"{plural(todo, 'epoch')} to train, " + (
+            "time left: measuring" if left is None else f"about {duration(left)} left"
+        )
         return Group(Text(self._sweeps_line(), style="bold"), self._running_table(), Text(head, style="dim"))
 
     def _sweeps_line(self) -> str:

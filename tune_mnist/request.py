@@ -47,7 +47,9 @@ def build(
     names = [one.name for one in chosen]
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"sweep '{name}' is asked for twice; give its values in one --vary, or leave out --sweep {name}")
+            raise UserError(
+                f"sweep '{name}' is asked for twice; give its values in one --vary, or leave out --sweep {name}"
+            )
     count = file.seeds if seeds is None else seeds
     if count < 1:
         raise UserError(f"seeds must be a whole number of at least 1, not {count}")

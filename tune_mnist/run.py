@@ -8,29 +8,31 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from tune_mnist import cli, datasets, environment, progress, request, summary, sweepfile
-from tune_mnist.cluster import Cluster, Resources
-from tune_mnist.errors import UserError, unknown
+from tune_mnist.cluster import Cluster
 from tune_mnist.experiment import Experiment, prepare_folder
 from tune_mnist.forecast import forecast
 from tune_mnist.progress import log, plural
+from tune_mnist.resources import GPUS_A_TRIAL, Resources, choose, slots
 from tune_mnist.store import Store
-from tune_mnist.training import DEVICES, conditions, probe_epoch_seconds, resolve_device
+from tune_mnist.training import conditions, probe_epoch_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tune_mnist.config import TrainConfig
 
-# Four trials on one GPU: the network fills a small part of any, and its memory with 1 GB.
-GPUS_A_TRIAL = 0.25
 INTERRUPTED = 130
 
 Many = Optional[list[str]]  # noqa: UP045 - Typer reads this at run time, on Python 3.10 too
 
 
 def run(
-    sweep: Annotated[Many, typer.Option(metavar="NAME", help="One of the sweeps: epochs, batch, lr. Repeatable.")] = None,
-    vary: Annotated[Many, typer.Option(metavar="NAME=V1,V2", help="A sweep over any hyper-parameter. Repeatable.")] = None,
+    sweep: Annotated[
+        Many, typer.Option(metavar="NAME", help="One of the sweeps: epochs, batch, lr. Repeatable.")
+    ] = None,
+    vary: Annotated[
+        Many, typer.Option(metavar="NAME=V1,V2", help="A sweep over any hyper-parameter. Repeatable.")
+    ] = None,
     settings: Annotated[
         Many, typer.Option("--set", metavar="NAME=VALUE", help="Move the baseline. Repeatable.")
     ] = None,
@@ -70,7 +72,7 @@ def run(
         print((config or sweepfile.STANDARD).read_text("utf-8"), end="")
         return 0
     asked = request.build(config, sweep or (), vary or (), settings or (), seed, seeds)
-    resources = _resources(device, cpus_per_trial, gpus_per_trial, max_concurrent, local=address is None)
+    resources = choose(device, cpus_per_trial, gpus_per_trial, max_concurrent, local=address is None)
     cluster = Cluster(address, environment.cpu_count(), environment.gpu_count() if resources.gpus else 0, ray_logs)
     notices: list[str] = []
     data = datasets.load(dataset, data_dir, notices.append)
@@ -87,40 +89,6 @@ def run(
             return _train(experiment, folder, resources, cluster, notices, console)
 
 
-def _resources(device: str, cpus: int, gpus: float | None, max_concurrent: int | None, local: bool) -> Resources:
-    """What each trial asks for. What only this machine can refuse is checked here, before Ray starts."""
-    if device not in DEVICES:
-        raise unknown("device", device, DEVICES)
-    for option, value in (("--cpus-per-trial", cpus), ("--max-concurrent", max_concurrent)):
-        if value is not None and value < 1:
-            raise UserError(f"{option} must be a whole number of at least 1, not {value}")
-    if gpus is not None and not 0 <= gpus < float("inf"):
-        raise UserError(f"--gpus-per-trial must be a number of at least 0, not {gpus:g}")
-    if local:
-        there = environment.cpu_count()
-        if cpus > there:
-            raise UserError(f"--cpus-per-trial {cpus} is more than this machine's {plural(there, 'CPU')}; choose at most {there}")
-        if gpus and gpus > environment.gpu_count():
-            found = environment.gpu_count()
-            raise UserError(f"--gpus-per-trial {gpus:g} is more than this machine's {plural(found, 'GPU')} for torch; leave it out")
-        device = resolve_device("cpu" if device == "auto" and gpus == 0 else device)
-    elif device == "auto":
-        device = "cuda" if gpus else "cpu"
-    if device != "cuda" and gpus:
-        raise UserError(f"--gpus-per-trial {gpus:g} does nothing with --device {device}; leave it out or choose cuda")
-    if device == "cuda" and gpus == 0:
-        raise UserError("--device cuda needs a share of a GPU; give --gpus-per-trial more than 0, or leave it out")
-    return Resources(cpus, (GPUS_A_TRIAL if gpus is None else gpus) if device == "cuda" else 0.0, device, max_concurrent)
-
-
-def _slots(resources: Resources, cluster: Cluster) -> int:
-    """How many trials this machine runs side by side."""
-    slots = max(1, cluster.cpus // resources.cpus)
-    if resources.gpus:
-        slots = min(slots, max(1, int(cluster.gpus / resources.gpus)))
-    return min(slots, resources.max_concurrent or slots)
-
-
 def _default_output(name: str, dataset: str) -> Path:
     """results/mnist for the standard sweeps and one's own of the command line; results/mnist-NAME for a sweep file."""
     return Path("results") / (dataset if name == "standard" else f"{dataset}-{name}")
@@ -134,12 +102,12 @@ def _print_plan(
     def probe(config: TrainConfig) -> float:
         return probe_epoch_seconds(config, experiment.data, resources.device, resources.cpus)
 
-    slots = _slots(resources, cluster)
-    seconds, source = forecast(plan, experiment.conditions, experiment.store, slots, probe)
+    side_by_side = slots(resources, cluster)
+    seconds, source = forecast(plan, experiment.conditions, experiment.store, side_by_side, probe)
     for notice in notices:
         log.warning(notice)
     console.print(summary.plan_table(plan, experiment.names()))
-    for line in [*summary.plan_lines(plan), summary.forecast_line(seconds, slots, source)]:
+    for line in [*summary.plan_lines(plan), summary.forecast_line(seconds, side_by_side, source)]:
         log.info(line)
     return 0
 
@@ -149,7 +117,10 @@ def _train(
 ) -> int:
     for notice in notices:
         log.warning(notice)
-    log.info(f"{experiment.request.name} sweeps on {experiment.data.name}: " + "; ".join(summary.plan_lines(experiment.plan())))
+    log.info(
+        f"{experiment.request.name} sweeps on {experiment.data.name}: "
+        + "; ".join(summary.plan_lines(experiment.plan()))
+    )
     interrupted = False
     try:
         experiment.train(folder, resources, cluster, console)

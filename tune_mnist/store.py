@@ -51,7 +51,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def keys(self) -> list[str]:
+    def run_keys(self) -> list[str]:
         """Every run there is, by key."""
         return sorted(path.parent.name for path in self.folder.glob("*/run.json"))
 
@@ -86,7 +86,11 @@ class Store:
 
     def _checkpoints(self, key: str) -> list[tuple[int, Path]]:
         """(epoch, file), newest first."""
-        found = [(match, path) for path in (self.folder / key).glob("epoch-*.pt") if (match := _CHECKPOINT.fullmatch(path.name))]
+        found = [
+            (match, path)
+            for path in (self.folder / key).glob("epoch-*.pt")
+            if (match := _CHECKPOINT.fullmatch(path.name))
+        ]
         return sorted(((int(match[1]), path) for match, path in found), reverse=True)
 
     @contextlib.contextmanager
@@ -106,7 +110,9 @@ class Store:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"store '{self.folder}' cannot be written: {error.strerror}; choose another with --store") from None
+            raise UserError(
+                f"store '{self.folder}' cannot be written: {error.strerror}; choose another with --store"
+            ) from None
         # Any thread of this process may hold and free it: the writer of rows is not the thread that took the lock.
         return FileLock(folder / "lock", timeout=0, thread_local=False)
 
@@ -145,7 +151,9 @@ class Store:
         """Add the row of the next epoch, synced to disk; False if the store has that epoch already."""
         rows, size, damage = self._read(key)
         if damage or row["epoch"] > len(rows) + 1:
-            raise ValueError(f"run {key}: epoch {row['epoch']} cannot follow {len(rows)} stored ones ({damage or 'a gap'})")
+            raise ValueError(
+                f"run {key}: epoch {row['epoch']} cannot follow {len(rows)} stored ones ({damage or 'a gap'})"
+            )
         if row["epoch"] <= len(rows):
             return False
         with (self.folder / key / "history.jsonl").open("ab") as file:

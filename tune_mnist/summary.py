@@ -37,7 +37,11 @@ def points_table(points: pd.DataFrame) -> Table:
     table = Table(*columns, box=None, pad_edge=False)
     for _, row in points.iterrows():
         done = row["status"] == "done"
-        shown = [f"{row['test_accuracy']:.2%}", f"{row['test_loss']:.4f}", duration(row["train_time_s"])] if done else ["-"] * 3
+        shown = (
+            [f"{row['test_accuracy']:.2%}", f"{row['test_loss']:.4f}", duration(row["train_time_s"])]
+            if done
+            else ["-"] * 3
+        )
         seed = [str(row["seed"])] if several else []
         table.add_row(row["sweep"], str(row["value"]), *seed, *shown, row["status"])
     return table

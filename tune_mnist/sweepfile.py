@@ -59,7 +59,9 @@ def read(path: Path) -> SweepFile:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not YAML: {getattr(error, 'problem', error)}") from None
+        raise UserError(
+            f"{path}:{mark.line + 1 if mark else 1}: not YAML: {getattr(error, 'problem', error)}"
+        ) from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}:1: a sweep file holds name, baseline, vary, cross and seeds; this one does not")
     return _Checker(path, root).check(content)
@@ -99,7 +101,9 @@ class _Checker:
         """What no single value is to blame for: values that do not go together, repeated or empty lists."""
         if not file.vary and not file.cross:
             self._refuse((), "nothing to sweep; give values under vary or cross")
-        parts: list[tuple[tuple[Any, ...], Callable[[], object]]] = [(("baseline",), lambda: TrainConfig(**file.baseline))]
+        parts: list[tuple[tuple[Any, ...], Callable[[], object]]] = [
+            (("baseline",), lambda: TrainConfig(**file.baseline))
+        ]
         for name, values in file.vary.items():
             parts.append((("vary", name), lambda n=name, v=values: one_variable(n, v, TrainConfig(**file.baseline))))  # type: ignore[misc]
         parts.append((("cross",), file.sweeps))

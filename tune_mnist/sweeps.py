@@ -1,6 +1,6 @@
 """Sweeps: what to ask. A sweep varies one hyper-parameter (or crosses several) and holds the rest at a baseline.
 
-    for point in sweep.points(seeds=[1]): print(point.sweep, point.config)
+for point in sweep.points(seeds=[1]): print(point.sweep, point.config)
 """
 
 from __future__ import annotations

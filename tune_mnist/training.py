@@ -1,7 +1,7 @@
 """One training: iterate it and it yields a result an epoch. It knows nothing of Ray, files or terminals.
 
-    for result in Training(TrainConfig(epochs=3), load("digits", ...)):
-        print(result.epoch, result.test_accuracy)
+for result in Training(TrainConfig(epochs=3), load("digits", ...)):
+    print(result.epoch, result.test_accuracy)
 """
 
 from __future__ import annotations
@@ -53,7 +53,12 @@ class Training:
     """
 
     def __init__(
-        self, config: TrainConfig, data: Dataset, device: str = "cpu", threads: int = 1, state: dict[str, Any] | None = None
+        self,
+        config: TrainConfig,
+        data: Dataset,
+        device: str = "cpu",
+        threads: int = 1,
+        state: dict[str, Any] | None = None,
     ) -> None:
         check_fits(config, len(data.train.labels))
         self.config, self.threads, self.epoch = config, threads, 0
@@ -91,7 +96,9 @@ class Training:
         end = time.perf_counter()
         self.epoch += 1
         if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
-            raise TrainingFailed(f"the loss is no longer a number at epoch {self.epoch} (train {train_loss}, test {test_loss})")
+            raise TrainingFailed(
+                f"the loss is no longer a number at epoch {self.epoch} (train {train_loss}, test {test_loss})"
+            )
         times = trained - start, end - trained, time.process_time() - cpu
         return EpochResult(self.epoch, lr, train_loss, test_loss, accuracy, *times)
 
@@ -152,14 +159,16 @@ class Training:
 def check_fits(config: TrainConfig, images: int) -> None:
     """Raise UserError if `config` asks for more than the `images` of the training set, for a subset or for a batch."""
     if config.train_size is not None and config.train_size > images:
-        raise UserError(f"train_size {config.train_size} is more than the {images} training images; choose at most {images}")
+        raise UserError(
+            f"train_size {config.train_size} is more than the {images} training images; choose at most {images}"
+        )
     size = config.train_size or images
     if config.batch_size > size:
         raise UserError(f"batch_size {config.batch_size} is larger than the training set ({size} images)")
 
 
 def resolve_device(asked: str) -> str:
-    """"cpu", "cuda" or "mps" for what was asked: auto takes CUDA where it is, else the CPU. UserError if it is not there."""
+    """ "cpu", "cuda" or "mps" for what was asked: auto takes CUDA where it is, else the CPU. UserError if it is not there."""
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if asked == "auto":
         return "cuda" if there["cuda"] else "cpu"

@@ -22,10 +22,11 @@ import torch
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tune_mnist.cluster import Resources, check_room
+from tune_mnist.cluster import check_room
 from tune_mnist.config import TrainConfig
 from tune_mnist.datasets import Dataset
 from tune_mnist.planning import Run
+from tune_mnist.resources import Resources
 from tune_mnist.store import Row, Store, now
 from tune_mnist.training import Training
 
@@ -42,7 +43,7 @@ class Listener(Protocol):
 
 
 class Mailbox:
-    """The actor beside the driver: trials put messages in, the driver takes them out; it reads the store, never writes."""
+    """The actor beside the driver: trials put messages in, the driver takes them out. It only reads the store."""
 
     def __init__(self, folder: str) -> None:
         self.store = Store(Path(folder))
@@ -185,8 +186,8 @@ class Delivery:
         self.listener.failed(key, self.errors[key])
 
 
-class Watch(tune.Callback):  # type: ignore[misc]
-    """Tells the delivery which trials run side by side, and the listener which were lost. In the driver's main thread."""
+class Watch(tune.Callback):
+    """Tells the delivery which trials run side by side and which were lost, in the driver's main thread."""
 
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
@@ -194,21 +195,21 @@ class Watch(tune.Callback):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks to restore an experiment from; here the store is what one goes on from
 
-    def on_trial_start(self, trial: Any, **_: Any) -> None:
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.enter(_key(trial))
 
-    def on_trial_result(self, **_: Any) -> None:
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
         if self.delivery.broken:  # nobody stores what is trained: stop, rather than train for nothing
             raise self.delivery.broken
 
-    def on_trial_complete(self, trial: Any, **_: Any) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.leave(_key(trial))
 
-    def on_trial_recover(self, trial: Any, **_: Any) -> None:
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.leave(_key(trial))
         self.delivery.listener.lost(_key(trial))
 
-    def on_trial_error(self, trial: Any, **_: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.leave(_key(trial))
         self.delivery.give_up(_key(trial))
 
@@ -218,7 +219,13 @@ def _key(trial: Any) -> str:
 
 
 def execute(
-    runs: Sequence[Run], data: Dataset, resources: Resources, store: Store, listener: Listener, folder: Path, verbose: bool
+    runs: Sequence[Run],
+    data: Dataset,
+    resources: Resources,
+    store: Store,
+    listener: Listener,
+    folder: Path,
+    verbose: bool,
 ) -> dict[str, str]:
     """Train `runs` side by side on the cluster that is connected, storing every epoch; returns run key -> error.
 
