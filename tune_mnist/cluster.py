@@ -48,6 +48,16 @@ class Cluster:
     gpus: int = 0
     ray_logs: bool = False
 
+    def reach(self) -> None:
+        """Raise UserError if nothing answers at the address: before anything is written, and 40 s before Ray would."""
+        if self.address in (None, "auto"):
+            return
+        host, _, port = str(self.address).rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
+        except (OSError, OverflowError, ValueError) as error:
+            raise _unreachable(str(self.address), error) from None
+
     @contextlib.contextmanager
     def started(self) -> Iterator[Path]:
         """Connected to Ray within the `with` block, which gets a folder for Tune's own files. Raises UserError.
@@ -110,7 +120,7 @@ def check_room(asked: Mapping[str, float]) -> None:
     """Raise UserError if no node could ever run one trial: Tune would wait for it without an end."""
     import ray
 
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     if any(all(node.get(name.upper(), 0) >= amount for name, amount in asked.items()) for node in nodes):
         return
     wanted = ", ".join(f"{amount:g} {name.upper()}" for name, amount in asked.items() if amount)
@@ -121,16 +131,15 @@ def check_room(asked: Mapping[str, float]) -> None:
 def _join(address: str, options: dict[str, Any]) -> None:
     import ray
 
-    host, _, port = address.rpartition(":")
     try:
-        if address != "auto":
-            socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
         ray.init(address=address, **options)
-    except (OSError, OverflowError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"no Ray cluster answers at '{address}' ({cause}); give --address HOST:PORT of its head"
-        ) from None
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise _unreachable(address, error) from None
+
+
+def _unreachable(address: str, error: Exception) -> UserError:
+    cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return UserError(f"no Ray cluster answers at '{address}' ({cause}); give --address HOST:PORT of its head")
 
 
 @contextlib.contextmanager

@@ -173,3 +173,14 @@ def variable(name: str) -> str:
     if plain not in VARIABLES:
         raise unknown("hyper-parameter", name.strip(), VARIABLES)
     return plain
+
+
+def check_fits(config: TrainConfig, images: int) -> None:
+    """Raise UserError if `config` asks for more than the `images` of the training set, for a subset or for a batch."""
+    if config.train_size is not None and config.train_size > images:
+        raise UserError(
+            f"train_size {config.train_size} is more than the {images} training images; choose at most {images}"
+        )
+    size = config.train_size or images
+    if config.batch_size > size:
+        raise UserError(f"batch_size {config.batch_size} is larger than the training set; choose at most {size}")

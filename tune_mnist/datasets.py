@@ -14,15 +14,12 @@ import json
 import math
 import shutil
 import tempfile
-import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from tune_mnist.downloads import Say, Sources, UnavailableError, alone, cause, fetch
 from tune_mnist.errors import UserError, unknown
@@ -49,8 +46,8 @@ IDX_HEADERS = {"idx1-ubyte": (0x801, 1), "idx3-ubyte": (0x803, 1), "idx2-int": (
 class Split:
     """Images, uint8 [N, 28, 28], and their classes, int64 [N], each 0 to 9."""
 
-    images: torch.Tensor
-    labels: torch.Tensor
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -66,22 +63,6 @@ class Dataset:
     def checksum(self) -> str:
         """The data's identity: one SHA-256, in hexadecimal, over all `checksums` in the order of their names."""
         return hashlib.sha256(json.dumps(sorted(self.checksums.items())).encode()).hexdigest()
-
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
-        """The four tensors as NumPy arrays on the same memory, for Ray's object store."""
-        named = {"train": self.train, "test": self.test}
-        images = {f"{split}_images": part.images.numpy() for split, part in named.items()}
-        return images | {f"{split}_labels": part.labels.numpy() for split, part in named.items()}
-
-    @classmethod
-    def from_arrays(cls, name: str, arrays: Mapping[str, npt.NDArray[Any]], checksums: dict[str, str]) -> Dataset:
-        """The data set that gave these `arrays()`, on their memory. Ray's are read-only: never write to its tensors."""
-        with warnings.catch_warnings():
-            # Training only reads them; a copy would cost every worker of a node the memory that they share.
-            warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
-            tensors = {key: torch.from_numpy(array) for key, array in arrays.items()}
-        train = Split(tensors["train_images"], tensors["train_labels"])
-        return cls(name, train, Split(tensors["test_images"], tensors["test_labels"]), dict(checksums))
 
 
 class _DamagedError(Exception):
@@ -123,7 +104,7 @@ def _from_files(name: str, raw: Path, say: Say) -> Dataset:
     train_images, train_labels, test_images, test_labels = (raw / file for file in FILES[name])
     train, test = _read(train_images, train_labels), _read(test_images, test_labels)
     # Copied, so that QMNIST's other 50,000 test digits do not stay in memory.
-    test = Split(test.images[:TEST_SIZE].clone(), test.labels[:TEST_SIZE].clone())
+    test = Split(test.images[:TEST_SIZE].copy(), test.labels[:TEST_SIZE].copy())
     return Dataset(name, train, test, checksums)
 
 
@@ -158,17 +139,22 @@ def _size_by_header(path: Path) -> int:
 
 
 def _read(images_path: Path, labels_path: Path) -> Split:
-    # Its reader, not its classes: these would prefer an old MNIST/processed/*.pt to the files just verified.
-    from torchvision.datasets.mnist import read_sn3_pascalvincent_tensor
-
-    images = read_sn3_pascalvincent_tensor(str(images_path))
-    labels = read_sn3_pascalvincent_tensor(str(labels_path))
-    labels = labels.reshape(len(labels), -1)[:, 0].long()  # QMNIST: the class, then seven facts about its writer
+    images, labels = _elements(images_path), _elements(labels_path)
+    labels = labels.reshape(len(labels), -1)[:, 0].astype(np.int64)  # QMNIST: the class, then seven facts on its writer
     if not len(images) == len(labels) > 0 or images.shape[1:] != (28, 28) or labels.min() < 0 or labels.max() > 9:
         shape = " x ".join(map(str, images.shape))
         has = f"{images_path.name} ({shape}) or {labels_path.name} ({len(labels)} labels)"
         raise _DamagedError(f"{has} is damaged: images of 28 x 28 and for each a label of 0 to 9 expected")
-    return Split(images, labels)
+    return Split(images.astype(np.uint8), labels)
+
+
+def _elements(path: Path) -> npt.NDArray[Any]:
+    """A verified file's array. Read here: torchvision's reader costs every command the 2 s of importing torchvision."""
+    content = path.read_bytes()
+    dimensions = content[3]
+    shape = np.frombuffer(content, ">u4", dimensions, offset=4)
+    kind = np.dtype(">i4") if path.name.endswith("int") else np.dtype(np.uint8)
+    return np.frombuffer(content, kind, offset=4 + 4 * dimensions).reshape(shape)
 
 
 def _complete(name: str, raw: Path, say: Say) -> None:
@@ -231,8 +217,8 @@ def _digits() -> Dataset:
     images = np.kron(greys, np.ones((1, 3, 3), np.int64)).astype(np.uint8)
     images = np.pad(images, ((0, 0), (2, 2), (2, 2)))
     chosen = train_test_split(np.arange(len(labels)), test_size=0.2, stratify=labels, random_state=0)
-    arrays = {}
-    for split, rows in zip(("train", "test"), chosen, strict=True):
-        arrays[f"{split}_images"], arrays[f"{split}_labels"] = images[rows], labels[rows].astype(np.int64)
-    checksums = {key: hashlib.sha256(array.tobytes()).hexdigest() for key, array in arrays.items()}
-    return Dataset.from_arrays("digits", arrays, checksums)
+    train, test = (Split(images[rows], labels[rows].astype(np.int64)) for rows in chosen)
+    named: dict[str, npt.NDArray[Any]] = {"train_images": train.images, "train_labels": train.labels}
+    named |= {"test_images": test.images, "test_labels": test.labels}
+    checksums = {key: hashlib.sha256(array.tobytes()).hexdigest() for key, array in named.items()}
+    return Dataset("digits", train, test, checksums)

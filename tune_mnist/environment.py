@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tune_mnist.devices import gpu_count
+
 PACKAGES = ("tune-mnist", "torch", "torchvision", "ray", "numpy", "pandas", "matplotlib", "scikit-learn", "tensorboard")
 ENVIRONMENT_JSON = "environment.json"
 
@@ -21,13 +23,6 @@ def cpu_count() -> int:
     import joblib
 
     return int(joblib.cpu_count())
-
-
-def gpu_count() -> int:
-    """The CUDA devices that torch sees."""
-    import torch
-
-    return torch.cuda.device_count()
 
 
 def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, Any]:
@@ -62,6 +57,8 @@ def _cpu_model() -> str:
 
 
 def _gpu_names() -> list[str]:
+    if not gpu_count():
+        return []
     import torch
 
     return [torch.cuda.get_device_name(i) for i in range(gpu_count())]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_mnist import environment, results
-from tune_mnist.config import Conditions
+from tune_mnist.config import Conditions, check_fits
 from tune_mnist.datasets import Dataset
 from tune_mnist.errors import UserError
 from tune_mnist.planning import Plan, Run, make_plan, run_names
@@ -18,7 +18,6 @@ from tune_mnist.progress import LOG_NAME, Progress, log, plural
 from tune_mnist.request import Request
 from tune_mnist.store import Held, Row, Store, now, write_whole
 from tune_mnist.tensorboard import FOLDER, TensorBoard
-from tune_mnist.training import check_fits
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tune_mnist import environment
 from tune_mnist.cluster import Cluster
+from tune_mnist.devices import DEVICES, gpu_count, resolve
+from tune_mnist.environment import cpu_count
 from tune_mnist.errors import UserError, unknown
 from tune_mnist.progress import plural
-from tune_mnist.training import DEVICES, resolve_device
 
 # Four trials on one GPU: the network fills a small part of any, and of its memory about 1 GB.
 GPUS_A_TRIAL = 0.25
@@ -35,7 +35,7 @@ def choose(device: str, cpus: int, gpus: float | None, max_concurrent: int | Non
         raise UserError(f"--gpus-per-trial must be a number from 0 to 1 (a training runs on one GPU), not {gpus:g}")
     if local:
         _check_machine(cpus, gpus)
-        device = resolve_device("cpu" if device == "auto" and gpus == 0 else device)
+        device = resolve("cpu" if device == "auto" and gpus == 0 else device)
     elif device == "auto":
         device = "cuda" if gpus else "cpu"
     if device != "cuda" and gpus:
@@ -47,10 +47,10 @@ def choose(device: str, cpus: int, gpus: float | None, max_concurrent: int | Non
 
 
 def _check_machine(cpus: int, gpus: float | None) -> None:
-    there = plural(environment.cpu_count(), "CPU")
-    if cpus > environment.cpu_count():
+    there = plural(cpu_count(), "CPU")
+    if cpus > cpu_count():
         raise UserError(f"--cpus-per-trial {cpus} is more than this machine has ({there}); choose fewer")
-    if gpus and not environment.gpu_count():
+    if gpus and not gpu_count():
         raise UserError(f"--gpus-per-trial {gpus:g}: this machine has no GPU that torch can use; leave it out")
 
 

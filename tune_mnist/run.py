@@ -9,12 +9,12 @@ import typer
 
 from tune_mnist import cli, datasets, environment, progress, request, summary, sweepfile
 from tune_mnist.cluster import Cluster
+from tune_mnist.devices import conditions, gpu_count
 from tune_mnist.experiment import Experiment, prepare_folder
 from tune_mnist.forecast import forecast
 from tune_mnist.progress import log, plural
 from tune_mnist.resources import GPUS_A_TRIAL, Resources, choose, slots
 from tune_mnist.store import Store
-from tune_mnist.training import conditions, probe_epoch_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +73,8 @@ def run(
         return 0
     asked = request.build(config, sweep or (), vary or (), settings or (), seed, seeds)
     resources = choose(device, cpus_per_trial, gpus_per_trial, max_concurrent, local=address is None)
-    cluster = Cluster(address, environment.cpu_count(), environment.gpu_count() if resources.gpus else 0, ray_logs)
+    cluster = Cluster(address, environment.cpu_count(), gpu_count() if resources.gpus else 0, ray_logs)
+    cluster.reach()
     notices: list[str] = []
     data = datasets.load(dataset, data_dir, notices.append)
     held = conditions(data, resources.device, resources.cpus)
@@ -97,6 +98,8 @@ def _default_output(name: str, dataset: str) -> Path:
 def _print_plan(
     experiment: Experiment, resources: Resources, cluster: Cluster, notices: list[str], console: Console
 ) -> int:
+    from tune_mnist.training import probe_epoch_seconds
+
     plan = experiment.plan()
 
     def probe(config: TrainConfig) -> float:
@@ -142,7 +145,7 @@ def _train(
 
 def _kept(experiment: Experiment) -> str:
     plan = experiment.plan()
-    kept = f"interrupted; {plural(plan.epochs_stored, 'finished epoch')} of this command are kept in {experiment.store.folder}"
+    kept = f"interrupted; {plural(plan.epochs_stored, 'finished epoch')} are kept in {experiment.store.folder}"
     return f"{kept}; the same command again trains the remaining {plan.epochs_to_train}"
 
 

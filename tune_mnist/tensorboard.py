@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import summary_v2 as hparams_api
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from tune_mnist.planning import Plan
 from tune_mnist.store import Row
@@ -46,7 +50,8 @@ class TensorBoard:
         self._written[key] = row["epoch"]
         finished = datetime.fromisoformat(row["finished"]).timestamp()
         for name in SCALARS:
-            self._writers[key].add_scalar(name, row[name], row["epoch"], walltime=finished)
+            value = Summary(value=[Summary.Value(tag=name, simple_value=row[name])])
+            self._writers[key].add_event(Event(wall_time=finished, step=row["epoch"], summary=value))
         self._writers[key].flush()
 
     def close(self) -> None:
@@ -54,16 +59,11 @@ class TensorBoard:
             writer.close()
 
 
-def _writer(folder: Path, hparams: dict[str, Any]) -> Any:
+def _writer(folder: Path, hparams: dict[str, Any]) -> EventFileWriter:
     """A writer whose folder starts with the run's hyper-parameters, so that they are there before its end."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # inside tensorboard and protobuf
-        from torch.utils.tensorboard import SummaryWriter
-        from torch.utils.tensorboard.summary import hparams as summaries
-
-    writer = SummaryWriter(str(folder))
-    # A bool would go in as 1.0, which nobody looks for.
-    readable = {name: str(value).lower() if isinstance(value, bool) else value for name, value in hparams.items()}
-    for summary in summaries(readable, dict.fromkeys(SUMMARIES)):
-        writer.file_writer.add_summary(summary)
+    writer = EventFileWriter(str(folder))
+    metrics = [hparams_api.Metric(name) for name in SUMMARIES]
+    known = [hparams_api.HParam(name) for name in hparams]
+    for summary in (hparams_api.hparams_config_pb(known, metrics), hparams_api.hparams_pb(hparams, folder.name)):
+        writer.add_event(Event(summary=summary))
     return writer

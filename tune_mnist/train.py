@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from tune_mnist import cli, datasets, environment
 from tune_mnist.config import TrainConfig
+from tune_mnist.devices import DEVICES, resolve
 from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.store import write_whole
-from tune_mnist.training import DEVICES, Training, resolve_device
+
+if TYPE_CHECKING:
+    from tune_mnist.training import Training
 
 
 def train(
@@ -45,7 +48,17 @@ def train(
     ] = False,
 ) -> int:
     """Train one network and print each epoch. Options take `-` and `_` alike."""
-    names = ("epochs", "batch_size", "lr", "gamma", "optimizer", "momentum", "weight_decay", "dropout", "model")
+    names: tuple[str, ...] = (
+        "epochs",
+        "batch_size",
+        "lr",
+        "gamma",
+        "optimizer",
+        "momentum",
+        "weight_decay",
+        "dropout",
+        "model",
+    )
     names += ("schedule", "shuffle", "train_size", "seed")
     given = locals()
     config = TrainConfig(**{name: given[name] for name in names})
@@ -53,10 +66,12 @@ def train(
         raise UserError(f"--threads must be a whole number of at least 1, not {threads}")
     if save_model is not None and not save_model.absolute().parent.is_dir():
         raise UserError(f"--save-model '{save_model}': there is no folder '{save_model.parent}'")
-    on = resolve_device(device)
+    on = resolve(device)
     data = datasets.load(dataset, data_dir, lambda text: print(text, flush=True))
     if dry_run:
         config = config.but(epochs=1, train_size=min(config.batch_size, config.train_size or config.batch_size))
+    from tune_mnist.training import Training
+
     training = Training(config, data, on, threads or environment.cpu_count())
     print(f"training {config.model} on {data.name}, {on}, {training.threads} threads", flush=True)
     try:
