@@ -10,6 +10,7 @@ import typer
 
 from tune_mnist.errors import UserError
 
+INTERRUPTED = 130
 # `-` and `_` are one letter in every option's name: --batch-size and --batch_size.
 CONTEXT = {"token_normalize_func": lambda name: name.replace("_", "-"), "help_option_names": ["-h", "--help"]}
 
@@ -32,6 +33,9 @@ def start(app: typer.Typer) -> None:
         fail(str(error))
     except typer.Exit as ended:
         code = ended.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted; every finished epoch is in the store", file=sys.stderr)
+        code = INTERRUPTED
     except Exception as error:
         if not hasattr(error, "format_message"):  # a bug; only what the parser of options raises has one
             raise

@@ -83,7 +83,6 @@ class Experiment:
                 time.sleep(WAIT_S)
         finally:
             board.catch_up(self.plan())
-            board.close()
 
     def _train(
         self, mine: list[Run], resources: Resources, cluster: Cluster, console: Console, board: TensorBoard

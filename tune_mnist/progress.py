@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from types import TracebackType
 
@@ -51,7 +52,7 @@ class _ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         style = "yellow" if record.levelno == logging.WARNING else "red" if record.levelno > logging.WARNING else None
-        self.console.print(Text(record.getMessage(), style=style or ""), soft_wrap=True)
+        self.console.print(Text(record.getMessage(), style=style or ""), soft_wrap=not self.console.is_terminal)
 
 
 @contextmanager
@@ -70,11 +71,25 @@ def on_console(console: Console) -> logging.Handler:
     return _ConsoleHandler(console)
 
 
-def in_file(folder: Path) -> logging.Handler:
-    """What is said, with date and time, added to the folder's log."""
-    handler = logging.FileHandler(folder / LOG_NAME, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(levelname)-7s  %(message)s", "%Y-%m-%d %H:%M:%S"))
-    return handler
+class LogFile(MemoryHandler):
+    """What is said, with date and time, added to a folder's log; kept in memory until the folder is known."""
+
+    def __init__(self) -> None:
+        super().__init__(capacity=1000, flushLevel=logging.CRITICAL + 1)
+
+    def open(self, folder: Path) -> None:
+        """Write what was said so far, and from now on each line at once."""
+        file = logging.FileHandler(folder / LOG_NAME, encoding="utf-8")
+        file.setFormatter(logging.Formatter("%(asctime)s  %(levelname)-7s  %(message)s", "%Y-%m-%d %H:%M:%S"))
+        self.setTarget(file)
+        self.flushLevel = logging.DEBUG
+        self.flush()
+
+    def close(self) -> None:
+        target = self.target
+        super().close()
+        if target is not None:
+            target.close()
 
 
 class Progress:
@@ -162,6 +177,8 @@ class Progress:
             bar = ProgressBar(total=epochs, completed=done, width=20)
             seen = _measured(row) if row else "starting" if not done else f"from epoch {done}"
             table.add_row(escape(self.names[key]), bar, f"epoch {min(done + 1, epochs)}/{epochs}", seen)
+        if not self.running:
+            table.add_row("starting Ray and its workers")
         return table
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from tune_mnist.config import TrainConfig
 
-INTERRUPTED = 130
 
 Many = Optional[list[str]]  # noqa: UP045 - Typer reads this at run time, on Python 3.10 too
 
@@ -69,25 +68,24 @@ def run(
     that the store holds are read from it.
     """
     if print_config:
-        print((config or sweepfile.STANDARD).read_text("utf-8"), end="")
+        print(sweepfile.read(config or sweepfile.STANDARD).path.read_text("utf-8"), end="")
         return 0
     asked = request.build(config, sweep or (), vary or (), settings or (), seed, seeds)
     resources = choose(device, cpus_per_trial, gpus_per_trial, max_concurrent, local=address is None)
     cluster = Cluster(address, environment.cpu_count(), gpu_count() if resources.gpus else 0, ray_logs)
     cluster.reach()
-    notices: list[str] = []
-    data = datasets.load(dataset, data_dir, notices.append)
-    held = conditions(data, resources.device, resources.cpus)
-    experiment = Experiment(asked, data, held, Store(store), share=not no_share)
-    if fresh:
-        experiment.fresh.update(run.key for run in experiment.plan().runs)
-    console = progress.console()
-    with progress.heard_on(progress.on_console(console)):
+    console, log_file = progress.console(), progress.LogFile()
+    with progress.heard_on(progress.on_console(console)), progress.heard_on(log_file):
+        data = datasets.load(dataset, data_dir, log.warning)
+        held = conditions(data, resources.device, resources.cpus)
+        experiment = Experiment(asked, data, held, Store(store), share=not no_share)
+        if fresh:
+            experiment.fresh.update(run.key for run in experiment.plan().runs)
         if dry_run:
-            return _print_plan(experiment, resources, cluster, notices, console)
+            return _print_plan(experiment, resources, cluster, console)
         folder = prepare_folder(output or _default_output(asked.name, data.name))
-        with progress.heard_on(progress.in_file(folder)):
-            return _train(experiment, folder, resources, cluster, notices, console)
+        log_file.open(folder)
+        return _train(experiment, folder, resources, cluster, console)
 
 
 def _default_output(name: str, dataset: str) -> Path:
@@ -95,9 +93,7 @@ def _default_output(name: str, dataset: str) -> Path:
     return Path("results") / (dataset if name == "standard" else f"{dataset}-{name}")
 
 
-def _print_plan(
-    experiment: Experiment, resources: Resources, cluster: Cluster, notices: list[str], console: Console
-) -> int:
+def _print_plan(experiment: Experiment, resources: Resources, cluster: Cluster, console: Console) -> int:
     from tune_mnist.training import probe_epoch_seconds
 
     plan = experiment.plan()
@@ -107,21 +103,15 @@ def _print_plan(
 
     side_by_side = slots(resources, cluster)
     seconds, source = forecast(plan, experiment.conditions, experiment.store, side_by_side, probe)
-    for notice in notices:
-        log.warning(notice)
     console.print(summary.plan_table(plan, experiment.names()))
     for line in [*summary.plan_lines(plan), summary.forecast_line(seconds, side_by_side, source)]:
         log.info(line)
     return 0
 
 
-def _train(
-    experiment: Experiment, folder: Path, resources: Resources, cluster: Cluster, notices: list[str], console: Console
-) -> int:
-    for notice in notices:
-        log.warning(notice)
+def _train(experiment: Experiment, folder: Path, resources: Resources, cluster: Cluster, console: Console) -> int:
     log.info(
-        f"{experiment.request.name} sweeps on {experiment.data.name}: "
+        f"sweeps on {experiment.data.name}: {', '.join(sweep.name for sweep in experiment.request.sweeps)}; "
         + "; ".join(summary.plan_lines(experiment.plan()))
     )
     interrupted = False
@@ -136,7 +126,7 @@ def _train(
     log.info("wrote " + ", ".join(str(path) for path in written))
     if interrupted:
         log.warning(_kept(experiment))
-        return INTERRUPTED
+        return cli.INTERRUPTED
     names = experiment.names()
     for key, error in experiment.errors.items():
         log.error(f"failed: {names[key]}: {error}")

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.hparams import summary_v2 as hparams_api
+from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from tune_mnist.config import TrainConfig
 from tune_mnist.planning import Plan
 from tune_mnist.store import Row
 
@@ -26,44 +26,52 @@ class TensorBoard:
     """Writes `folder`/tensorboard anew: the epochs that are stored at once, new ones as they come."""
 
     def __init__(self, folder: Path, plan: Plan, names: Mapping[str, str], images: int) -> None:
-        shutil.rmtree(folder / FOLDER, ignore_errors=True)
-        self._writers: dict[str, Any] = {}
-        self._written: dict[str, int] = {}
-        for run in plan.runs:
-            hparams = asdict(run.config) | {"train_size": run.config.train_size or images}
-            del hparams["epochs"]
-            name = f"{names[run.key]}-{run.key[:6]}".replace("/", "_")
-            self._writers[run.key] = _writer(folder / FOLDER / name, hparams)
-            self._written[run.key] = 0
+        self.folder, self.names, self.images = folder / FOLDER, names, images
+        self._configs = {run.key: run.config for run in plan.runs}
+        self._written = dict.fromkeys(self._configs, 0)
+        self._open: dict[str, EventFileWriter] = {}  # each has a thread: only the runs under way have one
+        shutil.rmtree(self.folder, ignore_errors=True)
         self.catch_up(plan)
 
     def catch_up(self, plan: Plan) -> None:
-        """Write what the store has and this has not: other commands' epochs too."""
+        """Write what the store has and this has not, other commands' epochs too, and leave no file open."""
         for run in plan.runs:
             for row in run.held.rows[: run.config.epochs]:
                 self.epoch(run.key, row)
+        for key in list(self._open):
+            self._open.pop(key).close()
 
     def epoch(self, key: str, row: Row) -> None:
         """Add one epoch's scalars, unless they are there."""
         if row["epoch"] <= self._written[key]:
             return
         self._written[key] = row["epoch"]
+        writer = self._writer(key)
         finished = datetime.fromisoformat(row["finished"]).timestamp()
         for name in SCALARS:
             value = Summary(value=[Summary.Value(tag=name, simple_value=row[name])])
-            self._writers[key].add_event(Event(wall_time=finished, step=row["epoch"], summary=value))
-        self._writers[key].flush()
+            writer.add_event(Event(wall_time=finished, step=row["epoch"], summary=value))
+        writer.flush()
+        if row["epoch"] == self._configs[key].epochs:
+            self._open.pop(key).close()
 
-    def close(self) -> None:
-        for writer in self._writers.values():
-            writer.close()
+    def _writer(self, key: str) -> EventFileWriter:
+        """The run's writer; its folder starts with the hyper-parameters, so that they are there before its end."""
+        if key in self._open:
+            return self._open[key]
+        folder = self.folder / f"{self.names[key]}-{key[:6]}".replace("/", "_")
+        started = folder.exists()
+        writer = self._open[key] = EventFileWriter(str(folder))
+        if not started:
+            for summary in _hparams(self._configs[key], self.images, folder.name):
+                writer.add_event(Event(summary=summary))
+        return writer
 
 
-def _writer(folder: Path, hparams: dict[str, Any]) -> EventFileWriter:
-    """A writer whose folder starts with the run's hyper-parameters, so that they are there before its end."""
-    writer = EventFileWriter(str(folder))
-    metrics = [hparams_api.Metric(name) for name in SUMMARIES]
-    known = [hparams_api.HParam(name) for name in hparams]
-    for summary in (hparams_api.hparams_config_pb(known, metrics), hparams_api.hparams_pb(hparams, folder.name)):
-        writer.add_event(Event(summary=summary))
-    return writer
+def _hparams(config: TrainConfig, images: int, name: str) -> tuple[Summary, Summary]:
+    values = asdict(config) | {"train_size": config.train_size or images}
+    del values["epochs"]  # of the longest point: how far to read is the curves' business
+    metrics = [hparams.Metric(name) for name in SUMMARIES]
+    return hparams.hparams_config_pb([hparams.HParam(name) for name in values], metrics), hparams.hparams_pb(
+        values, name
+    )

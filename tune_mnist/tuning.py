@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import ray
-import torch
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -28,7 +27,6 @@ from tune_mnist.datasets import Dataset
 from tune_mnist.planning import Run
 from tune_mnist.resources import Resources
 from tune_mnist.store import Row, Store, now
-from tune_mnist.training import Training
 
 RETRIES = 5  # of a trial whose worker was lost; an error in training itself is final
 
@@ -68,6 +66,10 @@ class Mailbox:
 
 def trainable(config: dict[str, Any], data: Dataset, mailbox: Any, device: str, threads: int) -> None:
     """One trial: train the run, report each epoch to Tune, and send its row and checkpoint on their way."""
+    import torch
+
+    from tune_mnist.training import Training  # not above: the driver and the mailbox start sooner without torch
+
     key = config["run"]["key"]
     outbox = _Outbox(mailbox, key)
     try:
@@ -104,6 +106,8 @@ class _Outbox:
 
 
 def _saved(state: dict[str, Any]) -> bytes:
+    import torch
+
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
@@ -120,7 +124,8 @@ class Delivery:
         self.mailbox, self.store, self.listener = mailbox, store, listener
         self.errors: dict[str, str] = {}
         self.broken: BaseException | None = None
-        self._crowd: dict[str, int] = {}  # run key -> most other trials beside it since its last epoch
+        self._running: set[str] = set()
+        self._most: dict[str, int] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._deliver, name="delivery", daemon=True)
@@ -133,7 +138,7 @@ class Delivery:
         self._stop.set()
         self._thread.join(5)
         with suppress(ray.exceptions.RayError):  # an interrupt, or a lost cluster: what is stored is safe
-            while self._take(0):
+            while self._take(0, timeout=5):
                 pass
 
     def _deliver(self) -> None:
@@ -143,8 +148,8 @@ class Delivery:
         except BaseException as error:
             self.broken = error
 
-    def _take(self, wait: float) -> int:
-        messages = ray.get(self.mailbox.take.remote(wait), timeout=30)
+    def _take(self, wait: float, timeout: float | None = None) -> int:
+        messages = ray.get(self.mailbox.take.remote(wait), timeout=timeout)
         for message in messages:
             self._handle(**message)
         return len(messages)
@@ -152,7 +157,8 @@ class Delivery:
     def _handle(self, key: str, kind: str, **content: Any) -> None:
         if kind == "epoch":
             row = {**content["row"], "concurrent": self._beside(key)}
-            if self.store.append(key, row):
+            self.store.append(key, row)
+            if self.store.held(key).resume < row["epoch"]:
                 self.store.save_checkpoint(key, row["epoch"], content["checkpoint"])
             self.listener.epoch(key, row)
         elif kind == "failed":
@@ -162,22 +168,23 @@ class Delivery:
             self.listener.started(key, **content)
 
     def _beside(self, key: str) -> int:
+        """The most other trials that ran beside this one since it was last asked."""
         with self._lock:
-            most = self._crowd.get(key, 0)
-            self._crowd[key] = len(self._crowd) - 1
+            most = self._most.get(key, 0)
+            self._most[key] = len(self._running - {key})
             return most
 
     def enter(self, key: str) -> None:
         """A trial starts beside those that run."""
         with self._lock:
-            self._crowd[key] = 0
-            for other in self._crowd:
-                self._crowd[other] = max(self._crowd[other], len(self._crowd) - 1)
+            self._running.add(key)
+            for other in self._running:
+                self._most[other] = max(self._most.get(other, 0), len(self._running) - 1)
 
     def leave(self, key: str) -> None:
-        """A trial ended."""
+        """A trial ended; its last message may still be on its way."""
         with self._lock:
-            self._crowd.pop(key, None)
+            self._running.discard(key)
 
     def give_up(self, key: str) -> None:
         """A trial lost its worker once too often."""
