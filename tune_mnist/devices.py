@@ -12,11 +12,13 @@ from pathlib import Path
 
 from tune_mnist.config import Conditions
 from tune_mnist.datasets import Dataset
-from tune_mnist.errors import UserError
+from tune_mnist.errors import UserError, unknown
 
 # A stored epoch answers for a new one only under the same version. Raise it whenever a change in training.py, model.py
 # or the digits of datasets.py makes any number differ in any bit; a test holds it against the code's fingerprint.
 TRAINING_VERSION = 1
+PRECISIONS = ("fp32", "bf16")
+BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # /proc/cpuinfo's names; the last is Arm's
 DEVICES = ("auto", "cpu", "cuda", "mps")
 DRIVERS = ("libcuda.so.1", "libamdhip64.so", "nvcuda.dll")  # without one of these torch has no "cuda"
 INSTRUCTIONS = ("amx_tile", "avx512_bf16", "avx512f", "avx2")  # the widest of them decides which kernels run
@@ -56,14 +58,24 @@ def _has_mps() -> bool:
     return torch.backends.mps.is_available()
 
 
-def conditions(dataset: Dataset, device: str, threads: int) -> Conditions:
+def check_precision(precision: str, device: str, local: bool) -> None:
+    """Raise UserError for a precision that is unknown, or that this machine's CPU could only imitate."""
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    if precision == "bf16" and device == "cpu" and local and not BF16_FLAGS & _cpu_flags():
+        raise UserError(
+            "--precision bf16: this CPU has no bf16 instructions and would be many times slower; choose fp32"
+        )
+
+
+def conditions(dataset: Dataset, device: str, threads: int, precision: str) -> Conditions:
     """What is held around a command's trainings on this machine, for the key of each."""
     return Conditions(
         dataset=dataset.name,
         data_checksum=dataset.checksum,
         device=_kind(device),
         threads=threads,
-        precision="fp32",
+        precision=precision,
         torch_version=version("torch"),
         training_version=TRAINING_VERSION,
     )
@@ -80,11 +92,19 @@ def _kind(device: str) -> str:
 
 def _cpu_traits() -> list[str]:
     """The maker and the widest vector instructions, where Linux tells them."""
+    widest = next((name for name in INSTRUCTIONS if name in _cpu_flags()), "")
+    return [trait for trait in (_cpu_facts().get("vendor_id", ""), widest) if trait]
+
+
+def _cpu_flags() -> set[str]:
+    facts = _cpu_facts()
+    return set(facts.get("flags", facts.get("Features", "")).split())
+
+
+def _cpu_facts() -> dict[str, str]:
+    """What Linux says of the first CPU; nothing elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n")[0].splitlines()
     except OSError:
-        return []
-    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    flags = facts.get("flags", "").split()
-    widest = next((name for name in INSTRUCTIONS if name in flags), "")
-    return [trait for trait in (facts.get("vendor_id", ""), widest) if trait]
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tune_mnist.cluster import Cluster
-from tune_mnist.devices import DEVICES, gpu_count, resolve
+from tune_mnist.devices import DEVICES, check_precision, gpu_count, resolve
 from tune_mnist.environment import cpu_count
 from tune_mnist.errors import UserError, unknown
 from tune_mnist.progress import plural
@@ -16,34 +16,60 @@ GPUS_A_TRIAL = 0.25
 
 @dataclass(frozen=True)
 class Resources:
-    """What each trial asks Ray for, and on what device it trains."""
+    """What each trial asks Ray for, on what device it trains, and in what precision."""
 
     cpus: int
     gpus: float
     device: str
     max_concurrent: int | None
+    precision: str
 
 
-def choose(device: str, cpus: int, gpus: float | None, max_concurrent: int | None, local: bool) -> Resources:
+def choose(
+    device: str,
+    cpus: int | None,
+    gpus: float | None,
+    max_concurrent: int | None,
+    exclusive: bool,
+    precision: str,
+    local: bool,
+) -> Resources:
     """What each trial asks for. Raises UserError for what nobody, or (`local`) this machine, can give it."""
-    if device not in DEVICES:
-        raise unknown("device", device, DEVICES)
+    _check_numbers(cpus, gpus, max_concurrent)
+    if exclusive:
+        if cpus is not None or max_concurrent is not None:
+            raise UserError(
+                "--exclusive is one trial at a time on every CPU; leave out --cpus-per-trial and --max-concurrent"
+            )
+        cpus, max_concurrent = cpu_count(), 1
+    cpus = 1 if cpus is None else cpus
+    device = _device(device, cpus, gpus, local)
+    check_precision(precision, device, local)
+    share = GPUS_A_TRIAL if gpus is None else gpus
+    return Resources(cpus, share if device == "cuda" else 0.0, device, max_concurrent, precision)
+
+
+def _check_numbers(cpus: int | None, gpus: float | None, max_concurrent: int | None) -> None:
     for option, value in (("--cpus-per-trial", cpus), ("--max-concurrent", max_concurrent)):
         if value is not None and value < 1:
             raise UserError(f"{option} must be a whole number of at least 1, not {value}")
     if gpus is not None and not 0 <= gpus <= 1:
         raise UserError(f"--gpus-per-trial must be a number from 0 to 1 (a training runs on one GPU), not {gpus:g}")
+
+
+def _device(asked: str, cpus: int, gpus: float | None, local: bool) -> str:
+    if asked not in DEVICES:
+        raise unknown("device", asked, DEVICES)
     if local:
         _check_machine(cpus, gpus)
-        device = resolve("cpu" if device == "auto" and gpus == 0 else device)
-    elif device == "auto":
-        device = "cuda" if gpus else "cpu"
+        device = resolve("cpu" if asked == "auto" and gpus == 0 else asked)
+    else:
+        device = ("cuda" if gpus else "cpu") if asked == "auto" else asked
     if device != "cuda" and gpus:
         raise UserError(f"--gpus-per-trial {gpus:g} does nothing with --device {device}; leave it out or choose cuda")
     if device == "cuda" and gpus == 0:
         raise UserError("--device cuda needs a share of a GPU; give --gpus-per-trial more than 0, or leave it out")
-    share = GPUS_A_TRIAL if gpus is None else gpus
-    return Resources(cpus, share if device == "cuda" else 0.0, device, max_concurrent)
+    return device
 
 
 def _check_machine(cpus: int, gpus: float | None) -> None:

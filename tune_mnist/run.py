@@ -46,12 +46,19 @@ def run(
     ] = None,
     store: Annotated[Path, typer.Option(metavar="DIR", help="What has been trained.")] = Path("results/store"),
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    cpus_per_trial: Annotated[int, typer.Option(help="CPUs, and threads, of each trial.")] = 1,
+    precision: Annotated[str, typer.Option(help="fp32, or bf16 where the CPU or GPU has it.")] = "fp32",
+    cpus_per_trial: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(help="CPUs, and threads, of each trial (default: 1)."),
+    ] = None,
     gpus_per_trial: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(help=f"GPUs of each trial (default: {GPUS_A_TRIAL} on CUDA, else none)."),
     ] = None,
     max_concurrent: Annotated[Optional[int], typer.Option(help="At most so many trials side by side.")] = None,  # noqa: UP045
+    exclusive: Annotated[
+        bool, typer.Option("--exclusive", help="One trial at a time on every CPU, for clean times.")
+    ] = False,
     address: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="A running Ray cluster, HOST:PORT or auto (default: a local one)."),
@@ -71,13 +78,15 @@ def run(
         print(sweepfile.read(config or sweepfile.STANDARD).path.read_text("utf-8"), end="")
         return 0
     asked = request.build(config, sweep or (), vary or (), settings or (), seed, seeds)
-    resources = choose(device, cpus_per_trial, gpus_per_trial, max_concurrent, local=address is None)
+    resources = choose(
+        device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, precision, local=address is None
+    )
     cluster = Cluster(address, environment.cpu_count(), gpu_count() if resources.gpus else 0, ray_logs)
     cluster.reach()
     console, log_file = progress.console(), progress.LogFile()
     with progress.heard_on(progress.on_console(console)), progress.heard_on(log_file):
         data = datasets.load(dataset, data_dir, log.warning)
-        held = conditions(data, resources.device, resources.cpus)
+        held = conditions(data, resources.device, resources.cpus, precision)
         experiment = Experiment(asked, data, held, Store(store), share=not no_share)
         if fresh:
             experiment.fresh.update(run.key for run in experiment.plan().runs)
@@ -99,7 +108,7 @@ def _print_plan(experiment: Experiment, resources: Resources, cluster: Cluster, 
     plan = experiment.plan()
 
     def probe(config: TrainConfig) -> float:
-        return probe_epoch_seconds(config, experiment.data, resources.device, resources.cpus)
+        return probe_epoch_seconds(config, experiment.data, resources.device, resources.cpus, resources.precision)
 
     side_by_side = slots(resources, cluster)
     seconds, source = forecast(plan, experiment.conditions, experiment.store, side_by_side, probe)

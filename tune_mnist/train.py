@@ -10,7 +10,7 @@ import typer
 
 from tune_mnist import cli, datasets, environment
 from tune_mnist.config import TrainConfig
-from tune_mnist.devices import DEVICES, resolve
+from tune_mnist.devices import DEVICES, check_precision, resolve
 from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.store import write_whole
 
@@ -42,6 +42,7 @@ def train(
     data_dir: Annotated[Path, typer.Option(envvar="TUNE_MNIST_DATA", help="Where the data sets lie.")] = Path("data"),
     device: Annotated[str, typer.Option(metavar="NAME", help=", ".join(DEVICES) + ".")] = "auto",
     threads: Annotated[Optional[int], typer.Option(help="CPU threads (default: every CPU).")] = None,  # noqa: UP045
+    precision: Annotated[str, typer.Option(metavar="NAME", help="fp32, or bf16 where the CPU or GPU has it.")] = "fp32",
     save_model: Annotated[Optional[Path], typer.Option(metavar="PATH", help="Write the weights there.")] = None,  # noqa: UP045
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="One batch and one evaluation, to see that it works.")
@@ -67,12 +68,13 @@ def train(
     if save_model is not None and not save_model.absolute().parent.is_dir():
         raise UserError(f"--save-model '{save_model}': there is no folder '{save_model.parent}'")
     on = resolve(device)
+    check_precision(precision, on, local=True)
     data = datasets.load(dataset, data_dir, lambda text: print(text, flush=True))
     if dry_run:
         config = config.but(epochs=1, train_size=min(config.batch_size, config.train_size or config.batch_size))
     from tune_mnist.training import Training
 
-    training = Training(config, data, on, threads or environment.cpu_count())
+    training = Training(config, data, on, threads or environment.cpu_count(), precision=precision)
     print(f"training {config.model} on {data.name}, {on}, {training.threads} threads", flush=True)
     try:
         for result in training:

@@ -55,10 +55,11 @@ class Training:
         device: str = "cpu",
         threads: int = 1,
         state: dict[str, Any] | None = None,
+        precision: str = "fp32",
     ) -> None:
         check_fits(config, len(data.train.labels))
         self.config, self.threads, self.epoch = config, threads, 0
-        self.device = torch.device(device)
+        self.device, self.precision = torch.device(device), precision
         self.train_images, self.train_labels = self._place(data.train, config.train_size)
         self.test_images, self.test_labels = self._place(data.test, None)
         self._shuffling = torch.Generator().manual_seed(config.seed)
@@ -121,10 +122,16 @@ class Training:
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """One optimiser step on normalised images, float [N, 1, 28, 28], and labels, int64 [N]; returns the loss."""
         self.optimizer.zero_grad()
-        loss = F.nll_loss(self.model(images), labels)
+        loss = F.nll_loss(self._scores(images), labels)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         return loss.detach()
+
+    def _scores(self, images: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities, float [N, 10]; the sums inside in bf16 where that was asked for."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            scores = self.model(images)
+        return scores.float()  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def _evaluate(self) -> tuple[float, float]:
@@ -132,7 +139,7 @@ class Training:
         losses, hits = [], []
         batches = torch.split(self.test_images, EVAL_BATCH), torch.split(self.test_labels, EVAL_BATCH)
         for images, labels in zip(*batches, strict=True):
-            scores = self.model(_normalised(images))
+            scores = self._scores(_normalised(images))
             losses.append(F.nll_loss(scores, labels, reduction="sum"))
             hits.append((scores.argmax(1) == labels).sum())
         n = len(self.test_labels)
@@ -184,9 +191,9 @@ def _scheduler(config: TrainConfig, optimizer: torch.optim.Optimizer) -> torch.o
     return torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=config.gamma)
 
 
-def probe_epoch_seconds(config: TrainConfig, data: Dataset, device: str, threads: int) -> float:
+def probe_epoch_seconds(config: TrainConfig, data: Dataset, device: str, threads: int, precision: str) -> float:
     """About how many seconds an epoch of `config` takes, from a few of its steps and evaluation batches."""
-    training = Training(config, data, device, threads)
+    training = Training(config, data, device, threads, precision=precision)
     torch.set_num_threads(threads)
     images, labels = training.train_images[: config.batch_size], training.train_labels[: config.batch_size]
     steps = math.ceil(len(training.train_labels) / config.batch_size)

@@ -64,7 +64,7 @@ class Mailbox:
         return self.store.load_checkpoint(key)
 
 
-def trainable(config: dict[str, Any], data: Dataset, mailbox: Any, device: str, threads: int) -> None:
+def trainable(config: dict[str, Any], data: Dataset, mailbox: Any, resources: Resources) -> None:
     """One trial: train the run, report each epoch to Tune, and send its row and checkpoint on their way."""
     import torch
 
@@ -74,8 +74,9 @@ def trainable(config: dict[str, Any], data: Dataset, mailbox: Any, device: str, 
     outbox = _Outbox(mailbox, key)
     try:
         saved = ray.get(mailbox.load.remote(key))
-        state = None if saved is None else torch.load(io.BytesIO(saved), map_location=device, weights_only=True)
-        training = Training(TrainConfig(**config["run"]["config"]), data, device, threads, state)
+        state = None if saved is None else torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
+        how = (resources.device, resources.cpus, state, resources.precision)
+        training = Training(TrainConfig(**config["run"]["config"]), data, *how)
         outbox.send(kind="started", trained=training.epoch, hostname=platform.node())
         for result in training:
             row = {**vars(result), "trial_id": tune.get_context().get_trial_id(), "hostname": platform.node()}
@@ -242,7 +243,7 @@ def execute(
     check_room(asked)
     with Delivery(_mailbox(store), store, listener) as delivery:
         space = {"run": tune.grid_search([{"key": run.key, "config": asdict(run.config)} for run in runs])}
-        parts = {"data": data, "mailbox": delivery.mailbox, "device": resources.device, "threads": resources.cpus}
+        parts = {"data": data, "mailbox": delivery.mailbox, "resources": resources}
         trained = tune.with_resources(tune.with_parameters(trainable, **parts), asked)
         tuning = tune.TuneConfig(
             # A warm worker takes the next trial in 0.1 s; a new one starts in 3 s.
