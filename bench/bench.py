@@ -1,0 +1,175 @@
+"""Ours against the usual way, in turns (A B A B …) on the same images: `make bench`, or `make bench FULL=1` on all.
+
+Prints a table and writes bench/results.json: for each measure n, the medians, their spread, and the ratio usual/ours.
+Ratios are what counts: the seconds belong to the machine. Run nothing beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tune_mnist import datasets, environment
+from tune_mnist.request import build
+from tune_mnist.store import now, write_whole
+
+HERE = Path(__file__).parent
+Seconds = Callable[[], float]
+
+
+def subset(source: datasets.Dataset, folder: Path, size: int | None) -> None:
+    """The first images of a data set, a sixth as many for testing, laid out as torchvision's FashionMNIST."""
+    raw = folder / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    test = None if size is None else max(1, size // 6)
+    for name, split, count in (("train", source.train, size), ("t10k", source.test, test)):
+        images, labels = split.images[:count], split.labels[:count].astype(np.uint8)
+        head = np.array([0x803, *images.shape], ">u4").tobytes(), np.array([0x801, len(labels)], ">u4").tobytes()
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(head[0] + images.tobytes())
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(head[1] + labels.tobytes())
+
+
+class Bench:
+    """The commands that are compared, on one folder of data."""
+
+    def __init__(self, data: Path, scratch: Path) -> None:
+        self.data, self.scratch, self.count = data, scratch, 0
+
+    def usual(self, **options: Any) -> list[dict[str, float]]:
+        """One training the usual way; its epochs."""
+        arguments = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+        command = [sys.executable, str(HERE / "usual.py"), "--data", str(self.data), *arguments]
+        return [json.loads(line) for line in _run(command).splitlines()]
+
+    def ours(self, *arguments: str, store: Path | None = None) -> Path:
+        """One command of ours, with a store of its own unless one is given; its results folder."""
+        self.count += 1
+        output = self.scratch / f"out{self.count}"
+        places = ["--store", str(store or self.scratch / f"store{self.count}"), "--output", str(output)]
+        data = ["--dataset", "fashion-mnist", "--data-dir", str(self.data)]
+        _run([sys.executable, "-m", "tune_mnist.run", *data, *places, *arguments])
+        return output
+
+    def usual_job(self) -> None:
+        """The thirteen points of the standard sweeps, one process after another."""
+        for point in build().points:
+            self.usual(epochs=point.config.epochs, batch_size=point.config.batch_size, lr=point.config.lr)
+
+    def usual_epochs(self) -> float:
+        """Seconds of training and evaluating two trainings of one epoch, one after the other."""
+        return sum(epoch["train_s"] + epoch["eval_s"] for _ in range(2) for epoch in self.usual(epochs=1))
+
+    def our_epochs(self) -> float:
+        """Seconds until two trainings of one epoch, side by side, are both trained and evaluated."""
+        import pandas as pd
+
+        folder = self.ours("--vary", "lr=0.01,0.05", "--set", "epochs=1")
+        rows = pd.read_csv(folder / "mnist_results.csv")
+        return float((rows["train_time_s"] + rows["eval_time_s"]).max())
+
+    def our_job(self) -> None:
+        """The standard sweeps in one command, on one store: the first call trains, the next have everything stored."""
+        self.ours(store=self.scratch / "store")
+
+    def bare_tune(self) -> None:
+        """100 trials of Ray Tune that train nothing, actors reused."""
+        _run([sys.executable, str(HERE / "bare_tune.py")])
+
+    def our_bookkeeping(self) -> None:
+        """100 of ours that train next to nothing: one image, one epoch, a linear model."""
+        values = ",".join(str(round(0.001 * i, 3)) for i in range(1, 101))
+        tiny = ["--set", "epochs=1", "--set", "train_size=1", "--set", "batch_size=1", "--set", "model=linear"]
+        self.ours("--vary", f"lr={values}", *tiny)
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE.parent)
+    if done.returncode:
+        raise RuntimeError(f"{command} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def timed(action: Callable[[], object]) -> Seconds:
+    """The action, giving the seconds that it took as a whole."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        action()
+        return time.perf_counter() - start
+
+    return run
+
+
+def in_turns(name: str, usual: Seconds, ours: Seconds, n: int) -> dict[str, Any]:
+    """n times the one and the other; medians, spreads, and the median of the ratios pair by pair."""
+    pairs = []
+    for _ in range(n):
+        pairs.append((usual(), ours()))
+        print(f"{name}: {pairs[-1][0]:.1f} s against {pairs[-1][1]:.1f} s", file=sys.stderr, flush=True)
+    first, second = [a for a, _ in pairs], [b for _, b in pairs]
+    ratios = [a / b for a, b in pairs]
+    return {"measure": name, "n": n, "usual_s": _spread(first), "ours_s": _spread(second), "ratio": _spread(ratios)}
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+
+
+def measure(bench: Bench, n: int) -> list[dict[str, Any]]:
+    """Every measure there is."""
+    bare, ours = timed(bench.bare_tune), timed(bench.our_bookkeeping)
+    epochs = in_turns("two trainings of one epoch", bench.usual_epochs, bench.our_epochs, n)
+    bookkeeping = in_turns("100 trials that train nothing (usual: bare Ray Tune)", bare, ours, n)
+    job = in_turns("the three sweeps", timed(bench.usual_job), timed(bench.our_job), 1)
+    again = in_turns("the three sweeps, asked again", lambda: float(job["usual_s"]["median"]), timed(bench.our_job), n)
+    return [epochs, bookkeeping, job, again]
+
+
+def table(results: list[dict[str, Any]]) -> Table:
+    """A row a measure: medians (and the lowest to the highest)."""
+    shown = Table("measure", "n", "usual, s", "ours, s", "ratio", box=None)
+    for row in results:
+        cells = [
+            f"{row[c]['median']:.2f} ({row[c]['low']:.2f} to {row[c]['high']:.2f})"
+            for c in ("usual_s", "ours_s", "ratio")
+        ]
+        shown.add_row(row["measure"], str(row["n"]), *cells)
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=3000, help="training images")
+    parser.add_argument("--full", action="store_true", help="all images")
+    parser.add_argument("-n", type=int, default=3, help="turns of each measure (the whole job: one)")
+    options = parser.parse_args()
+    started = now()
+    source = datasets.load(
+        "auto", Path(os.environ.get("TUNE_MNIST_DATA", "data")), lambda text: print(text, file=sys.stderr)
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        data = Path(scratch) / "data"
+        subset(source, data, None if options.full else options.size)
+        results = measure(Bench(data, Path(scratch)), options.n)
+    images = len(source.train.labels) if options.full else min(options.size, len(source.train.labels))
+    facts = {"images": images, "source": source.name, "results": results}
+    facts |= {"environment": environment.describe(started, now(), source.checksums)}
+    write_whole(HERE / "results.json", (json.dumps(facts, indent=2) + "\n").encode())
+    Console().print(table(results))
+
+
+if __name__ == "__main__":
+    main()
