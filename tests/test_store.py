@@ -31,7 +31,7 @@ MEASURED = st.dictionaries(
 HISTORIES = st.lists(MEASURED, min_size=1, max_size=6).map(
     lambda rows: [{"epoch": epoch, **row} for epoch, row in enumerate(rows, start=1)]
 )
-LAWS = settings(deadline=None, max_examples=60)
+LAWS = settings(deadline=None, max_examples=40)
 
 
 def row(epoch: int, **more: Any) -> Row:
@@ -49,9 +49,10 @@ def checkpoints(store: Store, key: str = KEY) -> list[Path]:
 
 def filled(store: Store, rows: list[Row], key: str = KEY) -> Store:
     """`store` with an opened run that has these rows."""
-    store.open(key, RECORD)
-    for one in rows:
-        store.append(key, one)
+    with store.claim([key]):
+        store.open(key, RECORD)
+        for one in rows:
+            store.append(key, one)
     return store
 
 
@@ -79,7 +80,9 @@ def new_store() -> Iterator[Store]:
 @contextmanager
 def process(store: Store, code: str) -> Iterator[subprocess.Popen[str]]:
     """Another process that runs `code` with `store` and KEY, started and given up by this one."""
-    start = f"from pathlib import Path\nfrom tune_mnist.store import Store\nstore = Store(Path({str(store.folder)!r}))\n"
+    start = (
+        f"from pathlib import Path\nfrom tune_mnist.store import Store\nstore = Store(Path({str(store.folder)!r}))\n"
+    )
     text = start + f"KEY = {KEY!r}\n" + textwrap.dedent(code)
     child = subprocess.Popen(
         [sys.executable, "-c", text], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -102,7 +105,7 @@ def said(child: subprocess.Popen[str]) -> str:
 @LAWS
 def test_what_is_appended_is_read_back_to_the_bit(rows: list[Row]) -> None:
     with new_store() as store:
-        assert filled(store, rows).held(KEY).rows == tuple(rows)
+        assert repr(filled(store, rows).held(KEY).rows) == repr(tuple(rows))  # -0.0 == 0.0, but not to the bit
 
 
 @given(HISTORIES, st.data())
@@ -144,10 +147,11 @@ def test_a_write_that_a_full_disk_cuts_short_loses_that_row_only(store: Store) -
 
 def test_a_process_killed_while_it_writes_leaves_whole_rows(store: Store) -> None:
     code = """\
-        store.open(KEY, {})
-        for epoch in range(1, 100_000):
-            store.append(KEY, {"epoch": epoch})
-            print(epoch, flush=True)
+        with store.claim([KEY]):
+            store.open(KEY, {})
+            for epoch in range(1, 100_000):
+                store.append(KEY, {"epoch": epoch})
+                print(epoch, flush=True)
     """
     with process(store, code) as child:
         reported = [int(said(child)) for _ in range(20)][-1]
@@ -248,7 +252,7 @@ def test_a_row_that_leaves_a_gap_is_refused(store: Store) -> None:
 
 def test_a_row_is_not_added_to_a_damaged_history(store: Store) -> None:
     history(filled(store, [row(1)])).write_bytes(b"damaged\n")
-    with pytest.raises(ValueError, match="line 1 of .* is damaged"):
+    with pytest.raises(ValueError, match=r"line 1 of .* is damaged"):
         store.append(KEY, row(1))
 
 
@@ -331,7 +335,8 @@ def test_what_was_cut_short_takes_no_space_for_ever(store: Store) -> None:
     too_large_a_checkpoint(trained(store, 1))
     store.open(KEY, RECORD)
     store.prune(KEY)
-    assert sorted(path.name for path in (store.folder / KEY).iterdir()) == ["history.jsonl", "run.json"]
+    left = sorted(path.name for path in (store.folder / KEY).iterdir())
+    assert left == ["history.jsonl", "lock", "run.json"]
 
 
 def test_pruning_frees_the_checkpoints_bytes(store: Store) -> None:
@@ -475,7 +480,9 @@ def test_a_store_that_cannot_be_written_is_named_with_the_way_out(tmp_path: Path
     store = Store(tmp_path / "file")
     with pytest.raises(UserError) as refused, store.claim([KEY]):
         pass
-    assert str(refused.value) == f"store '{store.folder}' cannot be written: Not a directory; choose another with --store"
+    assert (
+        str(refused.value) == f"store '{store.folder}' cannot be written: Not a directory; choose another with --store"
+    )
 
 
 def test_a_store_that_is_not_there_holds_nothing(tmp_path: Path) -> None:

@@ -226,7 +226,7 @@ def test_a_number_too_large_for_a_float_is_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda path: None, "No such file or directory"),
+        (lambda _: None, "No such file or directory"),
         (lambda path: path.mkdir(), "Is a directory"),
         (lambda path: path.write_bytes(b"\xff"), "'utf-8' codec can't decode byte 0xff in position 0"),
     ],

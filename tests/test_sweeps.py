@@ -212,7 +212,7 @@ def test_the_seed_is_no_hyper_parameter_of_a_sweep(option: str) -> None:
             "sweep 'batch' is asked for twice; give its values in one --vary, or leave out --sweep batch",
         ),
         ({"seeds": 0}, "seeds must be a whole number of at least 1, not 0"),
-        ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
+        ({"seed": -1}, "seed must be a whole number from 0 to 2**64 - 1, not -1"),
     ],
 )
 def test_a_bad_option_is_refused_in_one_line(options: dict[str, Any], line: str) -> None:
@@ -246,5 +246,5 @@ def test_a_sweep_of_batch_size_keeps_the_published_name() -> None:
 
 
 def test_a_sweep_checks_its_values_at_birth() -> None:
-    with pytest.raises(UserError, match="^lr must be a number above 0, not -1$"):
+    with pytest.raises(UserError, match=r"^lr must be a number above 0, not -1$"):
         Sweep("mine", {"lr": [0.1, -1]}, TrainConfig())

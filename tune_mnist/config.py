@@ -109,15 +109,15 @@ def parse(name: str, value: object) -> Any:
     read, rule = RULES[name]
     try:
         return read(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         shown = f"'{value}'" if isinstance(value, str) else value
         raise UserError(f"{name} must be {rule}, not {shown}") from None
 
 
-def _whole(low: int) -> Callable[[object], int]:
+def _whole(low: int, high: float = math.inf) -> Callable[[object], int]:
     def read(value: object) -> int:
         number = int(value) if isinstance(value, str) else value
-        if isinstance(number, bool) or not isinstance(number, int) or number < low:
+        if isinstance(number, bool) or not isinstance(number, int) or not low <= number <= high:
             raise ValueError
         return number
 
@@ -128,7 +128,7 @@ def _number(accepts: Callable[[float], bool]) -> Callable[[object], float]:
     def read(value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float, str)):
             raise ValueError
-        number = float(value)
+        number = float(value) + 0.0  # -0 is 0
         if not math.isfinite(number) or not accepts(number):
             raise ValueError
         return number
@@ -161,7 +161,7 @@ RULES: dict[str, tuple[Callable[[object], Any], str]] = {
     ),
     "shuffle": (_flag, "true or false"),
     "train_size": (_size, "a whole number of at least 1, or 'all'"),
-    "seed": (_whole(0), "a whole number of at least 0"),
+    "seed": (_whole(0, 2**64 - 1), "a whole number from 0 to 2**64 - 1"),  # what torch's generators take
 }
 # What a sweep may vary and a baseline may set. The seed is an axis of its own: every point has each.
 VARIABLES = tuple(field.name for field in fields(TrainConfig) if field.name != "seed")

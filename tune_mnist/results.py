@@ -37,6 +37,7 @@ def points_frame(plan: Plan, conditions: Conditions, images: int, errors: Mappin
         for point, key in zip(plan.points, plan.keys, strict=True)
     ]
     frame = pd.DataFrame(rows, columns=POINT_COLUMNS)
+    frame["concurrent"] = frame["concurrent"].astype("Int64")  # whole also beside a point that has none
     frame["value"] = pd.Series([row["value"] for row in rows], dtype=object)  # 15 stays 15 beside 0.01
     return frame
 

@@ -123,6 +123,8 @@ class Store:
         starts again; a damaged checkpoint is removed, so that the one before it serves.
         """
         folder = self.folder / key
+        for left in folder.glob(".*.*"):  # of a write that a crash cut short
+            left.unlink()
         damage = self.held(key).damage
         said = [f"{damage}; the run is trained again"] if damage else []
         if damage or fresh:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tune_mnist.config import VARIABLES, TrainConfig, parse
+from tune_mnist.config import RULES, VARIABLES, TrainConfig, parse
 from tune_mnist.errors import UserError, unknown
 from tune_mnist.sweeps import Sweep, one_variable
 
@@ -57,11 +57,10 @@ def read(path: Path) -> SweepFile:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter of a date that does not exist
         mark = getattr(error, "problem_mark", None)
-        raise UserError(
-            f"{path}:{mark.line + 1 if mark else 1}: not YAML: {getattr(error, 'problem', error)}"
-        ) from None
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not YAML: {problem}") from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}:1: a sweep file holds name, baseline, vary, cross and seeds; this one does not")
     return _Checker(path, root).check(content)
@@ -91,11 +90,14 @@ class _Checker:
             if name not in VARIABLES:
                 self._refuse((section, name), str(unknown("hyper-parameter", name, VARIABLES)))
             for index, value in enumerate(listed):
+                where = (section, *at(name, index))
+                # YAML reads 1e-3 as text, and a person means the number; a quoted whole number is a wrong type.
+                if isinstance(value, str) and name in WHOLE and value != "all":
+                    self._refuse(where, f"{name} must be {RULES[name][1]}, not '{value}'")
                 try:
-                    # YAML reads 1e-3 as text, and a person means the number; a quoted whole number is a wrong type.
-                    parse(name, repr(value) if isinstance(value, str) and name in WHOLE and value != "all" else value)
+                    parse(name, value)
                 except UserError as error:
-                    self._refuse((section, *at(name, index)), str(error))
+                    self._refuse(where, str(error))
 
     def _sweeps(self, file: SweepFile) -> None:
         """What no single value is to blame for: values that do not go together, repeated or empty lists."""
@@ -121,7 +123,7 @@ class _Checker:
         if first["type"] == "missing":
             self._refuse((), f"'{where[-1]}' is missing")
         name = ".".join(str(part) for part in where)
-        self._refuse(where, f"{name}: {first['msg'].lower()}, not {first['input']!r}")
+        self._refuse(where, f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}")
 
     def _refuse_repeated_keys(self, node: yaml.Node) -> None:
         if isinstance(node, yaml.SequenceNode):

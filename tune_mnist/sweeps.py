@@ -32,7 +32,7 @@ class Point:
     @property
     def value(self) -> Any:
         """The value itself, or for a cross the values joined by `*` as text."""
-        values = [value for _, value in self.values]
+        values = ["all" if value is None else value for _, value in self.values]
         return values[0] if len(values) == 1 else "*".join(str(value) for value in values)
 
 
@@ -71,7 +71,8 @@ def _checked_values(name: str, values: Sequence[Any]) -> tuple[Any, ...]:
         raise UserError(f"{name} has no values to vary; give some, as in --vary {name}=A,B")
     for value in read:
         if read.count(value) > 1:
-            raise UserError(f"{name}={value} stands twice in its list of values; give each once")
+            shown = "all" if value is None else value
+            raise UserError(f"{name}={shown} stands twice in its list of values; give each once")
     return read
 
 
