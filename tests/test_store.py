@@ -228,7 +228,7 @@ def test_a_damaged_run_starts_again_from_nothing(store: Store) -> None:
 def test_a_damaged_history_is_set_aside_not_thrown_away(store: Store) -> None:
     history(trained(store, 2)).write_bytes(b"damaged\n")
     store.open(KEY, RECORD)
-    assert history(store).with_name("history.old.jsonl").read_bytes() == b"damaged\n"
+    assert history(store).with_name("history.old1.jsonl").read_bytes() == b"damaged\n"
 
 
 def test_a_torn_line_is_nothing_to_say_anything_about(store: Store) -> None:
@@ -403,7 +403,7 @@ def test_fresh_holds_nothing_of_what_was_there(store: Store) -> None:
 def test_fresh_sets_the_history_aside(store: Store) -> None:
     before = history(trained(store, 2)).read_bytes()
     store.open(KEY, RECORD, fresh=True)
-    assert history(store).with_name("history.old.jsonl").read_bytes() == before
+    assert history(store).with_name("history.old1.jsonl").read_bytes() == before
 
 
 def test_fresh_is_nothing_to_warn_of(store: Store) -> None:

@@ -29,7 +29,7 @@ class Dropout(nn.Module):
         # 16 random bits an element, four from one draw: 1.1 ms for a batch of 64, where bernoulli_ takes 8.6 ms.
         draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None, generator=self.generator)
         bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
-        return bits >= round(self.rate * 65536) - 32768
+        return bits >= min(round(self.rate * 65536), 65535) - 32768
 
 
 class Cnn(nn.Module):

@@ -29,7 +29,7 @@ from tune_mnist.errors import UserError
 
 Row = dict[str, Any]
 KEPT_CHECKPOINTS = 2
-_CHECKPOINT = re.compile(r"epoch-(\d{5})\.([0-9a-f]{16})\.pt")
+_CHECKPOINT = re.compile(r"epoch-(\d{5,})\.([0-9a-f]{16})\.pt")
 
 
 @dataclass(frozen=True)
@@ -119,8 +119,8 @@ class Store:
     def open(self, key: str, record: dict[str, Any], fresh: bool = False) -> list[str]:
         """Make the run ready to be trained on; returns what had to be mended, a line each.
 
-        With `fresh`, or where the history is damaged, what there was is set aside as history.old.jsonl and the run
-        starts again; a damaged checkpoint is removed, so that the one before it serves.
+        With `fresh`, or where the history is damaged, what there was is set aside as history.old1.jsonl (2, …) and the
+        run starts again; a damaged checkpoint is removed, so that the one before it serves.
         """
         folder = self.folder / key
         for left in folder.glob(".*.*"):  # of a write that a crash cut short
@@ -135,19 +135,21 @@ class Store:
         return said + self._drop_damaged_checkpoints(key)
 
     def _set_aside(self, key: str) -> None:
-        history = self.folder / key / "history.jsonl"
+        folder = self.folder / key
+        history = folder / "history.jsonl"
         if history.exists():
-            history.replace(history.with_name("history.old.jsonl"))
+            earlier = len(list(folder.glob("history.old*.jsonl")))
+            history.replace(folder / f"history.old{earlier + 1}.jsonl")
         self.prune(key)
 
     def _drop_damaged_checkpoints(self, key: str) -> list[str]:
-        said, rows = [], self.held(key).epochs
+        rows, dropped = self.held(key).epochs, []
         for epoch, path in self._checkpoints(key):
-            if epoch > rows or not _intact(path):
+            if epoch > rows or _content(path) is None:
                 path.unlink()
-                left = self.held(key).resume
-                said.append(f"checkpoint {path} is damaged; training goes on from epoch {left}")
-        return said
+                dropped.append(path)
+        left = self.held(key).resume
+        return [f"checkpoint {path} is damaged; training goes on from epoch {left}" for path in dropped]
 
     def append(self, key: str, row: Row) -> bool:
         """Add the row of the next epoch, synced to disk; False if the store has that epoch already."""
@@ -175,10 +177,8 @@ class Store:
     def load_checkpoint(self, key: str) -> bytes | None:
         """The newest state that a finished epoch's row stands beside and whose content is what its name says."""
         rows = self.held(key).epochs
-        for epoch, path in self._checkpoints(key):
-            if epoch <= rows and _intact(path):
-                return path.read_bytes()
-        return None
+        contents = (_content(path) for epoch, path in self._checkpoints(key) if epoch <= rows)
+        return next((content for content in contents if content is not None), None)
 
     def prune(self, key: str) -> int:
         """Remove the run's checkpoints, never its history; returns the bytes freed."""
@@ -190,7 +190,11 @@ class Store:
 
     def size(self, key: str) -> int:
         """Bytes on disk."""
-        return sum(path.stat().st_size for path in (self.folder / key).iterdir())
+        total = 0
+        for path in (self.folder / key).iterdir():
+            with contextlib.suppress(FileNotFoundError):  # replaced meanwhile, by whoever trains the run
+                total += path.stat().st_size
+        return total
 
 
 def encode(row: Row) -> bytes:
@@ -208,9 +212,14 @@ def _decode(line: bytes) -> Row | None:
     return row if f"{zlib.crc32(json.dumps(row).encode()):08x}" == checksum else None
 
 
-def _intact(path: Path) -> bool:
+def _content(path: Path) -> bytes | None:
+    """A checkpoint's content, if it is what the file's name says; None if not, or if a newer one has replaced it."""
     match = _CHECKPOINT.fullmatch(path.name)
-    return match is not None and hashlib.sha256(path.read_bytes()).hexdigest()[:16] == match[2]
+    with contextlib.suppress(FileNotFoundError):
+        content = path.read_bytes()
+        if match is not None and hashlib.sha256(content).hexdigest()[:16] == match[2]:
+            return content
+    return None
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -63,7 +63,10 @@ def read(path: Path) -> SweepFile:
         raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not YAML: {problem}") from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}:1: a sweep file holds name, baseline, vary, cross and seeds; this one does not")
-    return _Checker(path, root).check(content)
+    try:
+        return _Checker(path, root).check(content)
+    except RecursionError:
+        raise UserError(f"{path}:1: a value contains itself") from None
 
 
 class _Checker:

@@ -1,0 +1,574 @@
+"""`python -m tune_mnist.run` as a person meets it: what it prints, what it leaves, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from conftest import (
+    DIGITS,
+    HISTORY,
+    LOG,
+    NO_NETWORK,
+    RESULTS,
+    ROOT,
+    SLOW,
+    SLOW_LRS,
+    SMALL,
+    Finished,
+    command,
+    descendants,
+    numbers,
+    processes,
+    ray_folders,
+    run,
+    succeeded,
+    surroundings,
+    trained,
+    under_way,
+    wait_for,
+)
+from matplotlib.image import imread
+
+PLOTS = {f"{what}_vs_{sweep}.png" for what in ("accuracy", "time") for sweep in ("epochs", "batch", "lr")}
+SWEEPS = {
+    "epochs": ["1", "3", "5", "10", "15"],
+    "batch": ["32", "64", "128", "256"],
+    "lr": ["0.001", "0.005", "0.01", "0.05"],
+}
+COLUMNS = "sweep variable value dataset model optimizer epochs batch_size lr gamma seed test_accuracy test_loss "
+COLUMNS += "train_time_s eval_time_s cpu_time_s threads concurrent device hostname precision trial_id status"
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+linux = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="sockets are read from Linux's /proc")
+
+
+# The standard sweeps
+
+
+def test_it_ends_well_and_says_nothing_on_stderr(standard: Finished) -> None:
+    assert (standard.code, standard.err) == (0, "")
+
+
+def test_all_files_are_there(standard: Finished) -> None:
+    left = {path.name for path in standard.results.iterdir()}
+    assert left == {RESULTS, HISTORY, LOG, "environment.json", "tensorboard", *PLOTS}
+    assert standard.results == standard.folder / "results" / "digits"
+
+
+def test_a_row_a_point_in_the_order_asked(standard: Finished) -> None:
+    asked = [(sweep, value) for sweep, values in SWEEPS.items() for value in values]
+    assert [(row["sweep"], row["value"]) for row in standard.points()] == asked
+
+
+def test_the_table_has_the_columns_and_says_what_was_held(standard: Finished) -> None:
+    for row in standard.points():
+        assert set(COLUMNS.split()) <= set(row)
+        assert row[row["variable"]] == row["value"]
+        held = {"epochs": "5", "batch_size": "64", "lr": "0.01", "gamma": "0.7", "seed": "1", "model": "mlp"}
+        held |= {"optimizer": "adadelta", "dataset": "digits", "train_size": "320", "shuffle": "True"}
+        held |= {"device": "cpu", "precision": "fp32", "threads": "1", "status": "done", "error": ""}
+        del held[row["variable"]]
+        assert {name: row[name] for name in held} == held
+        assert row["hostname"] == socket.gethostname()
+        assert row["trial_id"]
+
+
+def test_values_are_in_their_ranges(standard: Finished) -> None:
+    for row in standard.points():
+        assert 0.1 < float(row["test_accuracy"]) < 1
+        assert 0 < float(row["test_loss"]) < 2.4  # ln 10 is that of knowing nothing
+        assert min(float(row[name]) for name in ("train_time_s", "eval_time_s", "cpu_time_s")) > 0
+
+
+def test_concurrent_is_the_number_of_trials_beside_it(standard: Finished) -> None:
+    assert {int(row["concurrent"]) for row in standard.points()} <= set(range(CPUS))
+
+
+def test_more_epochs_take_more_time_and_learn_more(standard: Finished) -> None:
+    points = [row for row in standard.points() if row["sweep"] == "epochs"]
+    for name in ("train_time_s", "eval_time_s", "cpu_time_s"):
+        times = [float(row[name]) for row in points]
+        assert times == sorted(times)
+    assert float(points[0]["test_loss"]) > float(points[-1]["test_loss"])
+
+
+def test_the_baseline_has_one_answer_in_all_sweeps(standard: Finished) -> None:
+    answers = {
+        (row["test_accuracy"], row["test_loss"], row["train_time_s"], row["run"])
+        for row in standard.points()
+        if (row["epochs"], row["batch_size"], row["lr"]) == ("5", "64", "0.01")
+    }
+    assert len(answers) == 1
+
+
+def test_the_history_has_a_row_an_epoch_of_every_run(standard: Finished) -> None:
+    epochs = standard.epochs()
+    assert len(epochs) == 45
+    for run_of in {row["run"] for row in epochs}:
+        mine = [row for row in epochs if row["run"] == run_of]
+        assert [int(row["epoch"]) for row in mine] == list(range(1, len(mine) + 1))
+        rates = [float(row["lr"]) * 0.7 ** (int(row["epoch"]) - 1) for row in mine]
+        assert [float(row["epoch_lr"]) for row in mine] == pytest.approx(rates)
+        assert all(0 < float(row["train_loss"]) < 2.5 for row in mine)
+
+
+def test_points_are_read_off_the_history(standard: Finished) -> None:
+    at = {(row["run"], row["epoch"]): row for row in standard.epochs()}
+    for point in standard.points():
+        epoch = at[point["run"], point["epochs"]]
+        for name in ("train_loss", "test_loss", "test_accuracy"):
+            assert point[name] == epoch[name]
+        mine = [row for row in standard.epochs() if row["run"] == point["run"]][: int(point["epochs"])]
+        assert float(point["train_time_s"]) == pytest.approx(sum(float(row["train_time_s"]) for row in mine))
+
+
+def test_the_plots_are_pictures_of_a_readable_size(standard: Finished) -> None:
+    for name in PLOTS:
+        picture = imread(standard.results / name)
+        assert min(picture.shape[:2]) >= 600
+        assert picture.std() > 0.01  # not one colour
+
+
+def test_the_log_tells_with_times_what_happened(standard: Finished) -> None:
+    lines = standard.log().splitlines()
+    for line in lines:
+        datetime.strptime(line[:19], "%Y-%m-%d %H:%M:%S")
+    assert sum(": done, " in line for line in lines) == 7
+    assert trained(standard.log()).total() == 45
+    assert "mnist_results.csv" in lines[-1]
+
+
+def test_the_environment_is_written_down(standard: Finished) -> None:
+    facts = json.loads((standard.results / "environment.json").read_text("utf-8"))
+    assert facts["command"].endswith("--dataset digits --set model=mlp --set train_size=320")
+    assert facts["packages"]["ray"].count(".") == facts["packages"]["torch"].count(".") == 2
+    assert facts["python"] == sys.version.split()[0]
+    assert facts["cpu"]["usable"] == CPUS
+    assert datetime.fromisoformat(facts["started"]) < datetime.fromisoformat(facts["ended"])
+    assert all(re.fullmatch("[0-9a-f]{64}", checksum) for checksum in facts["data_sha256"].values())
+    assert len(facts["data_sha256"]) == 4
+    if (ROOT / ".git").exists():
+        head = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        assert facts["git"]["commit"] == head.stdout.strip()
+        assert isinstance(facts["git"]["dirty"], bool)
+
+
+def test_stdout_is_plain_lines_without_rays_own(standard: Finished) -> None:
+    assert "\x1b" not in standard.out
+    for noise in ("ray", "Ray", "raylet", "Trial", "trainable", "WARNING", "UserWarning", "pid="):
+        assert noise not in standard.out
+
+
+def test_stdout_tells_of_each_finished_trial_once(standard: Finished) -> None:
+    done = re.findall(r"^(\S+): done, (\d+) epochs", standard.out, re.MULTILINE)
+    assert sorted(done) == sorted(
+        [("baseline", "15")]
+        + [(f"batch_size={size}", "5") for size in (32, 128, 256)]
+        + [(f"lr={lr}", "5") for lr in (0.001, 0.005, 0.05)]
+    )
+
+
+def test_stdout_ends_with_the_table_the_best_and_the_paths(standard: Finished) -> None:
+    lines = standard.out.splitlines()
+    table = lines[-17:-4]
+    for line, point in zip(table, standard.points(), strict=True):
+        assert line.split()[:2] == [point["sweep"], point["value"]]
+        assert f"{float(point['test_accuracy']):.2%}" in line
+    assert [line.split(",")[0].rpartition("=")[0] for line in lines[-4:-1]] == [
+        "best of epochs: epochs",
+        "best of batch: batch_size",
+        "best of lr: lr",
+    ]
+    best = max(standard.points(), key=lambda row: float(row["test_accuracy"]) * (row["sweep"] == "lr"))
+    assert f"lr={best['value']}, test accuracy {float(best['test_accuracy']):.2%}" in lines[-2]
+    for name in (RESULTS, HISTORY, LOG, "environment.json", "tensorboard", *PLOTS):
+        assert f"results/digits/{name}" in lines[-1]
+
+
+# What is planned
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return succeeded(run(*SMALL, "--dry-run", folder=tmp_path_factory.mktemp("planned")))
+
+
+def test_a_dry_run_tells_the_plan_and_writes_nothing(planned: Finished) -> None:
+    assert "13 points, 11 distinct, 7 runs, 74 epochs asked for" in planned.out
+    assert "0 epochs in the store, 45 to train" in planned.out
+    assert re.search(r"about .* of training with .* \(from a short probe\)", planned.out)
+    assert list(planned.folder.iterdir()) == []
+
+
+def test_after_the_sweeps_nothing_is_left_to_train(standard: Finished) -> None:
+    done = succeeded(run(*SMALL, "--dry-run", folder=standard.folder))
+    assert "45 epochs in the store, 0 to train" in done.out
+
+
+def test_a_longer_run_trains_only_what_it_is_longer(standard: Finished) -> None:
+    grown = "--vary", "epochs=1,3,5,10,15,20"
+    done = succeeded(run(*SMALL, *grown, "--sweep", "batch", "--sweep", "lr", "--dry-run", folder=standard.folder))
+    assert "45 epochs in the store, 5 to train" in done.out
+    assert "(from stored epoch times)" in done.out
+
+
+def test_without_sharing_every_point_is_a_run(tmp_path: Path) -> None:
+    done = succeeded(run(*SMALL, "--no-share", "--dry-run", folder=tmp_path))
+    assert "13 runs, 74 epochs asked for" in done.out
+    assert "0 epochs in the store, 74 to train" in done.out
+
+
+def test_auto_without_mnist_takes_the_digits_and_says_so(tmp_path: Path) -> None:
+    started = time.monotonic()
+    done = succeeded(run("--data-dir", "empty", "--vary", "lr=0.01", "--dry-run", folder=tmp_path, **NO_NETWORK))
+    assert time.monotonic() - started < 20 + 20  # 20 s at most to give up; the rest is for the probe
+    assert re.search(r"digits instead of MNIST: .*cannot be downloaded", done.out)
+    assert "0 epochs in the store, 5 to train" in done.out
+
+
+def test_the_standard_sweeps_are_a_file_that_can_be_given_back(planned: Finished, tmp_path: Path) -> None:
+    printed = succeeded(run("--print-config", folder=tmp_path)).out
+    (tmp_path / "standard.yaml").write_text(printed, "utf-8")
+    again = succeeded(run("--print-config", "--config", "standard.yaml", folder=tmp_path))
+    assert again.out == printed
+    done = succeeded(run(*SMALL, "--config", "standard.yaml", "--dry-run", folder=tmp_path))
+    plan = [line for line in done.out.splitlines() if "about" not in line]
+    assert plan == [line for line in planned.out.splitlines() if "about" not in line]
+
+
+# The same command again
+
+
+def test_a_repeated_command_ends_well_with_the_same_tables(standard: Finished, repeated: Finished) -> None:
+    assert repeated.code == 0
+    for name in (RESULTS, HISTORY):
+        assert (repeated.results / name).read_bytes() == (standard.results / name).read_bytes()
+
+
+def test_a_repeated_command_trains_nothing_and_starts_no_ray(repeated: Finished) -> None:
+    imported = set(re.findall(r"\|\s+([\w.]+)$", repeated.err, re.MULTILINE))
+    assert {"tune_mnist.store", "pandas"} <= imported
+    assert not {"ray", "torch"} & imported
+    assert "45 epochs in the store, 0 to train" in repeated.out
+    assert ": epoch " not in repeated.out
+
+
+def test_a_repeated_command_leaves_all_again(standard: Finished, repeated: Finished) -> None:
+    assert {path.name for path in repeated.results.iterdir()} == {path.name for path in standard.results.iterdir()}
+    assert repeated.out.splitlines()[-17:] == standard.out.splitlines()[-17:]
+    assert trained(repeated.log()).total() == 45  # the first command's; the log is added to
+
+
+# Sharing
+
+
+@pytest.fixture(scope="module")
+def unshared(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Each point a run of its own, one at a time, in a store of its own."""
+    folder = tmp_path_factory.mktemp("unshared")
+    return succeeded(run(*SMALL, "--no-share", "--max-concurrent", "1", folder=folder))
+
+
+def test_shared_and_unshared_numbers_are_equal_bit_for_bit(standard: Finished, unshared: Finished) -> None:
+    assert len(unshared.epochs()) == 74
+    assert numbers(unshared.epochs()) == numbers(standard.epochs())
+
+
+def test_shared_and_unshared_points_are_equal_bit_for_bit(standard: Finished, unshared: Finished) -> None:
+    names = ("sweep", "value", "test_accuracy", "test_loss", "train_loss")
+    assert len({row["run"] for row in unshared.points()}) == 13
+    assert [[row[name] for name in names] for row in unshared.points()] == [
+        [row[name] for name in names] for row in standard.points()
+    ]
+
+
+def test_one_trial_at_a_time_has_none_beside_it(unshared: Finished) -> None:
+    assert {row["concurrent"] for row in unshared.points()} == {"0"}
+
+
+# A sweep file, on a terminal
+
+MINE = """\
+name: mine
+baseline: {epochs: 2, model: mlp, train_size: 100}
+vary:
+  model: [mlp, linear]
+cross:
+  lr: [0.01, 0.05]
+  dropout: [0.25, 0.0]
+seeds: 2
+"""
+
+
+def on_a_terminal(*arguments: str, folder: Path) -> Finished:
+    """Give the command on a terminal of its own; `out` is all that the terminal got, `err` empty."""
+    ours, its = pty.openpty()
+    size = {"COLUMNS": "120", "LINES": "40", "TERM": "xterm-256color"}
+    process = subprocess.Popen(
+        command(*arguments), cwd=folder, env=surroundings(**size), stdin=its, stdout=its, stderr=its
+    )
+    os.close(its)
+    shown = b""
+    try:
+        with suppress(OSError):  # Linux's way to say that nobody has the terminal open any more
+            while part := os.read(ours, 65_536):
+                shown += part
+        return Finished(folder, process.wait(60), shown.decode(), "")
+    finally:
+        os.close(ours)
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A sweep file with a name, a categorical, a cross and two seeds; options override its baseline."""
+    folder = tmp_path_factory.mktemp("mine")
+    (folder / "mine.yaml").write_text(MINE, "utf-8")
+    overriding = "--config", "mine.yaml", "--set", "epochs=3", "--set", "train_size=320"
+    return on_a_terminal(*DIGITS, *overriding, folder=folder)
+
+
+def test_a_terminal_gets_a_live_display(mine: Finished) -> None:
+    assert mine.code == 0
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", mine.out)
+    assert "\x1b[?25l" in mine.out  # the cursor is hidden while it is redrawn ...
+    assert mine.out.rindex("\x1b[?25h") > mine.out.rindex("\x1b[?25l")  # ... and back afterwards
+    assert re.search(r"model [0-4]/4 points +cross [0-8]/8 points", shown)
+    assert "epochs to train, time left: measuring" in shown
+    assert re.search(r"epoch \d/3", shown)
+    assert not re.search(r": epoch \d/\d, test", shown)  # the lines that stand for it where there is no terminal
+    assert len(re.findall(r": done, 3 epochs", shown)) == 10
+    for noise in ("raylet", "Warning", "pid=", "Trial status"):
+        assert noise not in shown
+
+
+def test_a_sweep_file_has_a_folder_of_its_name(mine: Finished) -> None:
+    assert mine.results == mine.folder / "results" / "digits-mine"
+
+
+def test_a_sweep_file_gives_its_points_for_each_seed(mine: Finished) -> None:
+    points = [(row["sweep"], row["variable"], row["value"], row["seed"]) for row in mine.points()]
+    assert points == [("model", "model", model, seed) for model in ("mlp", "linear") for seed in "12"] + [
+        ("cross", "lr*dropout", value, seed)
+        for value in ("0.01*0.25", "0.01*0.0", "0.05*0.25", "0.05*0.0")
+        for seed in "12"
+    ]
+
+
+def test_the_command_line_overrides_the_sweep_file(mine: Finished) -> None:
+    assert {(row["epochs"], row["train_size"]) for row in mine.points()} == {("3", "320")}
+
+
+def test_a_categorical_sweep_has_its_plots(mine: Finished) -> None:
+    pictures = {path.name for path in mine.results.glob("*.png")}
+    assert pictures == {"accuracy_vs_model.png", "time_vs_model.png"}
+
+
+def test_the_same_seed_gives_the_same_numbers_in_another_store(mine: Finished, standard: Finished) -> None:
+    asked = {("mlp", "0.01", "0.25", "1"), ("mlp", "0.05", "0.25", "1")}
+    chosen = [row for row in mine.epochs() if (row["model"], row["lr"], row["dropout"], row["seed"]) in asked]
+    assert len(chosen) == 6
+    assert numbers(chosen) < numbers(standard.epochs())
+
+
+def test_another_seed_gives_other_numbers(mine: Finished) -> None:
+    losses = {row["seed"]: row["test_loss"] for row in mine.points() if row["value"] == "mlp"}
+    assert losses["1"] != losses["2"]
+
+
+def test_every_hyperparameter_counts(mine: Finished) -> None:
+    """Equal numbers come from equal configs alone: the baseline stands twice, for each seed."""
+    assert len({row["test_loss"] for row in mine.points()}) == 10
+
+
+# Interrupted
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """What was seen of a command that got a Ctrl-C in mid-run, and of the same command after it."""
+
+    first: Finished
+    seconds: float
+    kept: list[dict[str, str]]
+    log: str
+    listening: set[str]
+    processes: dict[int, str]
+    second: Finished
+
+
+def listening(pids: set[int]) -> set[str]:
+    """The addresses, in hexadecimal as the kernel gives them, that these processes accept TCP connections on."""
+    inodes = set()
+    for pid in pids:
+        with suppress(OSError):
+            for handle in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    inodes.add(str(handle.readlink()).removeprefix("socket:[").removesuffix("]"))
+    tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
+    lines = [line.split() for table in tables if table.exists() for line in table.read_text().splitlines()[1:]]
+    return {line[1].partition(":")[0] for line in lines if line[3] == "0A" and line[9] in inodes}
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
+    folder = tmp_path_factory.mktemp("interrupted")
+    with under_way(*SLOW, folder=folder) as slow:
+        wait_for(lambda: ": epoch 2/5" in slow.log(), "a second epoch")
+        started = descendants(slow.process.pid)
+        ports = listening(set(started)) if sys.platform == "linux" else set()
+        os.killpg(slow.process.pid, signal.SIGINT)  # as a terminal sends it: to all of the group
+        before = time.monotonic()
+        first = slow.finished(60)
+        seconds = time.monotonic() - before
+    kept, log = first.points(), first.log()
+    return Interrupted(first, seconds, kept, log, ports, started, run(*SLOW, folder=folder))
+
+
+def test_an_interrupt_ends_it_soon_with_130(interrupted: Interrupted) -> None:
+    assert interrupted.first.code == 130
+    assert interrupted.seconds < 10
+    assert interrupted.first.err == ""
+
+
+def test_an_interrupt_says_what_is_kept(interrupted: Interrupted) -> None:
+    last = interrupted.first.out.splitlines()[-1]
+    said = re.search(r"interrupted; (\d+) finished epochs? .* kept in results/store", last)
+    assert said
+    assert int(said[1]) == trained(interrupted.log).total() >= 2
+    left = re.search(r"the same command again trains the remaining (\d+)", last)
+    assert left
+    assert int(left[1]) == 20 - int(said[1])
+
+
+def test_an_interrupted_table_has_every_point(interrupted: Interrupted) -> None:
+    assert [row["value"] for row in interrupted.kept] == list(SLOW_LRS)
+    statuses = {row["status"] for row in interrupted.kept}
+    assert "missing" in statuses <= {"missing", "done"}
+    assert all((row["test_accuracy"] == "") == (row["status"] == "missing") for row in interrupted.kept)
+
+
+def test_after_an_interrupt_the_same_command_finishes(interrupted: Interrupted, uninterrupted: Finished) -> None:
+    assert interrupted.second.code == 0
+    assert numbers(interrupted.second.epochs()) == numbers(uninterrupted.epochs())
+    assert {row["status"] for row in interrupted.second.points()} == {"done"}
+
+
+def test_after_an_interrupt_no_stored_epoch_is_trained_again(interrupted: Interrupted) -> None:
+    both = interrupted.second.log()
+    assert both.startswith(interrupted.log)
+    assert trained(both).total() == 20
+
+
+@linux
+def test_a_local_ray_listens_on_loopback_alone(interrupted: Interrupted) -> None:
+    loopback = {
+        "0100007F",  # 127.0.0.1
+        "0000000000000000FFFF00000100007F",  # ::ffff:127.0.0.1
+        "00000000000000000000000001000000",  # ::1
+    }
+    assert interrupted.listening
+    assert interrupted.listening <= loopback
+
+
+def test_nothing_is_left_running_or_lying_about(interrupted: Interrupted) -> None:
+    assert any("raylet" in line for line in interrupted.processes.values())
+    wait_for(lambda: not set(processes()) & set(interrupted.processes), "an end of Ray's processes", 20)
+    folders = ray_folders(interrupted.processes)
+    assert folders
+    assert not any(folder.exists() for folder in folders)
+
+
+# A trial that fails
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    diverging = "--set", "optimizer=sgd", "--set", "model=linear", "--set", "train_size=200", "--set", "epochs=2"
+    return run(*DIGITS, *diverging, "--vary", "lr=0.1,1e38", folder=tmp_path_factory.mktemp("failed"))
+
+
+def test_a_failed_trial_is_named_with_its_error(failed: Finished) -> None:
+    assert failed.code == 1
+    assert re.search(r"failed: lr=1e\+38: .*the loss is no longer a number", failed.out.splitlines()[-1])
+    assert "Traceback" not in failed.out + failed.err
+
+
+def test_the_others_finish_and_the_table_tells_them_apart(failed: Finished) -> None:
+    done, lost = failed.points()
+    assert (done["value"], done["status"], done["error"]) == ("0.1", "done", "")
+    assert (lost["value"], lost["status"], lost["test_accuracy"]) == ("1e+38", "failed", "")
+    assert "the loss is no longer a number" in lost["error"]
+    assert float(done["test_accuracy"]) > 0.5
+
+
+def test_the_plots_are_there_for_the_points_that_are(failed: Finished) -> None:
+    for name in ("accuracy_vs_lr.png", "time_vs_lr.png"):
+        assert imread(failed.results / name).std() > 0.01
+
+
+# A cluster that is there
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """The address of a Ray cluster of this machine, with 2 CPUs, on loopback; one process group, killed at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp"))  # short: Ray's sockets lie in it
+    start = ["ray.scripts.scripts", "start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={port}"]
+    options = ["--num-cpus=2", "--include-dashboard=false", f"--temp-dir={folder}", "--disable-usage-stats"]
+    with (folder / "said.txt").open("wb") as said:
+        head = subprocess.Popen(
+            [sys.executable, "-m", *start, *options],
+            env=surroundings(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0"),
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+    try:
+        wait_for(lambda: "Ray runtime started" in (folder / "said.txt").read_text("utf-8"), "a Ray cluster")
+        yield f"127.0.0.1:{port}"
+    finally:
+        started = descendants(head.pid)
+        with suppress(ProcessLookupError):
+            os.killpg(head.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            head.wait(15)
+        for pid in (head.pid, *started):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        head.wait(15)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_cluster_gives_the_same_numbers_as_this_machine(cluster: str, standard: Finished, tmp_path: Path) -> None:
+    done = succeeded(run(*SMALL, "--vary", "lr=0.01,0.05", "--address", cluster, folder=tmp_path))
+    assert len(done.epochs()) == 10
+    assert numbers(done.epochs()) < numbers(standard.epochs())
+    assert "\x1b" not in done.out
+    assert "raylet" not in done.out
+
+
+def test_a_trial_that_no_node_has_room_for_is_refused(cluster: str, tmp_path: Path) -> None:
+    done = run(*SMALL, "--vary", "lr=0.01", "--cpus-per-trial", "3", "--address", cluster, folder=tmp_path)
+    assert done.code == 2
+    assert done.err.startswith("error: no node has the 3 CPU that a trial asks for")
+    assert "2 CPU" in done.err
+    assert done.err.count("\n") == 1
