@@ -32,8 +32,9 @@ lock: .venv/.made ## remake the lock files from pyproject.toml; today's releases
 # The stamp comes last: an environment that was interrupted half-way has none, and is made again from nothing.
 .venv/.made: requirements.txt requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
-		echo "error: $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo not there);" \
-			"use Python 3.10, 3.11, 3.12 or 3.13, as in: make .venv PYTHON=python3.12" >&2; exit 2; }
+		found=$$($(PYTHON) --version 2>&1) || found='not there'; \
+		echo "error: $(PYTHON) is $$found; use Python 3.10, 3.11, 3.12 or 3.13, as in:" \
+			"make .venv PYTHON=python3.12" >&2; exit 2; }
 	@echo "making .venv; PyTorch is large, so this takes some minutes"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
