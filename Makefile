@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 BIN := .venv/bin
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10
+COMPILE := $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.10
 
 .DEFAULT_GOAL := help
 .PHONY: help .venv sweep test check lock

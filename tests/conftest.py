@@ -1,0 +1,212 @@
+"""The real command in a real process, and the sweeps that many tests look at: a start of Ray takes ten seconds.
+
+The data are scikit-learn's digits, some of them; Ray, files, signals and sockets are real.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RESULTS, HISTORY, LOG = "mnist_results.csv", "history.csv", "mnist_experiments.log"
+DIGITS = ("--dataset", "digits")
+SMALL = (*DIGITS, "--set", "model=mlp", "--set", "train_size=320")  # the batch sweep goes up to 256
+# Four runs of 5 epochs, each epoch long enough (0.4 s) that there is a middle to be interrupted in.
+SLOW_LRS = ("0.01", "0.02", "0.05", "0.1")
+SLOW = (*DIGITS, "--set", "model=mlp", "--set", "batch_size=2", "--vary", f"lr={','.join(SLOW_LRS)}")
+# Nothing listens there: a download fails at once, with a network as without one.
+NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+NUMBERS = (
+    *("model", "optimizer", "schedule", "batch_size", "lr", "gamma", "momentum", "weight_decay", "dropout"),
+    *("shuffle", "train_size", "seed", "epoch", "epoch_lr", "train_loss", "test_loss", "test_accuracy"),
+)
+
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended, and the folder it was given in."""
+
+    folder: Path
+    code: int
+    out: str
+    err: str
+
+    @property
+    def results(self) -> Path:
+        """The one folder with results."""
+        (table,) = self.folder.glob(f"results/*/{RESULTS}")
+        return table.parent
+
+    def points(self) -> Rows:
+        return rows(self.results / RESULTS)
+
+    def epochs(self) -> Rows:
+        return rows(self.results / HISTORY)
+
+    def log(self) -> str:
+        return (self.results / LOG).read_text("utf-8")
+
+
+def command(*arguments: str, module: str = "tune_mnist.run", python: tuple[str, ...] = ("-W", "error")) -> list[str]:
+    return [sys.executable, *python, "-m", module, *arguments]
+
+
+def surroundings(**more: str) -> dict[str, str]:
+    """The environment without what would change a command's defaults."""
+    kept = {name: value for name, value in os.environ.items() if name not in ("TUNE_MNIST_DATA", "RAY_ADDRESS")}
+    return {**kept, "PYTHONPATH": str(ROOT), **more}
+
+
+def run(*arguments: str, folder: Path, module: str = "tune_mnist.run", **more: str) -> Finished:
+    """Give the command in `folder` and wait for its end."""
+    done = subprocess.run(
+        command(*arguments, module=module),
+        cwd=folder,
+        env=surroundings(**more),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    return Finished(folder, done.returncode, done.stdout, done.stderr)
+
+
+def succeeded(done: Finished) -> Finished:
+    assert done.code == 0, f"exit code {done.code}\n{done.out}\n{done.err}"
+    return done
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """A command that runs, in a process group of its own as a shell gives it one."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def log(self) -> str:
+        """What its log says so far."""
+        return "".join(path.read_text("utf-8") for path in self.folder.glob(f"results/*/{LOG}"))
+
+    def finished(self, seconds: float = 600) -> Finished:
+        """Wait for its end."""
+        code = self.process.wait(seconds)
+        out, err = (self.folder / name for name in ("stdout.txt", "stderr.txt"))
+        return Finished(self.folder, code, out.read_text("utf-8"), err.read_text("utf-8"))
+
+
+@contextmanager
+def under_way(*arguments: str, folder: Path) -> Iterator[UnderWay]:
+    """Start the command; it is killed if it still runs at the end of the `with` block."""
+    with (folder / "stdout.txt").open("wb") as out, (folder / "stderr.txt").open("wb") as err:
+        process = subprocess.Popen(
+            command(*arguments), cwd=folder, env=surroundings(), stdout=out, stderr=err, start_new_session=True
+        )
+    try:
+        yield UnderWay(folder, process)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {seconds:g} s"
+        time.sleep(0.05)
+
+
+def rows(path: Path) -> Rows:
+    """A table's rows, every value as it is written: equal text is an equal number, bit for bit."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def numbers(epochs: Rows) -> set[tuple[str, ...]]:
+    """Every epoch's config, losses and accuracy; runs that gave the same numbers fall into one."""
+    return {tuple(row[name] for name in NUMBERS) for row in epochs}
+
+
+def trained(log: str) -> Counter[tuple[str, int]]:
+    """How often each (run's name, epoch) was trained, as a log tells it."""
+    return Counter((name, int(epoch)) for name, epoch in re.findall(r"(\S+): epoch (\d+)/\d+, test", log))
+
+
+def going_on(log: str) -> dict[str, int]:
+    """Run's name -> the epoch after which it was last started."""
+    lines = re.findall(r"(\S+): training on \S+?(?: after epoch (\d+))?, to epoch", log)
+    return {name: int(epoch or 0) for name, epoch in lines}
+
+
+def processes() -> dict[int, tuple[int, str]]:
+    """Living processes: number -> (its parent's, command line)."""
+    listed = subprocess.run(
+        ["ps", "-axwwo", "pid=,ppid=,stat=,command="], capture_output=True, text=True, check=True
+    ).stdout
+    found = [line.split(None, 3) for line in listed.splitlines()]
+    return {int(pid): (int(parent), line) for pid, parent, state, line in found if not state.startswith("Z")}
+
+
+def descendants(ancestor: int) -> dict[int, str]:
+    """Number -> command line of every process that this one started, and those started by them."""
+    living, found = processes(), {ancestor: ""}
+    while new := {pid: line for pid, (parent, line) in living.items() if parent in found and pid not in found}:
+        found |= new
+    del found[ancestor]
+    return found
+
+
+def ray_folders(lines: dict[int, str]) -> set[Path]:
+    """The temporary folders that Ray processes with these command lines keep their session in."""
+    return {Path(folder) for line in lines.values() for folder in re.findall(r"--temp[-_]dir=(\S+)", line)}
+
+
+def mnist_folder() -> Path:
+    """Where the real MNIST lies; a test that wants it is skipped without."""
+    place = Path(os.environ.get("TUNE_MNIST_DATA", ROOT.parent / "shared" / "mnist")).absolute()
+    if not (place / "MNIST" / "raw" / "t10k-labels-idx1-ubyte").is_file():
+        pytest.skip(f"no MNIST in {place}: set TUNE_MNIST_DATA to the folder that has MNIST/raw")
+    return place
+
+
+@pytest.fixture(scope="session")
+def standard(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The three standard sweeps on some of the digits, all defaults of output; look, and change nothing."""
+    return run(*SMALL, folder=tmp_path_factory.mktemp("standard"))
+
+
+@pytest.fixture(scope="session")
+def repeated(standard: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The same command again over a copy of what the first one left; stderr names all modules it imported."""
+    folder = tmp_path_factory.mktemp("again") / "copy"
+    shutil.copytree(standard.folder, folder)
+    done = subprocess.run(
+        command(*SMALL, python=("-X", "importtime")),
+        cwd=folder,
+        env=surroundings(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Finished(folder, done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The slow sweep, left in peace."""
+    return succeeded(run(*SLOW, folder=tmp_path_factory.mktemp("uninterrupted")))

@@ -1,0 +1,186 @@
+"""The pages: no broken link, no file or option that is not there, commands that run, nothing of one machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+import typer
+
+from tune_mnist import cli, environment, progress, request, results, run, tensorboard
+from tune_mnist.config import Conditions
+from tune_mnist.planning import Plan, make_plan
+from tune_mnist.store import Held
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+PROSE = re.sub(r"^```.*?^```$", "", README, flags=re.DOTALL | re.MULTILINE)
+COMMANDS = {"run", "train", "runs"}
+LEFT = {results.RESULTS_CSV, results.HISTORY_CSV, progress.LOG_NAME, environment.ENVIRONMENT_JSON}
+PLOTS = {f"{measure}_vs_{sweep}.png" for measure in ("accuracy", "time") for sweep in ("epochs", "batch", "lr")}
+
+
+@cache
+def tracked() -> list[Path]:
+    """Every file of the repository: what git has, and what it would take."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+PAGES = [*ROOT.glob("*.md"), *(path for folder in ROOT.glob("[a-z]*") for path in folder.rglob("*.md"))]
+LINKS = [
+    (page.relative_to(ROOT), link)
+    for page in sorted(PAGES)
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8"))
+    if "://" not in link
+]
+
+
+def anchors(page: Path) -> set[str]:
+    """The page's headings as GitHub makes anchors of them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(("page", "link"), LINKS, ids=[f"{page}:{link}" for page, link in LINKS])
+def test_a_link_leads_somewhere(page: Path, link: str) -> None:
+    file, _, anchor = link.partition("#")
+    target = (ROOT / page).parent / file if file else ROOT / page
+    assert target.exists()
+    assert not anchor or anchor in anchors(target)
+
+
+def blocks(language: str) -> str:
+    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE))
+
+
+def listed_files() -> list[str]:
+    """The paths of README's tree: two spaces deeper is one folder deeper."""
+    folder, paths = "", []
+    for line in README.rpartition("## The files")[2].partition("```\n")[2].partition("```")[0].splitlines():
+        name = line.split()[0]
+        if not line.startswith(" "):
+            folder = name if name.endswith("/") else ""
+        paths.append(f"{folder}{name}" if line.startswith(" ") else name)
+    return paths
+
+
+@pytest.mark.parametrize("path", listed_files())
+def test_a_listed_file_exists(path: str) -> None:
+    assert (ROOT / path).is_dir() if path.endswith("/") else (ROOT / path).is_file()
+
+
+def test_every_module_is_listed() -> None:
+    modules = {f"tune_mnist/{path.name}" for path in (ROOT / "tune_mnist").iterdir() if path.is_file()}
+    assert modules <= set(listed_files())
+
+
+def test_the_readme_names_what_a_command_leaves() -> None:
+    table = README.partition("## What it leaves")[2].partition("\n## ")[0]
+    files = {name for name in re.findall(r"`([^`\s]+)`", table) if re.search(r"\.(csv|log|png|json)$", name)}
+    assert files == LEFT | PLOTS
+    assert f"`{tensorboard.FOLDER}/`" in table
+
+
+@cache
+def options(command: str) -> set[str]:
+    """The long options that the command's --help shows, with `-` between words."""
+    told = subprocess.run(
+        [sys.executable, "-m", "tune_mnist", command, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(re.findall(r"^\s+(?:-\w, )?(--[a-z-]+)", told.stdout, flags=re.MULTILINE))
+
+
+def readme_commands(which: str) -> list[str]:
+    """The arguments of each of README's commands of this kind, without its comment."""
+    found = re.findall(rf"^(?:python -m tune_mnist\.|tune-mnist ){which}\b(.*)$", blocks("sh"), flags=re.MULTILINE)
+    return [arguments.partition("#")[0].strip() for arguments in found]
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_a_command_of_the_readme_has_the_options_it_is_given(command: str) -> None:
+    given = set(re.findall(r"--[a-z_-]+", " ".join(readme_commands(command))))
+    assert {name.replace("_", "-") for name in given} <= options(command)
+    assert readme_commands(command)
+
+
+def test_an_option_in_the_text_is_one_of_a_command() -> None:
+    ours = re.sub(r"tensorboard --logdir", "", PROSE)
+    assert set(re.findall(r"(?<!-)--[a-z][a-z_-]*", ours)) <= set.union(*map(options, COMMANDS))
+
+
+def plan(arguments: str) -> Plan:
+    """The plan of `tune_mnist.run` with these arguments, nothing being stored."""
+    command = typer.main.get_command(cli.application(run.run))
+    given = command.make_context("run", shlex.split(arguments)).params
+    lists = {name: given[name] or () for name in ("sweep", "vary", "settings")}
+    asked = request.build(given["config"], **lists, seed=given["seed"], seeds=given["seeds"])
+    held = Conditions("digits", "", "cpu", 1, "fp32", "", 1)
+    return make_plan(asked.points, held, lambda _: Held())
+
+
+@pytest.mark.parametrize("arguments", readme_commands("run"))
+def test_a_sweep_of_the_readme_can_be_planned(arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lr-fine.yaml").write_text(blocks("yaml"), "utf-8")
+    assert plan(arguments).runs
+
+
+def test_the_readmes_numbers_of_the_standard_sweeps_are_the_plans() -> None:
+    said = re.sub(r"\s+", " ", README)
+    whole = plan("")
+    assert f"ask for {len(whole.points)} points and {whole.epochs_asked} epochs; {whole.distinct} points are" in said
+    assert f"and {len(whole.runs)} runs with {whole.epochs_to_train} epochs answer them all" in said
+
+
+@pytest.mark.parametrize(
+    ("target", "action"),
+    [
+        ("sweep", "-m tune_mnist.run"),
+        ("test", "-m pytest"),
+        ("check", "mypy"),
+        ("lock", "requirements.txt"),
+        (".venv", ""),
+    ],
+)
+def test_a_make_target_of_the_pages_exists(target: str, action: str) -> None:
+    assert re.search(rf"\bmake {re.escape(target)}\b", README + (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    around = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "ARGS")}
+    told = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, env=around, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    assert action in told.stdout
+
+
+# Put together here, so that this file may be searched too.
+FOREIGN = [
+    "py" + "pi",
+    "python" + "hosted",
+    "/wo" + "rk/",
+    "/tmp/" + "venv",
+    "/ro" + "ot/",
+    "/ho" + "me/",
+    "/Us" + "ers/",
+]
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_no_file_names_a_registry_or_a_path_of_one_machine(text: str) -> None:
+    naming = [path.relative_to(ROOT) for path in tracked() if text.encode() in path.read_bytes()]
+    assert not naming
+
+
+def test_only_two_files_know_the_shared_folder() -> None:
+    shared = ("../" + "shared").encode()
+    naming = {str(path.relative_to(ROOT)) for path in tracked() if shared in path.read_bytes()}
+    assert naming <= {".ci/run", "CONTRIBUTING.md"}
