@@ -20,7 +20,7 @@ experiment  cli
 tuning
 resources  summary
 request  forecast  progress  results  tensorboard  environment  plots
-planning  sweepfile
+planning  sweepfile  mailbox
 sweeps  devices  training
 config  datasets  store  cluster
 errors  downloads  model

@@ -163,13 +163,14 @@ def name_of(mishap: int) -> str:
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Grown:
     folder = tmp_path_factory.mktemp("grown")
     short = succeeded(run(*QUICK, *GROWN[:2], "--set", "epochs=3", folder=folder))
+    before = short.log()
     store = folder / "results" / "store"
     stored = [store / row["run"] for row in short.points()]
     cut(stored[TORN] / "history.jsonl")
     flip(newest(stored[UNREADABLE]))
     flip(stored[ALTERED] / "history.jsonl")
     prune(stored[PRUNED], tmp_path_factory.mktemp("prune"))
-    return Grown(run(*QUICK, *GROWN, folder=folder), short.log())
+    return Grown(run(*QUICK, *GROWN, folder=folder), before)
 
 
 def cut(file: Path) -> None:

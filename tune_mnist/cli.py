@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from tune_mnist.errors import UserError
+from tune_mnist.errors import ClusterError, UserError
 
 INTERRUPTED = 130
 # `-` and `_` are one letter in every option's name: --batch-size and --batch_size.
@@ -31,11 +31,13 @@ def start(app: typer.Typer) -> None:
         code = app(standalone_mode=False)
     except UserError as error:
         fail(str(error))
-    except typer.Exit as ended:
-        code = ended.exit_code
-    except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; every finished epoch is in the store", file=sys.stderr)
-        code = INTERRUPTED
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 1
+    except (typer.Exit, typer.Abort, KeyboardInterrupt) as ended:
+        code = getattr(ended, "exit_code", INTERRUPTED)
+        if code == INTERRUPTED:  # typer's Exit for Ctrl-C, too
+            print("interrupted", file=sys.stderr)
     except Exception as error:
         if not hasattr(error, "format_message"):  # a bug; only what the parser of options raises has one
             raise

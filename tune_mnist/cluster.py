@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tune_mnist.errors import UserError
+from tune_mnist.errors import ClusterError, UserError
 
 REACH_S = 3.0  # to answer a connection; Ray itself tries for 40 s before it says that nothing is there
 _SETTINGS = {
@@ -40,6 +40,14 @@ _QUIET = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
 
 
 @dataclass(frozen=True)
+class Scratch:
+    """A folder for Tune's own files while Ray is connected, and whether Tune may speak."""
+
+    folder: Path
+    verbose: bool
+
+
+@dataclass(frozen=True)
 class Cluster:
     """Where Ray runs: at `address`, or with `cpus` and `gpus` on this machine; `ray_logs` lets it speak."""
 
@@ -59,8 +67,9 @@ class Cluster:
             raise _unreachable(str(self.address), error) from None
 
     @contextlib.contextmanager
-    def started(self) -> Iterator[Path]:
-        """Connected to Ray within the `with` block, which gets a folder for Tune's own files. Raises UserError.
+    def started(self) -> Iterator[Scratch]:
+        """Connected to Ray within the `with` block, with a folder for Tune's own files. Raises UserError
+        if no cluster is at the address, ClusterError if a local one does not start.
 
         SIGINT and SIGTERM raise KeyboardInterrupt in it.
         """
@@ -70,7 +79,7 @@ class Cluster:
                 if not self.ray_logs:
                     warnings.simplefilter("ignore")
                 self._connect(folder)
-                yield folder
+                yield Scratch(folder, self.ray_logs)
         finally:
             with _deaf():
                 import ray
@@ -97,7 +106,6 @@ class Cluster:
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
 
     def _connect(self, folder: Path) -> None:
-        import ray
 
         options: dict[str, Any] = {
             "runtime_env": {"env_vars": WORKER_SETTINGS},
@@ -108,12 +116,22 @@ class Cluster:
         with _quiet_start(not self.ray_logs):
             if self.address is None:
                 options |= {"num_cpus": self.cpus, "num_gpus": self.gpus, "include_dashboard": False}
-                ray.init(address="local", object_store_memory=512 << 20, _temp_dir=str(folder), **options)
+                _start(folder, options)
             else:
                 _join(self.address, options)
         signal.signal(signal.SIGTERM, _interrupt)  # ray.init put its own handler there
         if not self.ray_logs:
             _silence()
+
+
+def _start(folder: Path, options: dict[str, Any]) -> None:
+    import ray
+
+    try:
+        ray.init(address="local", object_store_memory=512 << 20, _temp_dir=str(folder), **options)
+    except Exception as error:  # Ray raises it bare where a part of it is not up in time
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ClusterError(f"Ray did not start on this machine: {cause}; try again, or see --ray-logs") from error
 
 
 def check_room(asked: Mapping[str, float]) -> None:

@@ -73,7 +73,7 @@ def conditions(dataset: Dataset, device: str, threads: int, precision: str) -> C
     return Conditions(
         dataset=dataset.name,
         data_checksum=dataset.checksum,
-        device=_kind(device),
+        device=device_kind(device),
         threads=threads,
         precision=precision,
         torch_version=version("torch"),
@@ -81,8 +81,8 @@ def conditions(dataset: Dataset, device: str, threads: int, precision: str) -> C
     )
 
 
-def _kind(device: str) -> str:
-    """Kernels differ by maker, instruction set and GPU, and their sums in the last bit."""
+def device_kind(device: str) -> str:
+    """What a device is to the last bit of a sum: kernels differ by maker, by instruction set, and by GPU."""
     if device == "cuda" and gpu_count():  # else it is on the cluster, and not seen from here
         import torch
 

@@ -28,7 +28,7 @@ def cpu_count() -> int:
 def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, Any]:
     """All of it, as values that JSON knows. `checksums`: data file -> SHA-256. Times are ISO 8601."""
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]]),
         "started": started,
         "ended": ended,
         "python": platform.python_version(),
@@ -40,6 +40,11 @@ def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, A
         "git": git_state(),
         "data_sha256": checksums,
     }
+
+
+def _program(path: Path) -> list[str]:
+    """How a person starts it: the file that Python names, such as …/tune_mnist/run.py, is not that."""
+    return ["python", "-m", f"tune_mnist.{path.stem}"] if path.suffix == ".py" else [path.name]
 
 
 def _version(package: str) -> str | None:
@@ -66,7 +71,9 @@ def _gpu_names() -> list[str]:
 
 def git_state() -> dict[str, Any] | None:
     """The commit of the code that runs and whether it was changed since; None where it is not a git checkout."""
-    commit = _git("rev-parse", "HEAD")
+    # Without the first, it would be the commit of whatever repository lies around an installed package.
+    tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
+    commit = _git("rev-parse", "HEAD") if tracked else None
     return None if commit is None else {"commit": commit, "dirty": bool(_git("status", "--porcelain"))}
 
 

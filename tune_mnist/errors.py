@@ -10,6 +10,10 @@ class UserError(Exception):
     """A mistake in what was asked for. Its text is one line; it never comes with a traceback."""
 
 
+class ClusterError(Exception):
+    """What a command runs on failed it: Ray does not start, a disk is full. One line; commands end with exit code 1."""
+
+
 class TrainingFailed(Exception):
     """One training that cannot go on (its loss is no longer a number, say); the others are not concerned."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tune_mnist import environment, results
+from tune_mnist.cluster import check_room
 from tune_mnist.config import Conditions, check_fits
 from tune_mnist.datasets import Dataset
 from tune_mnist.errors import UserError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from tune_mnist.cluster import Cluster
     from tune_mnist.resources import Resources
 
+MOST_AT_ONCE = 200  # runs whose locks are held, each an open file; many systems allow a process 256
 WAIT_S = 1.0  # between two looks at a run that another command is training
 
 
@@ -72,7 +74,7 @@ class Experiment:
         try:
             waiting = False
             while todo := [run for run in self.plan().todo if run.key not in self.errors]:
-                with self.store.claim([run.key for run in todo]) as mine:
+                with self.store.claim([run.key for run in todo[:MOST_AT_ONCE]]) as mine:
                     if mine:
                         waiting = False
                         self._train([run for run in todo if run.key in mine], resources, cluster, console, board)
@@ -87,28 +89,35 @@ class Experiment:
     def _train(
         self, mine: list[Run], resources: Resources, cluster: Cluster, console: Console, board: TensorBoard
     ) -> None:
-        names = self.names()
-        for run in mine:
-            record = {"config": run.config.identity(), "conditions": asdict(self.conditions)}
-            for said in self.store.open(run.key, record, fresh=run.key in self.fresh):
-                log.warning(f"{names[run.key]}: {said}")
-            self.fresh.discard(run.key)
-        plan = self.plan()  # again: another command may have trained some of it before the locks were ours
         keys = {run.key for run in mine}
-        todo = [run for run in plan.todo if run.key in keys]
-        if todo:
-            with Progress(plan, names, console) as progress, cluster.started() as own:
-                from tune_mnist.tuning import execute  # Ray is imported now, in the surroundings that it was given
+        if not any(run.key in keys for run in self.plan().todo):
+            return  # another command trained it before the locks were ours
+        with cluster.started() as scratch:
+            from tune_mnist.tuning import execute  # Ray is imported now, in the surroundings that it was given
 
-                listener = _Listener(progress, board)
-                self.errors |= execute(todo, self.data, resources, self.store, listener, own, cluster.ray_logs)
+            check_room(resources.asked)
+            self._open(mine)
+            plan = self.plan()
+            todo = [run for run in plan.todo if run.key in keys]
+            with Progress(plan, self.names(), console) as progress:
+                how = (resources, self.conditions.device, self.store, _Listener(progress, board), scratch)
+                self.errors |= execute(todo, self.data, *how)
         for run in todo:
             if run.key not in self.errors and self.store.held(run.key).epochs <= run.held.epochs:
                 self.errors[run.key] = "its trial ended without a result"
 
+    def _open(self, mine: list[Run]) -> None:
+        """Make the runs ready to be trained on: only now is what is damaged, or not wanted (`fresh`), set aside."""
+        names = self.names()
+        for run in mine:
+            record = {"config": run.config.identity(), "conditions": asdict(self.conditions), "alone": run.alone}
+            for said in self.store.open(run.key, record, fresh=run.key in self.fresh):
+                log.warning(f"{names[run.key]}: {said}")
+            self.fresh.discard(run.key)
+
     def write(self, folder: Path) -> tuple[pd.DataFrame, list[Path]]:
         """Write the tables, the plots and environment.json; returns the table of points and what was written."""
-        from tune_mnist.plots import save_plots
+        from tune_mnist.plots import remove_plots, save_plots
 
         plan = self.plan()
         points = results.points_frame(plan, self.conditions, self.images, self.errors)
@@ -118,8 +127,7 @@ class Experiment:
         ]
         baseline = asdict(self.request.baseline)
         plots = save_plots(points, folder, baseline | {"train_size": baseline["train_size"] or self.images})
-        for old in set(folder.glob("*_vs_*.png")) - set(plots):
-            old.unlink()  # an earlier command's: it would contradict the table beside it, and can be had again
+        remove_plots(folder, but=plots)
         return points, [*written, *plots, self._write_environment(folder, plan), folder / FOLDER, folder / LOG_NAME]
 
     def _write_environment(self, folder: Path, plan: Plan) -> Path:
@@ -153,8 +161,11 @@ class _Listener:
     def lost(self, key: str) -> None:
         self.progress.lost(key)
 
-    def failed(self, key: str, error: str) -> None:
-        self.progress.failed(key, error)
+    def failed(self, key: str, error: str, trace: str) -> None:
+        self.progress.failed(key, error, trace)
+
+    def said(self, key: str, text: str) -> None:
+        self.progress.said(key, text)
 
 
 def prepare_folder(folder: Path) -> Path:

@@ -40,7 +40,9 @@ def stored_epoch_times(store: Store, conditions: Conditions) -> dict[tuple[objec
     same = ("dataset", "device", "threads", "precision")
     for key in store.run_keys():
         record = store.record(key)
-        if all(record.get("conditions", {}).get(name) == getattr(conditions, name) for name in same):
+        if "config" in record and all(
+            record.get("conditions", {}).get(name) == getattr(conditions, name) for name in same
+        ):
             rows = store.held(key).rows
             times.setdefault(kind(record["config"]), []).extend(
                 row["train_time_s"] + row["eval_time_s"] for row in rows

@@ -24,6 +24,7 @@ class Run:
     key: str
     config: TrainConfig
     held: Held
+    alone: str = ""  # the one point that it is trained for, where points are not to share
 
     @property
     def to_train(self) -> int:
@@ -57,18 +58,25 @@ class Plan:
         return sum(min(run.held.epochs, run.config.epochs) for run in self.runs)
 
     @property
+    def epochs_again(self) -> int:
+        """Epochs to train of which the store has the row: no checkpoint is left to go on from."""
+        return sum(run.held.epochs - run.held.resume for run in self.todo)
+
+    @property
     def todo(self) -> tuple[Run, ...]:
         return tuple(run for run in self.runs if run.to_train)
 
 
 def make_plan(points: Sequence[Point], conditions: Conditions, held: Callable[[str], Held], share: bool = True) -> Plan:
     """Group the points into runs. Without `share` every point is a run of its own, even beside an identical one."""
-    keys = tuple(run_key(point.config, conditions, "" if share else _alone(point)) for point in points)
+    alone = ["" if share else _alone(point) for point in points]
+    keys = tuple(run_key(point.config, conditions, apart) for point, apart in zip(points, alone, strict=True))
+    apart_by_key = dict(zip(keys, alone, strict=True))
     longest: dict[str, TrainConfig] = {}
     for key, point in zip(keys, points, strict=True):
         if key not in longest or point.config.epochs > longest[key].epochs:
             longest[key] = point.config
-    runs = [Run(key, config, held(key)) for key, config in longest.items()]
+    runs = [Run(key, config, held(key), apart_by_key[key]) for key, config in longest.items()]
     # Small batches take more steps an epoch; the key makes the order the same whatever the order of the points.
     runs.sort(key=lambda run: (-run.to_train, run.config.batch_size, run.key))
     return Plan(tuple(points), keys, tuple(runs))

@@ -6,27 +6,26 @@ It needs no display and touches no pyplot state, so it may run in any thread. Eq
 
 from __future__ import annotations
 
-import os
+import io
 import re
 import textwrap
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullLocator
+from PIL import Image
 
 from tune_mnist import __version__
 from tune_mnist.errors import UserError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
-    from matplotlib.axes import Axes
+from tune_mnist.store import write_whole
 
 HELD = ["model", "optimizer", "precision", "schedule", "epochs", "batch_size", "lr", "gamma", "momentum"]
 HELD += ["weight_decay", "dropout", "shuffle", "train_size"]  # in a subtitle's order, less the swept one
@@ -98,15 +97,17 @@ def save_plots(results: pd.DataFrame, folder: Path, baseline: Mapping[str, objec
     return written
 
 
+def remove_plots(folder: Path, but: Iterable[Path]) -> None:
+    """Remove an earlier command's plots: they would contradict the table beside them, and can be had again."""
+    for path in set(folder.glob("*_vs_*.png")) - set(but):
+        if Image.open(path).info.get("Software", "").startswith("tune_mnist"):
+            path.unlink()
+
+
 def _save(figure: Figure, path: Path) -> None:
     said = {"Title": figure.get_suptitle(), "Description": figure.texts[1].get_text()}
-    # Written beside and renamed, so that nobody finds half a plot; no sync, for the table can draw it again.
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        figure.savefig(beside, format="png", dpi=DPI, metadata=said | {"Software": f"tune_mnist {__version__}"})
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    figure.savefig(drawn := io.BytesIO(), dpi=DPI, metadata=said | {"Software": f"tune_mnist {__version__}"})
+    write_whole(path, drawn.getvalue())
 
 
 def _require(results: pd.DataFrame, columns: Iterable[str]) -> None:

@@ -130,7 +130,7 @@ class Progress:
         said = f"{self.names[key]}: epoch {row['epoch']}/{self._epochs(key)}, {_measured(row)}"
         log.debug(f"{said}, {duration(self.seconds[-1])}")
         if not self.left[key]:
-            del self.running[key]
+            self.running.pop(key, None)
             log.info(f"{self.names[key]}: done, {plural(self._epochs(key), 'epoch')}, {_measured(row)}")
 
     def lost(self, key: str) -> None:
@@ -138,11 +138,17 @@ class Progress:
         self.running.pop(key, None)
         log.warning(f"{self.names[key]}: its worker was lost; it goes on after epoch {self.reached[key]}")
 
-    def failed(self, key: str, error: str) -> None:
-        """A trial failed for good."""
+    def failed(self, key: str, error: str, trace: str) -> None:
+        """A trial failed for good; `trace`, of a bug, is for the log."""
         self.running.pop(key, None)
         self.left[key] = 0
         log.error(f"{self.names[key]}: failed: {error}")
+        if trace:
+            log.debug(trace)
+
+    def said(self, key: str, text: str) -> None:
+        """A trial has something to say of where it runs."""
+        log.warning(f"{self.names[key]}: {text}")
 
     def _epochs(self, key: str) -> int:
         return next(run.config.epochs for run in self.plan.runs if run.key == key)

@@ -24,6 +24,11 @@ class Resources:
     max_concurrent: int | None
     precision: str
 
+    @property
+    def asked(self) -> dict[str, float]:
+        """In Ray's words."""
+        return {"cpu": self.cpus, "gpu": self.gpus}
+
 
 def choose(
     device: str,

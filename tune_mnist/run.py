@@ -10,6 +10,7 @@ import typer
 from tune_mnist import cli, datasets, environment, progress, request, summary, sweepfile
 from tune_mnist.cluster import Cluster
 from tune_mnist.devices import conditions, gpu_count
+from tune_mnist.errors import ClusterError
 from tune_mnist.experiment import Experiment, prepare_folder
 from tune_mnist.forecast import forecast
 from tune_mnist.progress import log, plural
@@ -92,6 +93,8 @@ def run(
             experiment.fresh.update(run.key for run in experiment.plan().runs)
         if dry_run:
             return _print_plan(experiment, resources, cluster, console)
+        if experiment.plan().todo:
+            experiment.store.check_writable()
         folder = prepare_folder(output or _default_output(asked.name, data.name))
         log_file.open(folder)
         return _train(experiment, folder, resources, cluster, console)
@@ -103,19 +106,26 @@ def _default_output(name: str, dataset: str) -> Path:
 
 
 def _print_plan(experiment: Experiment, resources: Resources, cluster: Cluster, console: Console) -> int:
-    from tune_mnist.training import probe_epoch_seconds
-
     plan = experiment.plan()
+    console.print(summary.plan_table(plan, experiment.names()))
+    for line in summary.plan_lines(plan):
+        log.info(line)
+    if cluster.address is None:
+        log.info(_forecast(experiment, resources, cluster))
+    else:
+        log.info("no forecast: the size of the cluster is not known from here")
+    return 0
+
+
+def _forecast(experiment: Experiment, resources: Resources, cluster: Cluster) -> str:
+    from tune_mnist.training import probe_epoch_seconds
 
     def probe(config: TrainConfig) -> float:
         return probe_epoch_seconds(config, experiment.data, resources.device, resources.cpus, resources.precision)
 
     side_by_side = slots(resources, cluster)
-    seconds, source = forecast(plan, experiment.conditions, experiment.store, side_by_side, probe)
-    console.print(summary.plan_table(plan, experiment.names()))
-    for line in [*summary.plan_lines(plan), summary.forecast_line(seconds, side_by_side, source)]:
-        log.info(line)
-    return 0
+    seconds, source = forecast(experiment.plan(), experiment.conditions, experiment.store, side_by_side, probe)
+    return summary.forecast_line(seconds, side_by_side, source)
 
 
 def _train(experiment: Experiment, folder: Path, resources: Resources, cluster: Cluster, console: Console) -> int:
@@ -123,11 +133,14 @@ def _train(experiment: Experiment, folder: Path, resources: Resources, cluster: 
         f"sweeps on {experiment.data.name}: {', '.join(sweep.name for sweep in experiment.request.sweeps)}; "
         + "; ".join(summary.plan_lines(experiment.plan()))
     )
-    interrupted = False
+    interrupted = broken = False
     try:
         experiment.train(folder, resources, cluster, console)
     except KeyboardInterrupt:
         interrupted = True
+    except ClusterError as error:
+        log.error(str(error))
+        broken = True
     points, written = experiment.write(folder)
     console.print(summary.points_table(points))
     for line in summary.best_lines(points):
@@ -137,9 +150,9 @@ def _train(experiment: Experiment, folder: Path, resources: Resources, cluster: 
         log.warning(_kept(experiment))
         return cli.INTERRUPTED
     names = experiment.names()
-    for key, error in experiment.errors.items():
-        log.error(f"failed: {names[key]}: {error}")
-    return 1 if experiment.errors else 0
+    for key, cause in experiment.errors.items():
+        log.error(f"failed: {names[key]}: {cause}")
+    return 1 if experiment.errors or broken else 0
 
 
 def _kept(experiment: Experiment) -> str:

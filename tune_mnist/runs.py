@@ -44,19 +44,13 @@ def _prune(store: Store, key: str) -> int:
 def _row(record: dict[str, Any], held: Held) -> tuple[str, str, str, str]:
     config, conditions = record.get("config", {}), record.get("conditions", {})
     differs = [f"{name}={value}" for name, value in config.items() if value != getattr(TrainConfig, name, None)]
+    if record.get("alone"):
+        differs.append(f"for the point {record['alone']} alone")
     under = [str(conditions.get(name, "?")) for name in ("dataset", "device", "precision", "torch_version")]
-    held_at = [
-        *under,
-        plural(conditions.get("threads", 0), "thread"),
-        f"training version {conditions.get('training_version')}",
-    ]
+    under.insert(1, f"data {str(conditions.get('data_checksum', '?'))[:6]}")
+    under += [plural(conditions.get("threads", 0), "thread"), f"training version {conditions.get('training_version')}"]
     accuracy = f"{held.rows[-1]['test_accuracy']:.2%}" if held.rows else "-"
-    return (
-        ", ".join(differs) or "defaults",
-        ", ".join(held_at),
-        "damaged" if held.damage else str(held.epochs),
-        accuracy,
-    )
+    return ", ".join(differs) or "defaults", ", ".join(under), "damaged" if held.damage else str(held.epochs), accuracy
 
 
 def _when(held: Held) -> str:

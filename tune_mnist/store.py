@@ -2,7 +2,7 @@
 
     results/store/<key>/run.json                    config and conditions: why the run is, or is not, reused
     results/store/<key>/history.jsonl               a row an epoch, each with a checksum; appended and synced
-    results/store/<key>/epoch-00005.<sha256>.pt     the last two checkpoints, each named by its content
+    results/store/<key>/epoch-00005.<sha>.pt        the last two checkpoints, each named by its content
     results/store/<key>/lock                        held by the command that is training the run
 
 One process writes a run: whoever holds its lock. A row is synced before its epoch's checkpoint is written, so a crash
@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Held:
 
 
 class Store:
-    """The runs under one folder. Reading needs no lock; `append`, `save_checkpoint` and `mend` need the run's."""
+    """The runs under one folder. Reading needs no lock; `open`, `append` and `save_checkpoint` need the run's."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,7 +75,7 @@ class Store:
         path = self.folder / key / "history.jsonl"
         try:
             lines = path.read_bytes().split(b"\n")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return [], 0, None
         rows: list[Row] = []
         for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline was torn off in writing
@@ -99,22 +100,34 @@ class Store:
         with contextlib.ExitStack() as locks:
             mine = []
             for key in keys:
-                lock = self._lock(key)
-                with contextlib.suppress(Timeout):
-                    locks.enter_context(lock)
+                with contextlib.suppress(Timeout), self._writing():
+                    locks.enter_context(self._lock(key))
                     mine.append(key)
             yield mine
 
     def _lock(self, key: str) -> FileLock:
         folder = self.folder / key
+        folder.mkdir(parents=True, exist_ok=True)
+        # Any thread of this process may hold and free it: the writer of rows is not the thread that took the lock.
+        return FileLock(folder / "lock", timeout=0, thread_local=False)
+
+    def check_writable(self) -> None:
+        """Raise UserError if nothing can be written in the store."""
+        with self._writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            yield
+        except Timeout:  # an OSError too, and no fault
+            raise
         except OSError as error:
             raise UserError(
                 f"store '{self.folder}' cannot be written: {error.strerror}; choose another with --store"
             ) from None
-        # Any thread of this process may hold and free it: the writer of rows is not the thread that took the lock.
-        return FileLock(folder / "lock", timeout=0, thread_local=False)
 
     def open(self, key: str, record: dict[str, Any], fresh: bool = False) -> list[str]:
         """Make the run ready to be trained on; returns what had to be mended, a line each.
@@ -143,13 +156,13 @@ class Store:
         self.prune(key)
 
     def _drop_damaged_checkpoints(self, key: str) -> list[str]:
-        rows, dropped = self.held(key).epochs, []
+        rows, said = self.held(key).epochs, []
         for epoch, path in self._checkpoints(key):
             if epoch > rows or _content(path) is None:
                 path.unlink()
-                dropped.append(path)
+                said.append(f"checkpoint {path} is {'ahead of the history' if epoch > rows else 'damaged'}")
         left = self.held(key).resume
-        return [f"checkpoint {path} is damaged; training goes on from epoch {left}" for path in dropped]
+        return [f"{what}; training goes on from epoch {left}" for what in said]
 
     def append(self, key: str, row: Row) -> bool:
         """Add the row of the next epoch, synced to disk; False if the store has that epoch already."""
@@ -165,7 +178,13 @@ class Store:
             file.write(encode(row))
             file.flush()
             os.fsync(file.fileno())
+        if not rows:
+            _sync_folder(self.folder / key)
         return True
+
+    def newest_checkpoint(self, key: str) -> int:
+        """The epoch of the newest checkpoint, 0 without one."""
+        return max((epoch for epoch, _ in self._checkpoints(key)), default=0)
 
     def save_checkpoint(self, key: str, epoch: int, blob: bytes) -> None:
         """Write the state after `epoch`, whole or not at all, and free all but the last two."""
@@ -230,6 +249,16 @@ def write_whole(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A file's new name is safe from a power cut only once its folder is written too."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def now() -> str:

@@ -18,7 +18,9 @@ def plan_lines(plan: Plan) -> list[str]:
     """The plan in two lines: what is asked, and what there is to train."""
     asked = f"{plural(len(plan.points), 'point')}, {plan.distinct} distinct, {plural(len(plan.runs), 'run')}"
     asked += f", {plural(plan.epochs_asked, 'epoch')} asked for"
-    return [asked, f"{plural(plan.epochs_stored, 'epoch')} in the store, {plan.epochs_to_train} to train"]
+    stored = f"{plural(plan.epochs_stored, 'epoch')} in the store, {plan.epochs_to_train} to train"
+    again = f", {plan.epochs_again} of them again for want of a checkpoint" if plan.epochs_again else ""
+    return [asked, stored + again]
 
 
 def plan_table(plan: Plan, names: Mapping[str, str]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -30,7 +31,9 @@ class TensorBoard:
         self._configs = {run.key: run.config for run in plan.runs}
         self._written = dict.fromkeys(self._configs, 0)
         self._open: dict[str, EventFileWriter] = {}  # each has a thread: only the runs under way have one
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for old in self.folder.glob("*"):  # an earlier command's folders; whatever else lies there is somebody's
+            if re.search(r"-[0-9a-f]{6}$", old.name):
+                shutil.rmtree(old, ignore_errors=True)
         self.catch_up(plan)
 
     def catch_up(self, plan: Plan) -> None:

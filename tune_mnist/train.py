@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -12,6 +13,7 @@ from tune_mnist import cli, datasets, environment
 from tune_mnist.config import TrainConfig
 from tune_mnist.devices import DEVICES, check_precision, resolve
 from tune_mnist.errors import TrainingFailed, UserError
+from tune_mnist.progress import plural
 from tune_mnist.store import write_whole
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ def train(
         raise UserError(f"--threads must be a whole number of at least 1, not {threads}")
     if save_model is not None and not save_model.absolute().parent.is_dir():
         raise UserError(f"--save-model '{save_model}': there is no folder '{save_model.parent}'")
+    if save_model is not None and (save_model.is_dir() or not os.access(save_model.absolute().parent, os.W_OK)):
+        raise UserError(f"--save-model '{save_model}' is a folder or cannot be written; give the path of a file")
     on = resolve(device)
     check_precision(precision, on, local=True)
     data = datasets.load(dataset, data_dir, lambda text: print(text, flush=True))
@@ -75,7 +79,7 @@ def train(
     from tune_mnist.training import Training
 
     training = Training(config, data, on, threads or environment.cpu_count(), precision=precision)
-    print(f"training {config.model} on {data.name}, {on}, {training.threads} threads", flush=True)
+    print(f"training {config.model} on {data.name}, {on}, {plural(training.threads, 'thread')}", flush=True)
     try:
         for result in training:
             accuracy = f"test accuracy {result.test_accuracy:.2%}, test loss {result.test_loss:.4f}"

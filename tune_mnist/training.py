@@ -64,7 +64,8 @@ class Training:
         self.test_images, self.test_labels = self._place(data.test, None)
         self._shuffling = torch.Generator().manual_seed(config.seed)
         self._dropping = torch.Generator(self.device).manual_seed(config.seed)
-        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.model = build(config.model, config.dropout, self._dropping)

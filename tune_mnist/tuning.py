@@ -6,7 +6,6 @@ driver to `Delivery`, which writes them to the store; a trial that Ray starts ag
 
 from __future__ import annotations
 
-import asyncio
 import io
 import platform
 import threading
@@ -14,20 +13,26 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tune_mnist.cluster import check_room
+from tune_mnist.cluster import Scratch
 from tune_mnist.config import TrainConfig
 from tune_mnist.datasets import Dataset
+from tune_mnist.devices import check_precision, device_kind
+from tune_mnist.errors import ClusterError, TrainingFailed, UserError
+from tune_mnist.mailbox import Mailbox
 from tune_mnist.planning import Run
 from tune_mnist.resources import Resources
 from tune_mnist.store import Row, Store, now
 
+if TYPE_CHECKING:
+    from tune_mnist.training import Training
+
+ANSWER_S = 120  # for the mailbox, which waits for nothing; a machine may be short of CPU
 RETRIES = 5  # of a trial whose worker was lost; an error in training itself is final
 
 
@@ -37,46 +42,17 @@ class Listener(Protocol):
     def started(self, key: str, trained: int, hostname: str) -> None: ...
     def epoch(self, key: str, row: Row) -> None: ...
     def lost(self, key: str) -> None: ...
-    def failed(self, key: str, error: str) -> None: ...
+    def failed(self, key: str, error: str, trace: str) -> None: ...
+    def said(self, key: str, text: str) -> None: ...
 
 
-class Mailbox:
-    """The actor beside the driver: trials put messages in, the driver takes them out. It only reads the store."""
-
-    def __init__(self, folder: str) -> None:
-        self.store = Store(Path(folder))
-        self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-
-    async def put(self, message: dict[str, Any]) -> None:
-        await self.messages.put(message)
-
-    async def take(self, wait: float) -> list[dict[str, Any]]:
-        """All messages there are, after waiting up to `wait` seconds for the first."""
-        try:
-            taken = [await asyncio.wait_for(self.messages.get(), wait)]
-        except asyncio.TimeoutError:
-            return []
-        while not self.messages.empty():
-            taken.append(self.messages.get_nowait())
-        return taken
-
-    async def load(self, key: str) -> bytes | None:
-        return self.store.load_checkpoint(key)
-
-
-def trainable(config: dict[str, Any], data: Dataset, mailbox: Any, resources: Resources) -> None:
+def trainable(config: dict[str, Any], data: Dataset, mailbox: Any, resources: Resources, kind: str) -> None:
     """One trial: train the run, report each epoch to Tune, and send its row and checkpoint on their way."""
-    import torch
-
-    from tune_mnist.training import Training  # not above: the driver and the mailbox start sooner without torch
-
     key = config["run"]["key"]
     outbox = _Outbox(mailbox, key)
     try:
-        saved = ray.get(mailbox.load.remote(key))
-        state = None if saved is None else torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
-        how = (resources.device, resources.cpus, state, resources.precision)
-        training = Training(TrainConfig(**config["run"]["config"]), data, *how)
+        _check_node(resources, kind, outbox)
+        training = _training(config["run"]["config"], data, resources, ray.get(mailbox.load.remote(key)))
         outbox.send(kind="started", trained=training.epoch, hostname=platform.node())
         for result in training:
             row = {**vars(result), "trial_id": tune.get_context().get_trial_id(), "hostname": platform.node()}
@@ -84,14 +60,36 @@ def trainable(config: dict[str, Any], data: Dataset, mailbox: Any, resources: Re
             tune.report(row)
     except Exception as error:
         # Not raised: Tune would train it again, and the same config would fail in the same way.
-        outbox.send(kind="failed", error=_last_line(error), trace=traceback.format_exc())
+        expected = isinstance(error, (TrainingFailed, UserError))
+        outbox.send(
+            kind="failed",
+            error=traceback.format_exception_only(error)[-1].strip().splitlines()[-1],
+            trace="" if expected else traceback.format_exc(),
+        )
         tune.report({"failed": True})
     finally:
         outbox.flush()
 
 
+def _check_node(resources: Resources, kind: str, outbox: _Outbox) -> None:
+    """What the driver could only check of its own machine."""
+    check_precision(resources.precision, resources.device, local=True)
+    if device_kind(resources.device) != kind:
+        found = f"{platform.node()} has {device_kind(resources.device)}, the driver {kind}"
+        outbox.send(kind="said", text=f"{found}: the numbers may differ in their last bits")
+
+
+def _training(config: dict[str, Any], data: Dataset, resources: Resources, saved: bytes | None) -> Training:
+    import torch
+
+    from tune_mnist.training import Training  # not above: the driver and the mailbox start sooner without torch
+
+    state = None if saved is None else torch.load(io.BytesIO(saved), map_location="cpu", weights_only=True)
+    return Training(TrainConfig(**config), data, resources.device, resources.cpus, state, resources.precision)
+
+
 class _Outbox:
-    """Sends one message while the next epoch trains; at most one is under way, so a crash loses at most that epoch."""
+    """Sends while the next epoch trains, at most one message at a time: a crash finds at most one epoch not stored."""
 
     def __init__(self, mailbox: Any, key: str) -> None:
         self.mailbox, self.key = mailbox, key
@@ -114,10 +112,6 @@ def _saved(state: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _last_line(error: Exception) -> str:
-    return traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
-
-
 class Delivery:
     """Takes messages out of the mailbox in a thread of its own, stores them, and tells the listener."""
 
@@ -137,10 +131,18 @@ class Delivery:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join(5)
-        with suppress(ray.exceptions.RayError):  # an interrupt, or a lost cluster: what is stored is safe
-            while self._take(0, timeout=5):
-                pass
+        self._thread.join()  # however long a write takes: the runs' locks are freed after this
+        if self.broken is None:
+            with suppress(ray.exceptions.RayError):  # an interrupt, or a lost cluster: what is stored is safe
+                while self._take(0):
+                    pass
+
+    def check(self) -> None:
+        """Raise what ended the thread: nobody stores what is trained."""
+        if isinstance(self.broken, OSError):
+            raise ClusterError(f"the store {self.store.folder} cannot be written: {self.broken}")
+        if self.broken is not None:
+            raise self.broken
 
     def _deliver(self) -> None:
         try:
@@ -149,8 +151,8 @@ class Delivery:
         except BaseException as error:
             self.broken = error
 
-    def _take(self, wait: float, timeout: float | None = None) -> int:
-        messages = ray.get(self.mailbox.take.remote(wait), timeout=timeout)
+    def _take(self, wait: float) -> int:
+        messages = ray.get(self.mailbox.take.remote(wait), timeout=ANSWER_S)
         for message in messages:
             self._handle(**message)
         return len(messages)
@@ -159,12 +161,14 @@ class Delivery:
         if kind == "epoch":
             row = {**content["row"], "concurrent": self._beside(key)}
             self.store.append(key, row)
-            if self.store.held(key).resume < row["epoch"]:
+            if self.store.newest_checkpoint(key) < row["epoch"]:
                 self.store.save_checkpoint(key, row["epoch"], content["checkpoint"])
             self.listener.epoch(key, row)
         elif kind == "failed":
             self.errors[key] = content["error"]
-            self.listener.failed(key, content["error"])
+            self.listener.failed(key, content["error"], content["trace"])
+        elif kind == "said":
+            self.listener.said(key, content["text"])
         else:
             self.listener.started(key, **content)
 
@@ -187,10 +191,11 @@ class Delivery:
         with self._lock:
             self._running.discard(key)
 
-    def give_up(self, key: str) -> None:
-        """A trial lost its worker once too often."""
-        self.errors[key] = f"its worker was lost {RETRIES + 1} times"
-        self.listener.failed(key, self.errors[key])
+    def give_up(self, key: str, error: Exception | None) -> None:
+        """A trial failed outside of its training once too often: its worker was lost, or could not start."""
+        lost = error is None or isinstance(error, ray.exceptions.RayActorError)
+        self.errors[key] = f"its worker was lost {RETRIES + 1} times" if lost else str(error).strip().splitlines()[-1]
+        self.listener.failed(key, self.errors[key], "" if error is None else str(error))
 
 
 class Watch(tune.Callback):
@@ -200,14 +205,13 @@ class Watch(tune.Callback):
         self.delivery = delivery
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks to restore an experiment from; here the store is what one goes on from
+        return {}  # Tune pickles its callbacks, to restore them; here the store is what one goes on from
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.enter(_key(trial))
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
-        if self.delivery.broken:  # nobody stores what is trained: stop, rather than train for nothing
-            raise self.delivery.broken
+        self.delivery.check()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.leave(_key(trial))
@@ -218,7 +222,7 @@ class Watch(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.leave(_key(trial))
-        self.delivery.give_up(_key(trial))
+        self.delivery.give_up(_key(trial), trial.get_error())
 
 
 def _key(trial: Any) -> str:
@@ -229,40 +233,40 @@ def execute(
     runs: Sequence[Run],
     data: Dataset,
     resources: Resources,
+    kind: str,
     store: Store,
     listener: Listener,
-    folder: Path,
-    verbose: bool,
+    scratch: Scratch,
 ) -> dict[str, str]:
     """Train `runs` side by side on the cluster that is connected, storing every epoch; returns run key -> error.
 
-    The caller holds the runs' locks and has opened them in the store; `folder` is for Tune's own files. Raises
-    UserError if no node has what a trial asks for. On a KeyboardInterrupt all that reached the driver is stored.
+    The caller holds the runs' locks and has opened them in the store. `kind` is the device that their keys name. On a
+    KeyboardInterrupt all that reached the driver is stored. Raises ClusterError if the store cannot be written.
     """
-    asked = {"cpu": resources.cpus, "gpu": resources.gpus}
-    check_room(asked)
     with Delivery(_mailbox(store), store, listener) as delivery:
         space = {"run": tune.grid_search([{"key": run.key, "config": asdict(run.config)} for run in runs])}
-        parts = {"data": data, "mailbox": delivery.mailbox, "resources": resources}
-        trained = tune.with_resources(tune.with_parameters(trainable, **parts), asked)
+        parts = {"data": data, "mailbox": delivery.mailbox, "resources": resources, "kind": kind}
+        trained = tune.with_resources(tune.with_parameters(trainable, **parts), resources.asked)
         tuning = tune.TuneConfig(
-            # A warm worker takes the next trial in 0.1 s; a new one starts in 3 s.
-            reuse_actors=True,
+            reuse_actors=True,  # a warm worker takes the next trial in 0.1 s; a new one starts in 3 s
             max_concurrent_trials=resources.max_concurrent,
             trial_dirname_creator=lambda trial: trial.trial_id,
         )
         running = tune.RunConfig(
             name="trials",
-            storage_path=str(folder / "tune"),
-            verbose=2 if verbose else 0,
+            storage_path=str(scratch.folder / "tune"),
+            verbose=2 if scratch.verbose else 0,
             callbacks=[Watch(delivery)],
             failure_config=tune.FailureConfig(max_failures=RETRIES),
         )
         tune.Tuner(trained, param_space=space, tune_config=tuning, run_config=running).fit()
+    delivery.check()
     return delivery.errors
 
 
 def _mailbox(store: Store) -> Any:
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(Mailbox).options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here)
-    return actor.remote(str(store.folder.resolve()))
+    mailbox: Any = actor.remote(str(store.folder.resolve()))
+    ray.get(mailbox.take.remote(0))  # it is there; from now on it answers at once
+    return mailbox
