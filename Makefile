@@ -6,7 +6,7 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.10
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv sweep test check lock
+.PHONY: help .venv sweep test check bench lock
 
 help: ## this list
 	@sed -n 's/^\([.a-z]*\):[^#]*## /make \1 /p' Makefile | awk '{ $$2 = sprintf("%-8s", $$2); print }'
@@ -21,6 +21,9 @@ check: .venv/.made ## format, lint and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
+
+bench: .venv/.made ## ours against the usual way, in turns, with nothing beside it; FULL=1: all images, hours
+	@$(BIN)/python bench/bench.py $(if $(FULL),--full) $(ARGS)
 
 lock: .venv/.made ## remake the lock files from pyproject.toml; today's releases with ARGS=--upgrade
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
