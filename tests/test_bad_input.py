@@ -62,7 +62,7 @@ def refused(done: Finished, before: list[Path], *words: str) -> None:
         case("empty list", "--vary lr=", "lr", "no values", "--vary lr="),
         case("repeated value", "--vary lr=0.1,1e-1", "lr=0.1", "twice", "once"),
         case("list that is none", "--vary lr", "--vary", "'lr'", "NAME=VALUE"),
-        case("batch above the data", "--vary batch_size=64,1438", "batch_size 1438", "training set", "at most 1437"),
+        case("batch above the data", "--vary batch_size=64,1439", "batch_size 1439", "training set", "at most 1438"),
         case("batch above train_size", "--set train_size=63", "batch_size", "training set", "at most 63"),
         case("CPUs that are not there", "--cpus-per-trial 5000", "--cpus-per-trial 5000", "CPU", "fewer"),
         case("no CPUs", "--cpus-per-trial 0", "--cpus-per-trial", "not 0", "at least 1"),
@@ -171,7 +171,7 @@ def test_a_missing_data_file_that_cannot_be_had(dataset: str, tmp_path: Path) ->
     ("arguments", "words"),
     [
         case("lr", "--lr=0", "lr", "'0'", "above 0"),
-        case("batch above the data", "--batch_size=1438", "batch_size 1438", "at most 1437"),
+        case("batch above the data", "--batch_size=1439", "batch_size 1439", "at most 1438"),
         case("model", "--model=resnet", "'resnet'", "cnn, mlp, linear"),
         case("threads", "--threads=0", "--threads", "not 0", "at least 1"),
         case("place of the weights", "--save-model=none/weights.pt", "'none/weights.pt'", "no folder 'none'"),
