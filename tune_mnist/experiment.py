@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -168,15 +169,21 @@ class _Listener:
         self.progress.said(key, text)
 
 
-def prepare_folder(folder: Path) -> Path:
+def check_place(folder: Path) -> None:
+    """Raise UserError if the folder, or the nearest there is above it, cannot be written; makes nothing."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        cause = "is not a folder" if not there.is_dir() else "may not be written"
+        raise UserError(f"output folder '{folder}' cannot be written: '{there}' {cause}; choose another with --output")
+
+
+def prepare_folder(folder: Path) -> None:
     """Make the folder for what a command leaves; UserError if nothing can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".write-test-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder):
+            pass
     except OSError as error:
         raise UserError(
             f"output folder '{folder}' cannot be written: {error.strerror}; choose another with --output"
         ) from None
-    return folder

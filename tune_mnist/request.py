@@ -31,7 +31,7 @@ def build(
     sweep: Sequence[str] = (),
     vary: Sequence[str] = (),
     settings: Sequence[str] = (),
-    seed: int = 1,
+    seed: int | str = 1,
     seeds: int | None = None,
 ) -> Request:
     """The request of the options `--config`, `--sweep`, `--vary NAME=V1,V2`, `--set NAME=VALUE`, `--seed`, `--seeds`.

@@ -11,7 +11,7 @@ from tune_mnist import cli, datasets, environment, progress, request, summary, s
 from tune_mnist.cluster import Cluster
 from tune_mnist.devices import conditions, gpu_count
 from tune_mnist.errors import ClusterError
-from tune_mnist.experiment import Experiment, prepare_folder
+from tune_mnist.experiment import Experiment, check_place, prepare_folder
 from tune_mnist.forecast import forecast
 from tune_mnist.progress import log, plural
 from tune_mnist.resources import GPUS_A_TRIAL, Resources, choose, slots
@@ -36,7 +36,7 @@ def run(
     settings: Annotated[
         Many, typer.Option("--set", metavar="NAME=VALUE", help="Move the baseline. Repeatable.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="The first seed.")] = 1,
+    seed: Annotated[str, typer.Option(metavar="N", help="The first seed.")] = "1",
     seeds: Annotated[Optional[int], typer.Option(metavar="N", help="Ask every point with N seeds.")] = None,  # noqa: UP045
     config: Annotated[Optional[Path], typer.Option(metavar="FILE.yaml", help="A sweep file.")] = None,  # noqa: UP045
     dataset: Annotated[str, typer.Option(help="auto, mnist, fashion-mnist, kmnist, qmnist or digits.")] = "auto",
@@ -93,9 +93,11 @@ def run(
             experiment.fresh.update(run.key for run in experiment.plan().runs)
         if dry_run:
             return _print_plan(experiment, resources, cluster, console)
+        folder = output or _default_output(asked.name, data.name)
+        check_place(folder)
         if experiment.plan().todo:
             experiment.store.check_writable()
-        folder = prepare_folder(output or _default_output(asked.name, data.name))
+        prepare_folder(folder)
         log_file.open(folder)
         return _train(experiment, folder, resources, cluster, console)
 
