@@ -68,7 +68,7 @@ def refused(done: Finished, before: list[Path], *words: str) -> None:
         case("no CPUs", "--cpus-per-trial 0", "--cpus-per-trial", "not 0", "at least 1"),
         case("device", "--device gpu", "device 'gpu'", "auto, cpu, cuda, mps"),
         case("seeds", "--seeds 0", "seeds", "not 0", "at least 1"),
-        case("seed that is no number", "--seed one", "--seed", "'one'", "integer"),
+        case("seed that is no number", "--seed one", "seed", "'one'", "whole number"),
         case("unknown option", "--sweeps lr", "--sweeps", "--sweep"),
         case("address without a port", "--address localhost", "'localhost'", "--address HOST:PORT"),
         case("address where nothing is", "--address 127.0.0.1:9", "'127.0.0.1:9'", "refused", "--address HOST:PORT"),
