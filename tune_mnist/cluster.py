@@ -93,9 +93,11 @@ class Cluster:
         changed = dict(_SETTINGS)
         if not self.ray_logs:
             changed |= _QUIET
-        if self.address is None:
-            # The one way to have every port of a local Ray on 127.0.0.1 (2.60: _node_ip_address is resolved away).
+        if self.address is None or self.address.startswith(("127.", "localhost:")):
+            # The one way to have every port of a local Ray on 127.0.0.1, and to join one that is there: 2.60 otherwise
+            # takes the machine's own address instead.
             changed["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        if self.address is None:
             changed |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
         before = {name: os.environ.get(name) for name in changed}
         os.environ.update(changed)

@@ -194,4 +194,4 @@ def _measured(row: Row) -> str:
 
 def console() -> Console:
     """The console of this program; lines are never cut to a width when nobody looks at a terminal."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 500)
