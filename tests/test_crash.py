@@ -226,7 +226,7 @@ def test_a_torn_line_costs_its_epoch(grown: Grown) -> None:
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(grown: Grown) -> None:
     assert grown.epochs(UNREADABLE) == [3, 4, 5]
     (said,) = grown.said(UNREADABLE)
-    assert re.search(r"checkpoint \S+epoch-00003\S+ cannot be used; training goes on from epoch 2$", said)
+    assert re.search(r"checkpoint \S+epoch-00003\S+ is damaged; training goes on from epoch 2$", said)
 
 
 def test_a_damaged_history_is_named_and_that_run_alone_trained_again(grown: Grown) -> None:
