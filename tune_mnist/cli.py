@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -43,6 +44,12 @@ def start(app: typer.Typer) -> None:
             raise
         fail(error.format_message())
     sys.exit(code or 0)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UserError if there is no such folder."""
+    if not folder.is_dir():
+        raise UserError(f"there is no folder '{folder}'; give one that a sweep left, such as results/mnist")
 
 
 def fail(line: str) -> None:

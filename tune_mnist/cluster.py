@@ -98,7 +98,7 @@ class Cluster:
             # takes the machine's own address instead.
             changed["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         if self.address is None:
-            changed |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN}
+            changed |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN} | WORKER_SETTINGS
         before = {name: os.environ.get(name) for name in changed}
         os.environ.update(changed)
         try:
@@ -108,9 +108,7 @@ class Cluster:
                 os.environ.pop(name) if value is None else os.environ.update({name: value})
 
     def _connect(self, folder: Path) -> None:
-
         options: dict[str, Any] = {
-            "runtime_env": {"env_vars": WORKER_SETTINGS},
             "log_to_driver": self.ray_logs,
             "configure_logging": self.ray_logs,
             "logging_level": logging.INFO if self.ray_logs else logging.CRITICAL + 1,
@@ -120,7 +118,7 @@ class Cluster:
                 options |= {"num_cpus": self.cpus, "num_gpus": self.gpus, "include_dashboard": False}
                 _start(folder, options)
             else:
-                _join(self.address, options)
+                _join(self.address, options | {"runtime_env": {"env_vars": WORKER_SETTINGS}})
         signal.signal(signal.SIGTERM, _interrupt)  # ray.init put its own handler there
         if not self.ray_logs:
             _silence()

@@ -34,8 +34,8 @@ def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, A
         "python": platform.python_version(),
         "platform": platform.platform(),
         "hostname": platform.node(),
-        "packages": {name: _version(name) for name in PACKAGES},
-        "cpu": {"model": _cpu_model(), "usable": cpu_count(), "in_machine": os.cpu_count()},
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "cpu": {"model": cpu_model(), "usable": cpu_count(), "in_machine": os.cpu_count()},
         "gpus": _gpu_names(),
         "git": git_state(),
         "data_sha256": checksums,
@@ -47,13 +47,15 @@ def _program(path: Path) -> list[str]:
     return ["python", "-m", f"tune_mnist.{path.stem}"] if path.suffix == ".py" else [path.name]
 
 
-def _version(package: str) -> str | None:
+def package_version(package: str) -> str | None:
+    """The installed version of a package; None if it is not installed."""
     with contextlib.suppress(PackageNotFoundError):
         return version(package)
     return None
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """What the CPU calls itself."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
             if line.startswith("model name"):

@@ -8,7 +8,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tune_mnist import environment, results
 from tune_mnist.cluster import check_room
@@ -117,32 +117,49 @@ class Experiment:
             self.fresh.discard(run.key)
 
     def write(self, folder: Path) -> tuple[pd.DataFrame, list[Path]]:
-        """Write the tables, the plots and environment.json; returns the table of points and what was written."""
-        from tune_mnist.plots import remove_plots, save_plots
+        """Write the tables, environment.json and the report; returns the table of points and what was written.
 
+        Where an earlier command left the same tables and all that is made from them, nothing is made again.
+        """
         plan = self.plan()
-        points = results.points_frame(plan, self.conditions, self.images, self.errors)
-        written = [
-            results.write_csv(points, folder / results.RESULTS_CSV),
-            results.write_csv(results.history_frame(plan, self.conditions, self.images), folder / results.HISTORY_CSV),
-        ]
-        baseline = asdict(self.request.baseline)
-        plots = save_plots(points, folder, baseline | {"train_size": baseline["train_size"] or self.images})
-        remove_plots(folder, but=plots)
-        return points, [*written, *plots, self._write_environment(folder, plan), folder / FOLDER, folder / LOG_NAME]
+        points = results.points_frame(plan, self.conditions, self.images, self.errors, self.request.baseline)
+        history = results.history_frame(plan, self.conditions, self.images)
+        tables = {folder / results.RESULTS_CSV: points, folder / results.HISTORY_CSV: history}
+        if all(results.is_written(table, path) for path, table in tables.items()) and _complete(folder):
+            return points, []
+        from tune_mnist.writing import write_report
 
-    def _write_environment(self, folder: Path, plan: Plan) -> Path:
-        asked = {sweep.name: dict(sweep.space) for sweep in self.request.sweeps}
-        facts = environment.describe(self.started, now(), self.data.checksums) | {
+        written = [results.write_csv(table, path) for path, table in tables.items()]
+        facts = self._environment(plan)
+        written.append(_write_environment(folder, facts))
+        written += write_report(folder)
+        _write_environment(folder, facts | {"files": [path.name for path in written]})
+        return points, [*written, folder / FOLDER, folder / LOG_NAME]
+
+    def _environment(self, plan: Plan) -> dict[str, Any]:
+        return environment.describe(self.started, now(), self.data.checksums) | {
             "conditions": asdict(self.conditions),
-            "sweeps": asked,
+            "sweeps": {sweep.name: dict(sweep.space) for sweep in self.request.sweeps},
             "baseline": asdict(self.request.baseline),
             "seeds": self.request.seeds,
             "plan": {"points": len(plan.points), "runs": len(plan.runs), "epochs_asked": plan.epochs_asked},
         }
-        path = folder / environment.ENVIRONMENT_JSON
-        write_whole(path, (json.dumps(facts, indent=2) + "\n").encode())
-        return path
+
+
+def _write_environment(folder: Path, facts: dict[str, Any]) -> Path:
+    path = folder / environment.ENVIRONMENT_JSON
+    write_whole(path, (json.dumps(facts, indent=2) + "\n").encode())
+    return path
+
+
+def _complete(folder: Path) -> bool:
+    """Whether all that a command of this version wrote beside the tables is still there."""
+    try:
+        facts = json.loads((folder / environment.ENVIRONMENT_JSON).read_text("utf-8"))
+        same_version = facts["packages"]["tune-mnist"] == environment.package_version("tune-mnist")
+        return same_version and all((folder / name).is_file() for name in facts["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 @dataclass(frozen=True)

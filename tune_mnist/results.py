@@ -9,19 +9,32 @@ from typing import Any
 
 import pandas as pd
 
-from tune_mnist.config import Conditions
+from tune_mnist.config import Conditions, TrainConfig
 from tune_mnist.planning import Plan, Run
 from tune_mnist.store import Row, write_whole
 from tune_mnist.sweeps import Point
 
 CONFIG = ["model", "optimizer", "schedule", "epochs", "batch_size", "lr", "gamma", "momentum", "weight_decay"]
 CONFIG += ["dropout", "shuffle", "train_size", "seed"]
-METRICS = ["test_accuracy", "test_loss", "train_loss"]
+METRICS = ["test_accuracy", "test_loss", "train_accuracy", "train_loss"]
 TIMES = ["train_time_s", "eval_time_s", "cpu_time_s"]
 CONDITIONS = ["threads", "concurrent", "device", "hostname", "precision", "trial_id", "run"]
-# concurrent: how many other trials ran beside it, at most; train_loss: of the last epoch, with dropout;
+# concurrent: how many other trials ran beside it, at most; train_…: over the last epoch, as it went, with dropout;
+# baseline: whether the swept value is the one that the other sweeps hold;
 # times: seconds, summed over the point's epochs; status: done, failed (then error says why) or missing (interrupted).
-POINT_COLUMNS = ["sweep", "variable", "value", "dataset", *CONFIG, *METRICS, *TIMES, *CONDITIONS, "status", "error"]
+POINT_COLUMNS = [
+    "sweep",
+    "variable",
+    "value",
+    "baseline",
+    "dataset",
+    *CONFIG,
+    *METRICS,
+    *TIMES,
+    *CONDITIONS,
+    "status",
+    "error",
+]
 EPOCH_COLUMNS = ["run", "trial_id", "dataset", *[name for name in CONFIG if name != "epochs"], "epoch", "epoch_lr"]
 EPOCH_COLUMNS += [*METRICS, *TIMES, *[name for name in CONDITIONS if name not in ("run", "trial_id")], "finished"]
 
@@ -29,11 +42,14 @@ RESULTS_CSV = "mnist_results.csv"
 HISTORY_CSV = "history.csv"
 
 
-def points_frame(plan: Plan, conditions: Conditions, images: int, errors: Mapping[str, str]) -> pd.DataFrame:
+def points_frame(
+    plan: Plan, conditions: Conditions, images: int, errors: Mapping[str, str], baseline: TrainConfig
+) -> pd.DataFrame:
     """A row a point, in the order asked. `images` is the size of the whole training set; `errors`: run key -> error."""
     runs = {run.key: run for run in plan.runs}
     rows = [
         _point_row(point, runs[key], conditions, images, errors.get(key, ""))
+        | {"baseline": all((getattr(baseline, name) or images) == (value or images) for name, value in point.values)}
         for point, key in zip(plan.points, plan.keys, strict=True)
     ]
     frame = pd.DataFrame(rows, columns=POINT_COLUMNS)
@@ -93,5 +109,14 @@ def history_frame(plan: Plan, conditions: Conditions, images: int) -> pd.DataFra
 
 def write_csv(frame: pd.DataFrame, path: Path) -> Path:
     """Write the table, whole or not at all; floats in the shortest form that reads back to the same bits."""
-    write_whole(path, frame.to_csv(index=False, lineterminator="\n").encode())
+    write_whole(path, _csv(frame))
     return path
+
+
+def is_written(frame: pd.DataFrame, path: Path) -> bool:
+    """Whether the file holds this table, byte for byte."""
+    return path.is_file() and path.read_bytes() == _csv(frame)
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
+    return frame.to_csv(index=False, lineterminator="\n").encode()

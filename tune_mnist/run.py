@@ -147,7 +147,8 @@ def _train(experiment: Experiment, folder: Path, resources: Resources, cluster: 
     console.print(summary.points_table(points))
     for line in summary.best_lines(points):
         log.info(line)
-    log.info("wrote " + ", ".join(str(path) for path in written))
+    log.info(f"wrote {_listed(written)}" if written else f"nothing has changed in {folder}")
+    log.info(f"report: {folder / 'report.html'}")
     if interrupted:
         log.warning(_kept(experiment))
         return cli.INTERRUPTED
@@ -155,6 +156,13 @@ def _train(experiment: Experiment, folder: Path, resources: Resources, cluster: 
     for key, cause in experiment.errors.items():
         log.error(f"failed: {names[key]}: {cause}")
     return 1 if experiment.errors or broken else 0
+
+
+def _listed(paths: list[Path]) -> str:
+    """The paths; a figure's two files as one."""
+    drawn = {path.with_suffix("") for path in paths if path.suffix == ".svg"}
+    names = [f"{path.with_suffix('')}.{{png,svg}}" if path.with_suffix("") in drawn else str(path) for path in paths]
+    return ", ".join(dict.fromkeys(names))
 
 
 def _kept(experiment: Experiment) -> str:

@@ -19,7 +19,7 @@ from tune_mnist.planning import Plan
 from tune_mnist.store import Row
 
 FOLDER = "tensorboard"
-SCALARS = ("test_accuracy", "test_loss", "train_loss", "lr", "train_time_s")
+SCALARS = ("test_accuracy", "test_loss", "train_accuracy", "train_loss", "lr", "train_time_s")
 SUMMARIES = ("test_accuracy", "test_loss")
 
 

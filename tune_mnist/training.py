@@ -28,11 +28,15 @@ EVAL_BATCH = 100  # a pass over 10,000 images took 4.2 s; 5.8 s in batches of 25
 
 @dataclass(frozen=True)
 class EpochResult:
-    """What one epoch gave. Losses are mean negative log-likelihoods; accuracy is a fraction; times are seconds."""
+    """What one epoch gave. Losses are mean negative log-likelihoods; accuracies are fractions; times are seconds.
+
+    Those of training are taken as it goes, with dropout and while the weights change; those of the test after it.
+    """
 
     epoch: int
     lr: float
     train_loss: float
+    train_accuracy: float
     test_loss: float
     test_accuracy: float
     train_time_s: float
@@ -93,7 +97,7 @@ class Training:
         torch.set_num_threads(self.threads)
         cpu, start = time.process_time(), time.perf_counter()
         lr = self.optimizer.param_groups[0]["lr"]
-        train_loss = self._train()
+        train_loss, train_accuracy = self._train()
         trained = time.perf_counter()
         test_loss, accuracy = self._evaluate()
         end = time.perf_counter()
@@ -103,30 +107,36 @@ class Training:
                 f"the loss is no longer a number at epoch {self.epoch} (train {train_loss}, test {test_loss})"
             )
         times = trained - start, end - trained, time.process_time() - cpu
-        return EpochResult(self.epoch, lr, train_loss, test_loss, accuracy, *times)
+        return EpochResult(self.epoch, lr, train_loss, train_accuracy, test_loss, accuracy, *times)
 
-    def _train(self) -> float:
+    def _train(self) -> tuple[float, float]:
         self.model.train()
-        losses, sizes = [], []
+        losses, hits, sizes = [], [], []
         for batch in torch.split(self._order(), self.config.batch_size):
-            losses.append(self.step(_normalised(self.train_images[batch]), self.train_labels[batch]))
+            loss, right = self.step(_normalised(self.train_images[batch]), self.train_labels[batch])
+            losses.append(loss)
+            hits.append(right)
             sizes.append(len(batch))
         self.scheduler.step()
         # One transfer an epoch: reading each loss would make an accelerator wait at every step.
-        return _weighted_mean(torch.stack(losses).tolist(), sizes)
+        return _weighted_mean(torch.stack(losses).tolist(), sizes), int(torch.stack(hits).sum()) / sum(sizes)
 
     def _order(self) -> torch.Tensor:
         n = len(self.train_labels)
         order = torch.randperm(n, generator=self._shuffling) if self.config.shuffle else torch.arange(n)
         return order.to(self.device)
 
-    def step(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """One optimiser step on normalised images, float [N, 1, 28, 28], and labels, int64 [N]; returns the loss."""
+    def step(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """One optimiser step on normalised images, float [N, 1, 28, 28], and labels, int64 [N].
+
+        Returns the loss and how many images were classified right, both from before the step.
+        """
         self.optimizer.zero_grad()
-        loss = F.nll_loss(self._scores(images), labels)
+        scores = self._scores(images)
+        loss = F.nll_loss(scores, labels)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        return loss.detach()
+        return loss.detach(), _right(scores, labels)
 
     def _scores(self, images: torch.Tensor) -> torch.Tensor:
         """Log-probabilities, float [N, 10]; the sums inside in bf16 where that was asked for."""
@@ -142,7 +152,7 @@ class Training:
         for images, labels in zip(*batches, strict=True):
             scores = self._scores(_normalised(images))
             losses.append(F.nll_loss(scores, labels, reduction="sum"))
-            hits.append((scores.argmax(1) == labels).sum())
+            hits.append(_right(scores, labels))
         n = len(self.test_labels)
         return math.fsum(torch.stack(losses).tolist()) / n, int(torch.stack(hits).sum()) / n
 
@@ -169,6 +179,11 @@ class Training:
 def _normalised(images: torch.Tensor) -> torch.Tensor:
     """uint8 [N, 28, 28] -> float [N, 1, 28, 28], as ToTensor and Normalize give it."""
     return images.unsqueeze(1).float().div_(255).sub_(MEAN).div_(STD)
+
+
+def _right(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """How many of the scores, float [N, 10], are highest at their label."""
+    return (scores.argmax(1) == labels).sum()
 
 
 def _weighted_mean(values: list[float], weights: list[int]) -> float:
@@ -198,7 +213,7 @@ def probe_epoch_seconds(config: TrainConfig, data: Dataset, device: str, threads
     torch.set_num_threads(threads)
     images, labels = training.train_images[: config.batch_size], training.train_labels[: config.batch_size]
     steps = math.ceil(len(training.train_labels) / config.batch_size)
-    step = _seconds(lambda: training.step(_normalised(images), labels).item())
+    step = _seconds(lambda: float(training.step(_normalised(images), labels)[0]))
     evaluations = math.ceil(len(training.test_labels) / EVAL_BATCH)
     training.test_images, training.test_labels = training.test_images[:EVAL_BATCH], training.test_labels[:EVAL_BATCH]
     return steps * step + evaluations * _seconds(training._evaluate)

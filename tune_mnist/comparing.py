@@ -1,0 +1,71 @@
+"""Two tables of points set against each other, point by point: paired where they have seeds in common.
+
+compare_points(read_points(Path("results/mnist")), read_points(Path("results/mnist-published-recipe")))
+"""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from tune_mnist.statistics import LEVEL, Difference, finished, holm, paired, unpaired
+from tune_mnist.style import HELD
+from tune_mnist.values import texts, values_of
+
+COLUMNS = ["sweep", "value", "n_a", "n_b", "mean_a", "mean_b", "difference", "low", "high", "test", "p"]
+
+
+def compare_points(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """A row a point that both have: sweep, value, n and mean of each, the difference b - a of test accuracy (0 to 1)
+    with its 95 % interval, the test, p, p_holm (corrected within the sweep), resolved.
+
+    test: `paired` on the seeds that both have, if there are two or more; `Welch` on independent seeds; `same runs`
+    where both read the same trainings; `one seed` where nothing can be tested.
+    """
+    ours, theirs = _by_point(a), _by_point(b)
+    rows = [(*key, *_row(mine, theirs[key])) for key, mine in ours.items() if key in theirs]
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    table["p_holm"] = float("nan")
+    for _, part in table.groupby("sweep", sort=False):
+        table.loc[part.index, "p_holm"] = holm(part["p"].tolist())
+    verdicts = table["p_holm"].map(lambda p: "yes" if p < 1 - LEVEL else "no")
+    table["resolved"] = verdicts.where(table["p_holm"].notna(), "-")
+    return table
+
+
+def differing(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    """What the two folders held at unlike values, a line each: what a difference between them may come from."""
+    lines = []
+    for column in ("dataset", *HELD, "device", "threads"):
+        swept = any(column in variable.split("*") for table in (a, b) for variable in texts(table["variable"]))
+        first, second = texts(a[column]), texts(b[column])
+        if not swept and first != second:
+            lines.append(f"{column}: A {' or '.join(first)}, B {' or '.join(second)}")
+    return lines
+
+
+def _by_point(points: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
+    done = finished(points)
+    found = {}
+    for sweep, rows in done.groupby("sweep", sort=False):
+        for value, mine in rows.groupby(values_of(rows), sort=False):
+            found[str(sweep), str(value)] = mine.set_index("seed")
+    return found
+
+
+def _row(a: pd.DataFrame, b: pd.DataFrame) -> tuple[object, ...]:
+    first, second = a["test_accuracy"], b["test_accuracy"]
+    shared = first.index.intersection(second.index)
+    if set(a["run"]) & set(b["run"]):
+        found, test = Difference(len(shared), second.mean() - first.mean(), *[math.nan] * 3), "same runs"
+    elif len(shared) > 1:
+        found, test = paired(second[shared].tolist(), first[shared].tolist()), "paired"
+    elif not len(shared) and len(first) > 1 and len(second) > 1:
+        found, test = unpaired(second.tolist(), first.tolist()), "Welch"
+    else:
+        base = first[shared] if len(shared) else first
+        other = second[shared] if len(shared) else second
+        found, test = Difference(1, other.mean() - base.mean(), *[math.nan] * 3), "one seed"
+    means = (len(first), len(second), first.mean(), second.mean())
+    return *means, found.mean, found.low, found.high, test, found.p

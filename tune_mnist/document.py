@@ -1,0 +1,95 @@
+"""A report as plain data, and as Markdown: sections of text, lists, tables and pictures. page.py and pdf.py draw it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Code:
+    """A command to type."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of texts; `sweep` is the index of the column that names a row's sweep, if one does."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    sweep: int | None = None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure in its files, and what it shows for those who do not see it."""
+
+    alt: str
+    png: Path
+    svg: Path
+
+
+Block = Text | Code | Bullets | Grid | Picture
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A title, and its sections; the first is the first screen."""
+
+    title: str
+    sections: tuple[Section, ...]
+
+
+def markdown(document: Document) -> str:
+    """The document in GitHub's Markdown; pictures by their files' names."""
+    parts = [f"# {document.title}"]
+    for section in document.sections:
+        parts += [f"## {section.title}", *(_block(block) for block in section.blocks)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _block(block: Block) -> str:
+    if isinstance(block, Text):
+        return _plain(block.text)
+    if isinstance(block, Code):
+        return f"```sh\n{block.text}\n```"
+    if isinstance(block, Bullets):
+        return "\n".join(f"- {_plain(item)}" for item in block.items)
+    if isinstance(block, Picture):
+        return f"![{_plain(block.alt)}]({block.png.name})"
+    return f"{_plain(block.caption)}\n\n" + "\n".join(map(_line, [block.head, ["---"] * len(block.head), *block.rows]))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(_plain(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _plain(text: str) -> str:
+    """Text as text: what Markdown would take for a mark of its own is escaped."""
+    return "".join(f"\\{letter}" if letter in "\\`*_[]<>#" else letter for letter in text.replace("\n", " "))

@@ -1,0 +1,122 @@
+"""The views of a report that answer to a pointer: every point by time and accuracy, every run on parallel axes.
+
+Drawn by Bokeh in the browser. A click on a sweep's name in a legend hides that sweep.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from bokeh.embed import components
+from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Legend, Plot
+from bokeh.plotting import figure
+from bokeh.resources import Resources
+
+from tune_mnist.statistics import finished
+from tune_mnist.style import SERIES
+from tune_mnist.values import name, numbers_or_names, text
+
+MARKS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "plus")
+AXES = ["train_time_s", "test_accuracy"]  # of every run, after the hyper-parameters that differ
+HIDEABLE = {"click_policy": "hide", "label_text_font_size": "13px"}
+
+
+def script() -> str:
+    """Bokeh's own script, to stand in the page, so that it needs no network."""
+    return "\n".join(f"<script>{part}</script>" for part in Resources(mode="inline", components=["bokeh"]).js_raw)
+
+
+def views(points: pd.DataFrame) -> tuple[str, dict[str, str]]:
+    """(a script, title -> the element that it fills); nothing if no point is done."""
+    done = finished(points)
+    if done.empty:
+        return "", {}
+    made = {"Every point": _scatter(done), "Every run, on parallel axes": _parallel(done)}
+    code, places = components(made)
+    return code, places
+
+
+def _source(rows: pd.DataFrame, **more: object) -> ColumnDataSource:
+    told = {
+        "at": [f"{sweep} {text(value)}" for sweep, value in zip(rows["sweep"], rows["value"], strict=True)],
+        "seed": rows["seed"].tolist(),
+        "accuracy": (rows["test_accuracy"] * 100).tolist(),
+        "loss": rows["test_loss"].tolist(),
+        "time": rows["train_time_s"].tolist(),
+        "beside": [text(count) for count in rows["concurrent"]],
+    }
+    return ColumnDataSource({**told, **more})
+
+
+def _hover() -> HoverTool:
+    said = [("", "@at, seed @seed"), ("test accuracy", "@accuracy{0.00} %"), ("test loss", "@loss{0.0000}")]
+    return HoverTool(tooltips=[*said, ("training time", "@time{0.0} s"), ("trials beside it", "@beside")])
+
+
+def _scatter(done: pd.DataFrame) -> Plot:
+    plot = figure(
+        height=380,
+        sizing_mode="stretch_width",
+        toolbar_location=None,
+        tools=[],
+        x_axis_label="training time (s)",
+        y_axis_label="test accuracy (%)",
+    )
+    plot.add_tools(_hover())
+    for (sweep, rows), (colour, _), mark in zip(done.groupby("sweep", sort=False), SERIES * 9, MARKS * 9, strict=False):
+        look = {"marker": mark, "size": 9, "color": colour, "alpha": 0.8, "legend_label": f"sweep {sweep}"}
+        plot.scatter("time", "accuracy", source=_source(rows), **look)
+    plot.legend.update(**HIDEABLE, location="bottom_right")
+    return plot
+
+
+def _parallel(done: pd.DataFrame) -> Plot:
+    """One line a point, over the hyper-parameters that differ, its time and its accuracy."""
+    swept = list(dict.fromkeys(part for variable in done["variable"] for part in variable.split("*")))
+    seeds = ["seed"] if done["seed"].nunique() > 1 else []
+    columns = [*swept, *seeds, *AXES]
+    plot = figure(
+        height=420,
+        sizing_mode="stretch_width",
+        toolbar_location=None,
+        tools=[],
+        x_range=(-0.35, len(columns) - 0.65),
+        y_range=(-0.12, 1.1),
+    )
+    places = {column: _places(done[column]) for column in columns}
+    renderers = []
+    for (sweep, rows), (colour, _) in zip(done.groupby("sweep", sort=False), SERIES * 9, strict=False):
+        ys = [[places[column][0][index] for column in columns] for index in rows.index]
+        source = _source(rows, xs=[list(range(len(columns)))] * len(rows), ys=ys)
+        look = {"line_width": 2, "line_alpha": 0.6, "hover_line_alpha": 1, "hover_line_width": 4}
+        drawn = plot.multi_line("xs", "ys", source=source, color=colour, legend_label=f"sweep {sweep}", **look)
+        renderers.append(drawn)
+    hover = _hover()
+    hover.renderers, hover.line_policy = renderers, "nearest"
+    plot.add_tools(hover)
+    _axes(plot, columns, places)
+    plot.add_layout(plot.legend[0] if plot.legend else Legend(), "below")
+    plot.legend.update(**HIDEABLE, orientation="horizontal")
+    return plot
+
+
+def _places(column: pd.Series) -> tuple[pd.Series, list[tuple[float, str]]]:
+    """Where each row stands on its axis, 0 to 1, and what is written there: each value, or if many the ends."""
+    values = numbers_or_names(column)
+    known = sorted(set(values)) if values.dtype != object else list(dict.fromkeys(values))
+    if values.dtype == object or len(known) <= 8:
+        at = {value: i / max(1, len(known) - 1) for i, value in enumerate(known)}
+        return values.map(at), [(place, text(value)) for value, place in at.items()]
+    low, high = min(known), max(known)
+    return (values - low) / (high - low), [(0, f"{low:.4g}"), (1, f"{high:.4g}")]
+
+
+def _axes(plot: Plot, columns: list[str], places: dict[str, tuple[pd.Series, list[tuple[float, str]]]]) -> None:
+    words = {"train_time_s": "training time (s)", "test_accuracy": "test accuracy"}
+    plot.xaxis.ticker = FixedTicker(ticks=list(range(len(columns))))
+    plot.xaxis.major_label_overrides = {i: words.get(column, name(column)) for i, column in enumerate(columns)}
+    plot.yaxis.visible = False
+    plot.ygrid.visible = False
+    for i, column in enumerate(columns):
+        plot.line([i, i], [0, 1], color="#666666")
+        at, labels = zip(*places[column][1], strict=True)
+        plot.text([i] * len(at), at, list(labels), x_offset=5, y_offset=5, text_font_size="12px", text_color="#333333")

@@ -1,0 +1,200 @@
+"""What a report says, computed from the tables and environment.json of a results folder; and its files.
+
+    write_report(Path("results/mnist"))
+
+It leaves summary.csv, every figure, report.md, report.html and report.pdf in the folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tune_mnist import findings, results
+from tune_mnist.document import Block, Bullets, Code, Document, Grid, Picture, Section, Text, markdown
+from tune_mnist.findings import percent, points_of, seconds, several
+from tune_mnist.gallery import Drawn, save_figures
+from tune_mnist.published import compare_published
+from tune_mnist.reading import read_environment, read_history, read_points
+from tune_mnist.statistics import SUMMARY_CSV, finished, summarise
+from tune_mnist.store import write_whole
+from tune_mnist.style import conditions, data_name, held
+from tune_mnist.values import name, rows_of, text, texts
+
+REPORTS = ("report.md", "report.html", "report.pdf")
+VERDICTS = {"yes": "resolved", "no": "not resolved"}
+
+
+def write_report(folder: Path) -> list[Path]:
+    """Write the summary, the figures and the report of a results folder; returns the paths.
+
+    Raises UserError for tables from which no honest report can be made, before anything is written.
+    """
+    points, history, environment = read_points(folder), read_history(folder), read_environment(folder)
+    summary = summarise(points)
+    drawn = save_figures(points, history, folder)
+    document = compose(points, history, summary, environment, drawn)
+    from tune_mnist.page import html
+    from tune_mnist.pdf import pdf
+
+    contents = markdown(document).encode(), html(document, points).encode(), pdf(document)
+    written = [results.write_csv(summary, folder / SUMMARY_CSV), *(path for one in drawn for path in one.paths)]
+    for file, content in zip(REPORTS, contents, strict=True):
+        write_whole(folder / file, content)
+    return [*written, *(folder / file for file in REPORTS)]
+
+
+def compose(
+    points: pd.DataFrame,
+    history: pd.DataFrame | None,
+    summary: pd.DataFrame,
+    environment: dict[str, Any],
+    drawn: list[Drawn],
+) -> Document:
+    """The whole report."""
+    dirty = bool((environment.get("git") or {}).get("dirty"))
+    sections = [
+        Section("The answer", tuple(_answer(points, summary))),
+        *(Section(f"Sweep {sweep}", tuple(_sweep(rows, str(sweep), drawn))) for sweep, rows in _sweeps(summary)),
+        *_overall(points, drawn),
+        *_published(points),
+        Section("How it was done", tuple(_how(points, history, environment))),
+        Section("What would weaken it", (Bullets(tuple(findings.weaknesses(points, summary, dirty))),)),
+    ]
+    return Document(f"What {several(_words(points))} do on {data_name(points)}", tuple(sections))
+
+
+def _words(points: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(name(part) for variable in texts(points["variable"]) for part in variable.split("*")))
+
+
+def _sweeps(summary: pd.DataFrame) -> Any:
+    return summary.groupby("sweep", sort=False)
+
+
+def _answer(points: pd.DataFrame, summary: pd.DataFrame) -> list[Block]:
+    words = several(_words(points))
+    question = f"How do test accuracy and training time change with {words}, one thing changed and the rest held?"
+    blocks: list[Block] = [Text(question)]
+    answers = [f"{sweep}: {' '.join(findings.answer(rows))}" for sweep, rows in _sweeps(summary)]
+    return [*blocks, Bullets(tuple(answers)), Text(f"Best point: {findings.best(summary)}")]
+
+
+def _sweep(rows: pd.DataFrame, sweep: str, drawn: list[Drawn]) -> list[Block]:
+    pictures = [_picture(one, rows) for one in drawn if one.sweep == sweep]
+    return [*pictures, _table(rows, sweep)]
+
+
+def _picture(one: Drawn, rows: pd.DataFrame | None = None) -> Picture:
+    said = ""
+    if rows is not None and len(sentences := findings.answer(rows)) > 1 and not one.stem.startswith("learning"):
+        said = ". " + sentences[one.stem.startswith("time")]
+    png, svg = one.paths
+    return Picture(one.title + said, png, svg)
+
+
+def _table(rows: pd.DataFrame, sweep: str) -> Grid:
+    head = (
+        *("value", "n", "test accuracy", "sd", "95 % interval", "difference to baseline", "its 95 % interval"),
+        *("p, corrected", "verdict", "training time", "read off the training of"),
+    )
+    body = []
+    for row in rows_of(rows):
+        several_seeds, differs = row.accuracy_n > 1, not pd.isna(row.difference)
+        body.append(
+            (
+                str(row.value),
+                str(row.accuracy_n),
+                percent(row.accuracy_mean) if row.accuracy_n else "not done",
+                percent(row.accuracy_sd) if several_seeds else "–",
+                f"{percent(row.accuracy_low)} to {percent(row.accuracy_high)}" if several_seeds else "–",
+                points_of(row.difference) if differs else "–",
+                f"{points_of(row.difference_low)} to {points_of(row.difference_high)}" if row.pairs > 1 else "–",
+                "–" if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
+                VERDICTS.get(row.resolved, row.resolved),
+                seconds(row.time_mean) if row.time_n else "–",
+                row.same_run.replace(" ", ", ") or "–",
+            )
+        )
+    caption = f"Sweep {sweep}: means over n seeds; differences in percentage points, paired by seed"
+    return Grid(caption, head, tuple(body))
+
+
+def _overall(points: pd.DataFrame, drawn: list[Drawn]) -> list[Section]:
+    pictures = tuple(_picture(one) for one in drawn if not one.sweep)
+    rows = tuple(
+        (
+            *(row.sweep, text(row.value), str(row.seed), row.status),
+            *((percent(row.test_accuracy), seconds(row.train_time_s)) if row.status == "done" else ("–", "–")),
+            *("–" if pd.isna(cell) else text(cell) for cell in (row.concurrent, row.hostname)),
+            str(row.run)[:8],
+        )
+        for row in rows_of(points)
+    )
+    head = ("sweep", "value", "seed", "status", "test accuracy", "training time", "beside", "host", "run")
+    caption = "Every point: one row a seed; “beside” is how many other trials ran at the same time"
+    return [Section("All points", (*pictures, Grid(caption, head, rows, sweep=0)))]
+
+
+def _published(points: pd.DataFrame) -> list[Section]:
+    table = compare_published(points)
+    if table.empty:
+        return []
+    shuffled = "shuffled" if points["shuffle"].astype(str).str.lower().eq("true").any() else "in file order"
+    said = f"The published experiment trained in file order, one run a setting; here the images come {shuffled}. "
+    said += "Published accuracies are rounded, most to a whole per cent. "
+    said += "Times are relative to the first of the sweep that has a published one."
+    head = (
+        *("sweep", "value", "published", "measured", "95 % interval", "difference, points"),
+        *("published time, relative", "measured time, relative"),
+    )
+    rows = tuple(
+        (
+            *(row.sweep, row.value, percent(row.published, 1), percent(row.measured)),
+            "–" if pd.isna(row.low) else f"{percent(row.low)} to {percent(row.high)}",
+            points_of(row.difference),
+            *("–" if pd.isna(ratio) else f"{ratio:.2f}" for ratio in (row.published_time, row.time)),
+        )
+        for row in rows_of(table)
+    )
+    return [Section("Published and measured", (Text(said), Grid("Published against measured", head, rows, sweep=0)))]
+
+
+def _how(points: pd.DataFrame, history: pd.DataFrame | None, environment: dict[str, Any]) -> list[Block]:
+    swept = [part for variable in texts(points["variable"]) for part in variable.split("*")]
+    done = finished(points)
+    facts = [f"Data: {data_name(points)}, {several(texts(points['train_size']))} training images.", held(points, swept)]
+    plan = environment.get("plan", {})
+    asked = f"Plan: {len(points)} points, {points['run'].nunique()} runs, {points['epochs'].sum()} epochs asked for"
+    facts.append(asked + (f", {len(history)} trained." if history is not None else "."))
+    if len(done):
+        facts.append(conditions(done) + "." if done["concurrent"].notna().all() else "Conditions are not all known.")
+    facts += _machine(environment)
+    sums = environment.get("data_sha256", {})
+    facts += [f"Data file {file}: SHA-256 {checksum}." for file, checksum in sums.items()]
+    blocks: list[Block] = [Bullets(tuple(fact.replace("\xa0", " ") for fact in facts))]
+    if "command" in environment:
+        blocks += [Text("The same again, from the store or from nothing:"), Code(environment["command"])]
+    if not plan:
+        blocks.append(
+            Text("There is no environment.json here: the machine, the data's sums and the command are missing.")
+        )
+    return blocks
+
+
+def _machine(environment: dict[str, Any]) -> list[str]:
+    if not environment:
+        return []
+    cpu, packages = environment.get("cpu", {}), environment.get("packages", {})
+    gpus = environment.get("gpus") or ["no GPU"]
+    versions = [f"{package} {version}" for package, version in packages.items() if version]
+    facts = [
+        f"Machine: {cpu.get('model')}, {cpu.get('usable')} CPUs usable, {several(gpus)}, {environment.get('platform')}."
+    ]
+    facts.append(f"Versions: Python {environment.get('python')}, {', '.join(versions)}.")
+    if environment.get("git"):
+        changed = ", with changes that are in no commit" if environment["git"]["dirty"] else ""
+        facts.append(f"Code: commit {environment['git']['commit']}{changed}.")
+    return [*facts, f"Started {environment.get('started')}, ended {environment.get('ended')}."]
