@@ -31,7 +31,17 @@ SLOW = (*DIGITS, "--set", "model=mlp", "--set", "batch_size=2", "--vary", f"lr={
 NO_NETWORK = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
 NUMBERS = (
     *("model", "optimizer", "schedule", "batch_size", "lr", "gamma", "momentum", "weight_decay", "dropout"),
-    *("shuffle", "train_size", "seed", "epoch", "epoch_lr", "train_loss", "test_loss", "test_accuracy"),
+    *(
+        "shuffle",
+        "train_size",
+        "seed",
+        "epoch",
+        "epoch_lr",
+        "train_loss",
+        "train_accuracy",
+        "test_loss",
+        "test_accuracy",
+    ),
 )
 
 Rows = list[dict[str, str]]

@@ -15,14 +15,14 @@ PACKAGE = ROOT / "tune_mnist"
 # From the top; a module imports only from lines below its own. The drawing in docs/architecture.md is this one.
 LAYERS = """
 __main__
-run  train  runs
+run  train  runs  report  compare  verify
 experiment  cli
-tuning
-resources  summary
-request  forecast  progress  results  tensorboard  environment  plots
-planning  sweepfile  mailbox
+tuning  writing
+resources  summary  gallery  page  findings  published  comparing  reading
+request  forecast  progress  results  tensorboard  environment  plots  learning  tradeoff  heatmap  interactive  pdf
+planning  sweepfile  mailbox  statistics  style
 sweeps  devices  training
-config  datasets  store  cluster
+config  datasets  store  cluster  values  document
 errors  downloads  model
 """
 LEVELS = {name: level for level, line in enumerate(reversed(LAYERS.split("\n"))) for name in line.split()}

@@ -87,7 +87,7 @@ def test_every_module_is_listed() -> None:
 def test_the_readme_names_what_a_command_leaves() -> None:
     table = README.partition("## What it leaves")[2].partition("\n## ")[0]
     files = {name for name in re.findall(r"`([^`\s]+)`", table) if re.search(r"\.(csv|log|png|json)$", name)}
-    assert files == LEFT | PLOTS
+    assert files == LEFT | PLOTS | {"summary.csv", "learning_epochs.png", "accuracy_vs_time.png"}
     assert f"`{tensorboard.FOLDER}/`" in table
 
 

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from tune_mnist.errors import UserError
-from tune_mnist.plots import accuracy_curve, draw_accuracy, draw_time, save_plots, time_curve
+from tune_mnist.gallery import save_figures
+from tune_mnist.heatmap import cross_table, draw_cross
+from tune_mnist.learning import draw_learning, learning_curves
+from tune_mnist.plots import accuracy_curve, draw_accuracy, draw_time, time_curve
+from tune_mnist.tradeoff import draw_tradeoff, tradeoff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,8 +51,8 @@ def sweep(variable: str, points: Sequence[tuple[Any, int, float, float]], **comm
     rows = [
         BASELINE | MEASURED | MACHINE | named | common | {variable: value, "seed": seed} for value, seed, _, _ in points
     ]
-    for row, (_, _, accuracy, seconds) in zip(rows, points, strict=True):
-        row |= {"test_accuracy": accuracy, "train_time_s": seconds}
+    for row, (value, _, accuracy, seconds) in zip(rows, points, strict=True):
+        row |= {"test_accuracy": accuracy, "train_time_s": seconds, "baseline": value == BASELINE[variable]}
         if accuracy < 0:
             row |= {"test_accuracy": float("nan"), "train_time_s": float("nan"), "status": "failed"}
     return pd.DataFrame(rows)
@@ -73,20 +78,22 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def test_numbers_ascend_and_each_has_its_mean_extremes_and_count() -> None:
+def test_numbers_ascend_and_each_has_its_mean_interval_and_count() -> None:
     curve = accuracy_curve(sweep("lr", SEEDED))
-    assert list(curve.columns) == ["value", "mean", "low", "high", "n"]
+    assert list(curve.columns) == ["value", "mean", "low", "high", "n", "baseline"]
     assert curve["value"].tolist() == [0.001, 0.01]
     assert curve["mean"].tolist() == pytest.approx([0.87, 0.95])
-    assert curve["low"].tolist() == [0.87, 0.94]
-    assert curve["high"].tolist() == [0.87, 0.96]
+    # 95 % of Student's t: 0.95 ± 4.3027 × 0.01 / √3; one seed has none.
+    assert curve["low"].tolist() == pytest.approx([np.nan, 0.92516], abs=1e-5, nan_ok=True)
+    assert curve["high"].tolist() == pytest.approx([np.nan, 0.97484], abs=1e-5, nan_ok=True)
     assert curve["n"].tolist() == [1, 3]
+    assert curve["baseline"].tolist() == [False, True]
 
 
 def test_the_time_curve_is_in_seconds() -> None:
     curve = time_curve(sweep("lr", SEEDED))
     assert curve["mean"].tolist() == pytest.approx([290.0, 312.0])
-    assert curve["high"].tolist() == [290.0, 330.0]
+    assert curve["n"].tolist() == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +120,7 @@ def test_values_come_from_the_variables_own_column_for_value_is_text_in_a_csv() 
 def test_a_table_read_back_from_csv_draws_the_same() -> None:
     results = sweep("shuffle", [(True, 1, 0.95, 1.0), (False, 1, 0.94, 1.0)])
     again = pd.read_csv(io.StringIO(results.to_csv(index=False)))
-    assert png(draw_accuracy(again, True)) == png(draw_accuracy(results, True))
+    assert png(draw_accuracy(again)) == png(draw_accuracy(results))
 
 
 def test_failed_points_are_left_out_and_said() -> None:
@@ -175,7 +182,7 @@ def test_accuracies_gain_a_digit_where_tenths_would_hide_a_difference() -> None:
 
 @pytest.mark.parametrize("values", [[1, 3, 5, 10, 15], list(range(1, 21)), [1, 2, 3, 5, 100]], ids=str)
 def test_numbers_and_tick_labels_never_overlap(values: list[int]) -> None:
-    figure = draw_accuracy(sweep("epochs", [(n, 1, 0.97 - 0.2 / n, 60.0 * n) for n in values]), 5)
+    figure = draw_accuracy(sweep("epochs", [(n, 1, 0.97 - 0.2 / n, 60.0 * n) for n in values]))
     figure.draw_without_rendering()
     axes = figure.axes[0]
     boxes = [text.get_window_extent() for text in axes.texts]
@@ -219,7 +226,7 @@ def test_the_subtitle_admits_what_was_not_held() -> None:
 def test_no_words_run_off_the_page() -> None:
     points = [(value, seed, 0.9, 1.0) for value in (0.001, 0.01) for seed in range(1, 21)]
     failed = [(0.1, seed, -1.0, -1.0) for seed in range(1, 21)]
-    figure = draw_time(sweep("lr", points + failed, hostname="a+b", concurrent=15, momentum=0.9), 0.01)
+    figure = draw_time(sweep("lr", points + failed, hostname="a+b", concurrent=15, momentum=0.9))
     figure.draw_without_rendering()
     for words in [*figure.texts, *figure.legends, *figure.axes[0].texts]:
         box = words.get_window_extent()
@@ -233,11 +240,10 @@ def test_no_words_run_off_the_page() -> None:
     ("changes", "said"),
     [
         ({}, "Timed on cpu, 1 thread a trial, one trial at a time"),
-        ({"concurrent": [0, 3, 1], "threads": 4}, "Timed on cpu, 4 threads a trial, up to 4 trials side by side"),
-        ({"device": ["cpu", "cuda", "cpu"]}, "Timed on cpu and cuda, 1 thread a trial, one trial at a time"),
+        ({"concurrent": 3, "threads": 4}, "Timed on cpu, 4 threads a trial, 4 trials side by side"),
         ({"hostname": ["a", "a+b", "c"]}, "Timed on cpu on 3 hosts, 1 thread a trial, one trial at a time"),
     ],
-    ids=["alone", "side by side", "devices", "hosts"],
+    ids=["alone", "side by side", "hosts"],
 )
 def test_times_come_with_their_conditions(changes: dict[str, Any], said: str) -> None:
     results = sweep("lr", LR).assign(**changes)
@@ -246,15 +252,14 @@ def test_times_come_with_their_conditions(changes: dict[str, Any], said: str) ->
 
 
 def test_the_baseline_is_ringed_and_named() -> None:
-    figure = draw_accuracy(sweep("batch_size", [(32, 1, 0.96, 1.0), (64, 1, 0.95, 1.0)]), 64)
+    figure = draw_accuracy(sweep("batch_size", [(32, 1, 0.96, 1.0), (64, 1, 0.95, 1.0)]))
     ring = next(line for line in figure.axes[0].lines if line.get_label() == "baseline: batch size 64")
     assert np.asarray(ring.get_xydata()).tolist() == [[64, 95.0]]
     assert "baseline: batch size 64" in texts(figure)
 
 
-@pytest.mark.parametrize("baseline", [None, 0.02], ids=str)
-def test_a_baseline_that_is_not_there_is_not_marked(baseline: float | None) -> None:
-    assert "baseline" not in texts(draw_accuracy(sweep("lr", LR), baseline))
+def test_a_baseline_that_is_not_there_is_not_marked() -> None:
+    assert "baseline" not in texts(draw_accuracy(sweep("lr", [(0.02, 1, 0.9, 1.0), (0.05, 1, 0.9, 1.0)])))
 
 
 def test_several_seeds_are_all_shown_and_explained() -> None:
@@ -263,18 +268,18 @@ def test_several_seeds_are_all_shown_and_explained() -> None:
     assert sorted(np.asarray(dots.get_xydata()).tolist()) == [[0.001, 87.0], [0.01, 94.0], [0.01, 95.0], [0.01, 96.0]]
     said = texts(figure)
     assert "mean of 1 to 3 seeds" in said
-    assert "lowest to highest" in said
+    assert "95 % interval" in said
     assert "3 seeds (1, 2, 3)" in said
 
 
 def test_a_single_seed_says_that_there_is_no_spread() -> None:
-    assert "One seed a point: no spread to show." in texts(draw_accuracy(sweep("lr", LR)))
+    assert "One seed a point: no interval to show." in texts(draw_accuracy(sweep("lr", LR)))
     assert "One seed" not in texts(draw_accuracy(sweep("lr", SEEDED)))
 
 
 @pytest.mark.parametrize("variable", ["lr", "epochs", "dropout", "optimizer"])
 def test_one_value_draws(variable: str) -> None:
-    figure = draw_time(sweep(variable, [(BASELINE[variable], 1, 1.0, 300.0)]), BASELINE[variable])
+    figure = draw_time(sweep(variable, [(BASELINE[variable], 1, 1.0, 300.0)]))
     assert ticks(figure) == [str(BASELINE[variable])]
     assert numbers(figure) == ["300"]
 
@@ -313,48 +318,153 @@ def test_nothing_finished_is_refused_by_draw() -> None:
         draw_accuracy(sweep("lr", [(0.01, 1, -1, -1)]))
 
 
-def test_save_writes_both_plots_of_each_sweep_and_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "changes", [{"concurrent": [0, 1, 0]}, {"threads": [1, 2, 1]}, {"device": ["cpu", "cuda", "cpu"]}], ids=str
+)
+def test_times_under_other_conditions_are_left_out_and_counted(changes: dict[str, Any]) -> None:
+    results = sweep("lr", LR).assign(**changes)
+    assert time_curve(results)["value"].tolist() == [0.01, 0.05]
+    assert "1 point timed under other conditions not shown." in texts(draw_time(results))
+    assert accuracy_curve(results)["value"].tolist() == [0.001, 0.01, 0.05]
+    assert "conditions" not in texts(draw_accuracy(results))
+
+
+HISTORY = pd.DataFrame(
+    [
+        {"run": run, "epoch": epoch, "train_loss": 1 / epoch, "test_loss": 0.5 / epoch, "train_accuracy": 0.5}
+        | {"test_accuracy": accuracy}
+        for run, accuracy in (("a", 0.8), ("b", 0.9))
+        for epoch in (1, 2, 3)
+    ]
+)
+
+
+def test_learning_curves_are_means_over_seeds_up_to_the_epochs_asked() -> None:
+    points = sweep("lr", [(0.01, 1, 0.8, 1.0), (0.01, 2, 0.9, 1.0)]).assign(run=["a", "b"], epochs=2)
+    curves = learning_curves(points, HISTORY)
+    assert curves["epoch"].tolist() == [1, 2]
+    assert curves["n"].tolist() == [2, 2]
+    assert curves["test_accuracy"].tolist() == pytest.approx([0.85, 0.85])
+    assert curves["train_loss"].tolist() == [1.0, 0.5]
+
+
+def test_values_read_off_one_training_share_a_learning_curve() -> None:
+    points = sweep("epochs", [(1, 1, 0.8, 1.0), (3, 1, 0.8, 1.0)]).assign(run="a")
+    assert learning_curves(points, HISTORY)[["values", "epoch"]].to_numpy().tolist() == [
+        ["1, 3", 1],
+        ["1, 3", 2],
+        ["1, 3", 3],
+    ]
+
+
+def test_learning_curves_show_loss_and_accuracy_of_both_kinds_of_images() -> None:
+    points = sweep("lr", [(0.01, 1, 0.8, 1.0), (0.05, 1, 0.9, 1.0)]).assign(run=["a", "b"], epochs=3)
+    figure = draw_learning(points, HISTORY)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy (%)"]
+    assert [len(axes.lines) for axes in figure.axes] == [4, 4]
+    assert {"0.01", "0.05", "test images", "training images"} <= set(texts(figure).split("\n"))
+
+
+def test_the_pareto_front_is_what_nothing_beats_in_both() -> None:
+    points = [(0.001, 1, 0.87, 290.0), (0.005, 1, 0.86, 300.0), (0.01, 1, 0.95, 310.0), (0.05, 1, 0.95, 320.0)]
+    table = tradeoff(sweep("lr", points))
+    assert table["pareto"].tolist() == [True, False, True, False]
+    said = [text.get_text() for text in draw_tradeoff(sweep("lr", points)).axes[0].texts]
+    assert said == ["lr 0.001", "lr 0.01"]
+
+
+CROSS = pd.concat(
+    [
+        sweep("lr", [(lr, 1, 0.9 + lr + dropout / 100, 1.0)], sweep="cross", dropout=dropout)
+        for lr in (0.05, 0.01)
+        for dropout in (0.0, 0.25)
+    ]
+).assign(variable="lr*dropout", baseline=[False, False, False, True])
+
+
+def test_a_cross_is_a_table_of_both_variables() -> None:
+    table = cross_table(CROSS)
+    assert table.index.tolist() == [0.01, 0.05]
+    assert [float(name) for name in table.columns] == [0.0, 0.25]
+    assert table.to_numpy().tolist() == [pytest.approx([0.91, 0.9125]), pytest.approx([0.95, 0.9525])]
+
+
+def test_a_heat_map_writes_each_number_and_hatches_what_is_not_done() -> None:
+    results = CROSS.assign(status=["done", "done", "failed", "done"], test_accuracy=[0.95, 0.9525, np.nan, 0.9125])
+    figure = draw_cross(results)
+    assert numbers(figure) == ["91.25", "95.00", "95.25"]
+    assert "Hatched: not done (1)." in texts(figure)
+    assert [patch.get_hatch() for patch in figure.axes[0].patches if patch.get_hatch()] == ["///"]
+    assert len([patch for patch in figure.axes[0].patches if not patch.get_hatch()]) == 1  # the baseline's frame
+
+
+def test_a_heat_map_of_one_variable_is_refused() -> None:
+    with pytest.raises(UserError, match="two crossed variables, not 1: lr"):
+        draw_cross(sweep("lr", LR))
+
+
+def test_save_writes_every_figure_of_each_sweep_and_nothing_else(tmp_path: Path) -> None:
     frames = [
         sweep("batch_size", [(32, 1, 0.96, 1.0)], sweep="batch"),
         sweep("lr", LR),
         sweep("dropout", [(0.1, 1, -1, -1)]),  # nothing finished
-        sweep("lr*dropout", [(0.1, 1, 0.9, 1.0)], sweep="cross"),
+        CROSS,
     ]
-    results = pd.concat(frames)  # as it comes: the index has doubles
-    written = save_plots(results, tmp_path / "plots", BASELINE)
-    assert [path.name for path in written] == [
-        "accuracy_vs_batch.png",
-        "time_vs_batch.png",
-        "accuracy_vs_lr.png",
-        "time_vs_lr.png",
+    results = pd.concat(frames).assign(run="a", epochs=2)  # as it comes: the index has doubles
+    drawn = save_figures(results, HISTORY, tmp_path / "plots")
+    stems = [
+        *("accuracy_vs_batch", "time_vs_batch", "learning_batch", "accuracy_vs_lr", "time_vs_lr", "learning_lr"),
+        *("heatmap_cross", "learning_cross", "accuracy_vs_time"),
     ]
-    assert sorted((tmp_path / "plots").iterdir()) == sorted(written)
+    assert [one.stem for one in drawn] == stems
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {
+        f"{stem}{suffix}" for stem in stems for suffix in (".png", ".svg")
+    }
+
+
+def test_without_a_history_there_are_no_learning_curves(tmp_path: Path) -> None:
+    drawn = save_figures(sweep("lr", LR).assign(run="a"), None, tmp_path)
+    assert [one.stem for one in drawn] == ["accuracy_vs_lr", "time_vs_lr", "accuracy_vs_time"]
+
+
+def test_an_earlier_commands_figures_go_and_others_stay(tmp_path: Path) -> None:
+    save_figures(sweep("batch_size", [(32, 1, 0.96, 1.0)]).assign(run="a"), None, tmp_path)
+    (tmp_path / "mine.svg").write_text("<svg/>")
+    Image.new("RGB", (1, 1)).save(tmp_path / "mine.png")
+    save_figures(sweep("lr", LR).assign(run="a"), None, tmp_path)
+    left = {path.stem for path in tmp_path.iterdir()}
+    assert left == {"accuracy_vs_lr", "time_vs_lr", "accuracy_vs_time", "mine"}
 
 
 def test_save_names_every_missing_column_and_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="columns sweep, dataset, threads, train_time_s"):
-        save_plots(sweep("lr", LR).drop(columns=["sweep", "dataset", "threads", "train_time_s"]), tmp_path / "new", {})
+        save_figures(
+            sweep("lr", LR).drop(columns=["sweep", "dataset", "threads", "train_time_s"]), None, tmp_path / "new"
+        )
     assert not (tmp_path / "new").exists()
 
 
 def test_a_sweeps_name_cannot_leave_the_folder(tmp_path: Path) -> None:
-    written = save_plots(sweep("lr", LR, sweep="../lr"), tmp_path, BASELINE)
-    assert [path.name for path in written] == ["accuracy_vs_.._lr.png", "time_vs_.._lr.png"]
+    drawn = save_figures(sweep("lr", LR, sweep="../lr").assign(run="a"), None, tmp_path)
+    assert [one.stem for one in drawn] == ["accuracy_vs_.._lr", "time_vs_.._lr", "accuracy_vs_time"]
 
 
 def test_equal_results_give_equal_bytes_in_any_thread(tmp_path: Path) -> None:
-    first = save_plots(sweep("lr", SEEDED), tmp_path / "first", BASELINE)
-    thread = threading.Thread(target=save_plots, args=(sweep("lr", SEEDED), tmp_path / "second", BASELINE))
+    table = sweep("lr", SEEDED).assign(run="a")
+    first = save_figures(table, HISTORY, tmp_path / "first")
+    thread = threading.Thread(target=save_figures, args=(table, HISTORY, tmp_path / "second"))
     thread.start()
     thread.join()
-    assert [path.read_bytes() for path in first] == [(tmp_path / "second" / path.name).read_bytes() for path in first]
+    paths = [path for one in first for path in one.paths]
+    assert [path.read_bytes() for path in paths] == [(tmp_path / "second" / path.name).read_bytes() for path in paths]
 
 
-def test_a_png_says_what_it_is_and_not_when(tmp_path: Path) -> None:
-    content = save_plots(sweep("lr", LR), tmp_path, BASELINE)[0].read_bytes()
-    assert content.startswith(b"\x89PNG")
-    assert b"Test accuracy by learning rate: MNIST" in content
-    assert b"Fixed: cnn, adadelta" in content
-    assert b"tune_mnist" in content
-    assert b"Date" not in content
-    assert b"Time" not in content
+def test_a_file_says_what_it_is_and_not_when(tmp_path: Path) -> None:
+    png, svg = save_figures(sweep("lr", LR).assign(run="a"), None, tmp_path)[0].paths
+    assert png.read_bytes().startswith(b"\x89PNG")
+    for content in (png.read_bytes(), svg.read_bytes()):
+        assert b"Test accuracy by learning rate: MNIST" in content
+        assert b"Fixed: cnn, adadelta" in content
+        assert b"tune_mnist" in content
+        assert b"Date" not in content
+        assert b"dc:date" not in content

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_mnist.config import Conditions
+from tune_mnist.config import Conditions, TrainConfig
 from tune_mnist.planning import Plan, make_plan
 from tune_mnist.request import build
 from tune_mnist.results import EPOCH_COLUMNS, POINT_COLUMNS, history_frame, points_frame, write_csv
@@ -33,6 +33,7 @@ def row(epoch: int, **more: Any) -> Row:
         "epoch": epoch,
         "lr": 0.5 * 0.7 ** (epoch - 1),
         "train_loss": 3.0 / epoch,
+        "train_accuracy": epoch / 200,
         "test_loss": 2.0 / epoch,
         "test_accuracy": epoch / 100,
         "train_time_s": 10.0 + epoch,
@@ -63,7 +64,7 @@ def planned(store: Store, rows: list[Row], share: bool = True, **options: Any) -
 
 
 def points_of(store: Store, rows: list[Row], errors: dict[str, str] | None = None, **options: Any) -> pd.DataFrame:
-    return points_frame(planned(store, rows, **options), CONDITIONS, IMAGES, errors or {})
+    return points_frame(planned(store, rows, **options), CONDITIONS, IMAGES, errors or {}, TrainConfig())
 
 
 def rows_up_to(epochs: int) -> list[Row]:
@@ -158,7 +159,7 @@ def test_the_trial_is_that_of_the_points_last_epoch(store: Store) -> None:
 
 def test_points_read_off_one_run_name_it(store: Store) -> None:
     plan = planned(store, rows_up_to(15), **EPOCHS)
-    assert points_frame(plan, CONDITIONS, IMAGES, {}).run.tolist() == [plan.runs[0].key] * 3
+    assert points_frame(plan, CONDITIONS, IMAGES, {}, TrainConfig()).run.tolist() == [plan.runs[0].key] * 3
 
 
 def test_each_seed_has_its_row(store: Store) -> None:
@@ -192,7 +193,7 @@ def test_a_point_without_all_of_its_epochs_is_missing_and_has_no_numbers(store: 
 
 def test_a_failed_run_fails_only_the_points_that_it_did_not_reach(store: Store) -> None:
     plan = planned(store, rows_up_to(3), **EPOCHS)
-    frame = points_frame(plan, CONDITIONS, IMAGES, {plan.runs[0].key: "TrainingFailed: no number"})
+    frame = points_frame(plan, CONDITIONS, IMAGES, {plan.runs[0].key: "TrainingFailed: no number"}, TrainConfig())
     assert frame.status.tolist() == ["done", "done", "failed"]
     assert frame.error.tolist() == ["", "", "TrainingFailed: no number"]
 
@@ -291,6 +292,6 @@ def test_a_table_leaves_no_other_file(store: Store, tmp_path: Path) -> None:
 def test_an_error_with_commas_and_quotes_stays_one_field(store: Store, tmp_path: Path) -> None:
     plan = planned(store, [], vary=["lr=0.1"])
     error = 'RuntimeError: "a", b'
-    frame = points_frame(plan, CONDITIONS, IMAGES, {plan.runs[0].key: error})
+    frame = points_frame(plan, CONDITIONS, IMAGES, {plan.runs[0].key: error}, TrainConfig())
     with write_csv(frame, tmp_path / "points.csv").open() as file:
         assert [line["error"] for line in csv.DictReader(file)] == [error]

@@ -69,7 +69,10 @@ def test_it_ends_well_and_says_nothing_on_stderr(standard: Finished) -> None:
 
 def test_all_files_are_there(standard: Finished) -> None:
     left = {path.name for path in standard.results.iterdir()}
-    assert left == {RESULTS, HISTORY, LOG, "environment.json", "tensorboard", *PLOTS}
+    stems = {name.removesuffix(".png") for name in PLOTS} | {f"learning_{sweep}" for sweep in ("epochs", "batch", "lr")}
+    drawn = {f"{stem}{suffix}" for stem in stems | {"accuracy_vs_time"} for suffix in (".png", ".svg")}
+    made = {"summary.csv", "report.html", "report.md", "report.pdf", *drawn}
+    assert left == {RESULTS, HISTORY, LOG, "environment.json", "tensorboard", *made}
     assert standard.results == standard.folder / "results" / "digits"
 
 
@@ -153,7 +156,7 @@ def test_the_log_tells_with_times_what_happened(standard: Finished) -> None:
         datetime.strptime(line[:19], "%Y-%m-%d %H:%M:%S")
     assert sum(": done, " in line for line in lines) == 7
     assert trained(standard.log()).total() == 45
-    assert "mnist_results.csv" in lines[-1]
+    assert "mnist_results.csv" in lines[-2]
 
 
 def test_the_environment_is_written_down(standard: Finished) -> None:
@@ -187,19 +190,21 @@ def test_stdout_tells_of_each_finished_trial_once(standard: Finished) -> None:
 
 def test_stdout_ends_with_the_table_the_best_and_the_paths(standard: Finished) -> None:
     lines = standard.out.splitlines()
-    table = lines[-17:-4]
+    table = lines[-18:-5]
     for line, point in zip(table, standard.points(), strict=True):
         assert line.split()[:2] == [point["sweep"], point["value"]]
         assert f"{float(point['test_accuracy']):.2%}" in line
-    assert [line.split(",")[0].rpartition("=")[0] for line in lines[-4:-1]] == [
+    assert [line.split(",")[0].rpartition("=")[0] for line in lines[-5:-2]] == [
         "best of epochs: epochs",
         "best of batch: batch_size",
         "best of lr: lr",
     ]
     best = max(standard.points(), key=lambda row: float(row["test_accuracy"]) * (row["sweep"] == "lr"))
-    assert f"lr={best['value']}, test accuracy {float(best['test_accuracy']):.2%}" in lines[-2]
-    for name in (RESULTS, HISTORY, LOG, "environment.json", "tensorboard", *PLOTS):
-        assert f"results/digits/{name}" in lines[-1]
+    assert f"lr={best['value']}, test accuracy {float(best['test_accuracy']):.2%}" in lines[-3]
+    drawn = {name.replace(".png", ".{png,svg}") for name in PLOTS}
+    for name in (RESULTS, HISTORY, LOG, "environment.json", "tensorboard", *drawn):
+        assert f"results/digits/{name}" in lines[-2]
+    assert lines[-1] == "report: results/digits/report.html"
 
 
 # What is planned
@@ -272,7 +277,8 @@ def test_a_repeated_command_trains_nothing_and_starts_no_ray(repeated: Finished)
 
 def test_a_repeated_command_leaves_all_again(standard: Finished, repeated: Finished) -> None:
     assert {path.name for path in repeated.results.iterdir()} == {path.name for path in standard.results.iterdir()}
-    assert repeated.out.splitlines()[-17:] == standard.out.splitlines()[-17:]
+    assert repeated.out.splitlines()[-18:-2] == standard.out.splitlines()[-18:-2]
+    assert repeated.out.splitlines()[-2] == "nothing has changed in results/digits"
     assert trained(repeated.log()).total() == 45  # the first command's; the log is added to
 
 
@@ -377,7 +383,14 @@ def test_the_command_line_overrides_the_sweep_file(mine: Finished) -> None:
 
 def test_a_categorical_sweep_has_its_plots(mine: Finished) -> None:
     pictures = {path.name for path in mine.results.glob("*.png")}
-    assert pictures == {"accuracy_vs_model.png", "time_vs_model.png"}
+    assert pictures == {
+        "accuracy_vs_model.png",
+        "time_vs_model.png",
+        "learning_model.png",
+        "learning_cross.png",
+        "accuracy_vs_time.png",
+        "heatmap_cross.png",
+    }
 
 
 def test_the_same_seed_gives_the_same_numbers_in_another_store(mine: Finished, standard: Finished) -> None:

@@ -27,9 +27,9 @@ from tune_mnist.model import Dropout, build
 from tune_mnist.training import EpochResult, Training, probe_epoch_seconds
 
 # What TRAINING_VERSION was held against last: (version, SHA-256 of model.py and training.py, one after the other).
-FINGERPRINT = (1, "f8731c9ded59a38a73862bc3e20624be6047301335cbd9f06ad07323eca94b13")
+FINGERPRINT = (2, "c54cacedd5c564c8a51646c35b4823d9c57c1fbb2ac3abf73b1670f4300d656d")
 MLP = TrainConfig(model="mlp", batch_size=16, epochs=4)
-Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Step = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 TIMES = ("train_time_s", "eval_time_s", "cpu_time_s")
 
 
@@ -315,11 +315,12 @@ def test_a_result_an_epoch() -> None:
     assert [result.epoch for result in Training(MLP, DATA)] == [1, 2, 3, 4]
 
 
-def test_losses_are_means_over_images_not_over_batches() -> None:
-    """With a rate that changes no weight, training's loss is that of the same images in evaluation."""
+def test_losses_and_accuracies_are_means_over_images_not_over_batches() -> None:
+    """With a rate that changes no weight, training's loss and accuracy are those of the same images in evaluation."""
     data = replace(DATA, test=DATA.train)
     (result,) = Training(MLP.but(lr=1e-30, dropout=0, epochs=1), data)
     assert result.train_loss == pytest.approx(result.test_loss, rel=1e-6)
+    assert result.train_accuracy == result.test_accuracy
 
 
 def test_accuracy_is_the_share_of_test_images_with_the_right_class() -> None:
@@ -417,12 +418,13 @@ def example(config: TrainConfig) -> tuple[Example, torch.optim.Optimizer]:
 def plain_step(model: nn.Module, optimizer: torch.optim.Optimizer) -> Step:
     """A step as pytorch/examples takes it."""
 
-    def step(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def step(images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         optimizer.zero_grad()
-        loss = F.nll_loss(model(images), labels)
+        scores = model(images)
+        loss = F.nll_loss(scores, labels)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        return loss.detach()
+        return loss.detach(), (scores.argmax(1) == labels).sum()
 
     return step
 
@@ -432,7 +434,7 @@ def losses(step: Step, steps: int, dtype: torch.dtype = torch.float32) -> list[f
     torch.set_num_threads(1)
     images, labels = as_torchvision_reads(DATA.train)
     batches = torch.split(torch.arange(4 * steps) % len(labels), 4)
-    return [step(images[batch].to(dtype), labels[batch]).item() for batch in batches]
+    return [step(images[batch].to(dtype), labels[batch])[0].item() for batch in batches]
 
 
 def test_a_hundred_steps_are_those_of_pytorchs_example() -> None:
