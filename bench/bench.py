@@ -15,12 +15,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import ttest_ind
 
 from tune_mnist import datasets, environment
 from tune_mnist.request import build
@@ -85,13 +87,21 @@ class Bench:
         """The standard sweeps in one command, on one store: the first call trains, the next have everything stored."""
         self.ours(store=self.scratch / "store")
 
-    def bare_tune(self) -> None:
-        """100 trials of Ray Tune that train nothing, actors reused."""
-        _run([sys.executable, str(HERE / "bare_tune.py")])
+    def accuracies(self, seeds: int = 5, epochs: int = 5) -> tuple[list[float], list[float]]:
+        """Test accuracies after some epochs, a seed each: the usual way's and ours."""
+        import pandas as pd
 
-    def our_bookkeeping(self) -> None:
-        """100 of ours that train next to nothing: one image, one epoch, a linear model."""
-        values = ",".join(str(round(0.001 * i, 3)) for i in range(1, 101))
+        usual = [self.usual(epochs=epochs, seed=seed)[-1]["test_accuracy"] for seed in range(1, seeds + 1)]
+        folder = self.ours("--vary", "lr=0.01", "--set", f"epochs={epochs}", "--seeds", str(seeds))
+        return usual, pd.read_csv(folder / "mnist_results.csv")["test_accuracy"].tolist()
+
+    def bare_tune(self, trials: int) -> None:
+        """So many trials of Ray Tune that train nothing, actors reused."""
+        _run([sys.executable, str(HERE / "bare_tune.py"), str(trials)])
+
+    def our_bookkeeping(self, trials: int) -> None:
+        """So many of ours that train next to nothing: one image, one epoch, a linear model."""
+        values = ",".join(str(round(0.001 * i, 3)) for i in range(1, trials + 1))
         tiny = ["--set", "epochs=1", "--set", "train_size=1", "--set", "batch_size=1", "--set", "model=linear"]
         self.ours("--vary", f"lr={values}", *tiny)
 
@@ -130,13 +140,27 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 def measure(bench: Bench, n: int) -> list[dict[str, Any]]:
-    """Every measure there is."""
-    bare, ours = timed(bench.bare_tune), timed(bench.our_bookkeeping)
+    """Every measure of time there is."""
     epochs = in_turns("two trainings of one epoch", bench.usual_epochs, bench.our_epochs, n)
-    bookkeeping = in_turns("100 trials that train nothing (usual: bare Ray Tune)", bare, ours, n)
+    trials = [
+        in_turns(
+            f"{count} trial{'s' * (count > 1)} that train nothing (usual: bare Ray Tune)",
+            timed(partial(bench.bare_tune, count)),
+            timed(partial(bench.our_bookkeeping, count)),
+            n,
+        )
+        for count in (1, 100)
+    ]
     job = in_turns("the three sweeps", timed(bench.usual_job), timed(bench.our_job), 1)
     again = in_turns("the three sweeps, asked again", lambda: float(job["usual_s"]["median"]), timed(bench.our_job), n)
-    return [epochs, bookkeeping, job, again]
+    return [epochs, *trials, job, again]
+
+
+def agreement(usual: list[float], ours: list[float]) -> dict[str, Any]:
+    """Mean accuracies, and their difference with its 95 % interval (Welch's t: the seeds draw other numbers there)."""
+    interval = ttest_ind(ours, usual, equal_var=False).confidence_interval(0.95)
+    means = {"usual": statistics.mean(usual), "ours": statistics.mean(ours), "n": len(ours)}
+    return means | {"difference": means["ours"] - means["usual"], "low": interval.low, "high": interval.high}
 
 
 def table(results: list[dict[str, Any]]) -> Table:
@@ -164,12 +188,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch) / "data"
         subset(source, data, None if options.full else options.size)
-        results = measure(Bench(data, Path(scratch)), options.n)
+        bench = Bench(data, Path(scratch))
+        results = measure(bench, options.n)
+        accuracy = agreement(*bench.accuracies())
     images = len(source.train.labels) if options.full else min(options.size, len(source.train.labels))
-    facts = {"images": images, "source": source.name, "results": results}
+    facts = {"images": images, "source": source.name, "results": results, "accuracy_after_5_epochs": accuracy}
     facts |= {"environment": environment.describe(started, now(), source.checksums)}
     write_whole(HERE / "results.json", (json.dumps(facts, indent=2) + "\n").encode())
     Console().print(table(results))
+    print(
+        f"accuracy after 5 epochs, n = {accuracy['n']}: usual {accuracy['usual']:.2%}, ours {accuracy['ours']:.2%}; "
+        f"difference {accuracy['difference']:.2%} (95 %: {accuracy['low']:.2%} to {accuracy['high']:.2%})"
+    )
 
 
 if __name__ == "__main__":
