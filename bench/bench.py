@@ -25,11 +25,13 @@ from rich.table import Table
 from scipy.stats import ttest_ind
 
 from tune_mnist import datasets, environment
+from tune_mnist.devices import BF16_FLAGS, cpu_flags
 from tune_mnist.request import build
 from tune_mnist.store import now, write_whole
 
 HERE = Path(__file__).parent
 Seconds = Callable[[], float]
+SEEDS, EPOCHS = 5, 5  # of the accuracies that are compared
 
 
 def subset(source: datasets.Dataset, folder: Path, size: int | None) -> None:
@@ -74,36 +76,40 @@ class Bench:
         """Seconds of training and evaluating two trainings of one epoch, one after the other."""
         return sum(epoch["train_s"] + epoch["eval_s"] for _ in range(2) for epoch in self.usual(epochs=1))
 
-    def our_epochs(self) -> float:
+    def our_epochs(self, *precision: str) -> float:
         """Seconds until two trainings of one epoch, side by side, are both trained and evaluated."""
         import pandas as pd
 
-        folder = self.ours("--vary", "lr=0.01,0.05", "--set", "epochs=1")
+        folder = self.ours("--vary", "lr=0.01,0.05", "--set", "epochs=1", *precision)
         rows = pd.read_csv(folder / "mnist_results.csv")
         seconds = rows["train_time_s"] + rows["eval_time_s"]
         return float(seconds.max() if rows["concurrent"].min() else seconds.sum())
 
-    def our_job(self) -> None:
+    def our_job(self, *precision: str) -> None:
         """The standard sweeps in one command, on one store: the first call trains, the next have everything stored."""
-        self.ours(store=self.scratch / "store")
+        self.ours(*precision, store=self.scratch / "store")
 
-    def accuracies(self, seeds: int = 5, epochs: int = 5) -> tuple[list[float], list[float]]:
-        """Test accuracies after some epochs, a seed each: the usual way's and ours."""
+    def usual_accuracies(self) -> list[float]:
+        """Test accuracies after some epochs the usual way, a seed each."""
+        return [self.usual(epochs=EPOCHS, seed=seed)[-1]["test_accuracy"] for seed in range(1, SEEDS + 1)]
+
+    def our_accuracies(self, *precision: str) -> list[float]:
+        """The same of ours."""
         import pandas as pd
 
-        usual = [self.usual(epochs=epochs, seed=seed)[-1]["test_accuracy"] for seed in range(1, seeds + 1)]
-        folder = self.ours("--vary", "lr=0.01", "--set", f"epochs={epochs}", "--seeds", str(seeds))
-        return usual, pd.read_csv(folder / "mnist_results.csv")["test_accuracy"].tolist()
+        folder = self.ours("--vary", "lr=0.01", "--set", f"epochs={EPOCHS}", "--seeds", str(SEEDS), *precision)
+        return pd.read_csv(folder / "mnist_results.csv")["test_accuracy"].tolist()
 
     def bare_tune(self, trials: int) -> None:
-        """So many trials of Ray Tune that train nothing, actors reused."""
-        _run([sys.executable, str(HERE / "bare_tune.py"), str(trials)])
+        """So many trials of bare Ray Tune that train next to nothing, actors reused."""
+        _run([sys.executable, str(HERE / "bare_tune.py"), str(trials), str(self.data)])
 
-    def our_bookkeeping(self, trials: int) -> None:
-        """So many of ours that train next to nothing: one image, one epoch, a linear model."""
+    def our_bookkeeping(self, trials: int) -> float:
+        """Seconds of as many of ours, until the table is written: the bare trials draw no figures and no report."""
         values = ",".join(str(round(0.001 * i, 3)) for i in range(1, trials + 1))
         tiny = ["--set", "epochs=1", "--set", "train_size=1", "--set", "batch_size=1", "--set", "model=linear"]
-        self.ours("--vary", f"lr={values}", *tiny)
+        started = time.time()
+        return (self.ours("--vary", f"lr={values}", *tiny) / "mnist_results.csv").stat().st_mtime - started
 
 
 def _run(command: list[str]) -> str:
@@ -139,21 +145,22 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
-def measure(bench: Bench, n: int) -> list[dict[str, Any]]:
+def measure(bench: Bench, n: int, precisions: list[str]) -> list[dict[str, Any]]:
     """Every measure of time there is."""
-    epochs = in_turns("two trainings of one epoch", bench.usual_epochs, bench.our_epochs, n)
-    trials = [
-        in_turns(
-            f"{count} trial{'s' * (count > 1)} that train nothing (usual: bare Ray Tune)",
-            timed(partial(bench.bare_tune, count)),
-            timed(partial(bench.our_bookkeeping, count)),
-            n,
-        )
-        for count in (1, 100)
-    ]
-    job = in_turns("the three sweeps", timed(bench.usual_job), timed(bench.our_job), 1)
-    again = in_turns("the three sweeps, asked again", lambda: float(job["usual_s"]["median"]), timed(bench.our_job), n)
-    return [epochs, *trials, job, again]
+    measures = []
+    for precision in precisions:
+        ours = partial(bench.our_epochs, "--precision", precision)
+        measures.append(in_turns(f"two trainings of one epoch, {precision}", bench.usual_epochs, ours, n))
+    for count in (1, 100):
+        name = f"{count} trial{'s' * (count > 1)} of next to nothing (usual: bare Ray Tune)"
+        ours = partial(bench.our_bookkeeping, count)
+        measures.append(in_turns(name, timed(partial(bench.bare_tune, count)), ours, n))
+    job = timed(bench.usual_job)()
+    for precision in precisions:
+        ours = timed(partial(bench.our_job, "--precision", precision))
+        measures.append(in_turns(f"the three sweeps, {precision}", lambda: job, ours, 1))
+    measures.append(in_turns("the three sweeps, asked again", lambda: job, timed(bench.our_job), n))
+    return measures
 
 
 def agreement(usual: list[float], ours: list[float]) -> dict[str, Any]:
@@ -189,17 +196,21 @@ def main() -> None:
         data = Path(scratch) / "data"
         subset(source, data, None if options.full else options.size)
         bench = Bench(data, Path(scratch))
-        results = measure(bench, options.n)
-        accuracy = agreement(*bench.accuracies())
+        precisions = ["fp32", *(["bf16"] if BF16_FLAGS & cpu_flags() else [])]
+        results = measure(bench, options.n, precisions)
+        usual = bench.usual_accuracies()
+        accuracy = {one: agreement(usual, bench.our_accuracies("--precision", one)) for one in precisions}
     images = len(source.train.labels) if options.full else min(options.size, len(source.train.labels))
-    facts = {"images": images, "source": source.name, "results": results, "accuracy_after_5_epochs": accuracy}
+    facts = {"images": images, "source": source.name, "results": results, "accuracy": accuracy}
     facts |= {"environment": environment.describe(started, now(), source.checksums)}
     write_whole(HERE / "results.json", (json.dumps(facts, indent=2) + "\n").encode())
     Console().print(table(results))
-    print(
-        f"accuracy after 5 epochs, n = {accuracy['n']}: usual {accuracy['usual']:.2%}, ours {accuracy['ours']:.2%}; "
-        f"difference {accuracy['difference']:.2%} (95 %: {accuracy['low']:.2%} to {accuracy['high']:.2%})"
-    )
+    for precision, found in accuracy.items():
+        print(
+            f"accuracy after {EPOCHS} epochs, n = {found['n']}: usual {found['usual']:.2%}, {precision} "
+            f"{found['ours']:.2%}; difference {found['difference']:.2%} "
+            f"(95 %: {found['low']:.2%} to {found['high']:.2%})"
+        )
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def check_precision(precision: str, device: str, local: bool) -> None:
     """Raise UserError for a precision that is unknown, or that this machine's CPU could only imitate."""
     if precision not in PRECISIONS:
         raise unknown("precision", precision, PRECISIONS)
-    if precision == "bf16" and device == "cpu" and local and not BF16_FLAGS & _cpu_flags():
+    if precision == "bf16" and device == "cpu" and local and not BF16_FLAGS & cpu_flags():
         raise UserError(
             "--precision bf16: this CPU has no bf16 instructions and would be many times slower; choose fp32"
         )
@@ -93,11 +93,12 @@ def device_kind(device: str) -> str:
 
 def _cpu_traits() -> list[str]:
     """The maker and the widest vector instructions, where Linux tells them."""
-    widest = next((name for name in INSTRUCTIONS if name in _cpu_flags()), "")
+    widest = next((name for name in INSTRUCTIONS if name in cpu_flags()), "")
     return [trait for trait in (_cpu_facts().get("vendor_id", ""), widest) if trait]
 
 
-def _cpu_flags() -> set[str]:
+def cpu_flags() -> set[str]:
+    """The CPU's features in Linux's words; none where Linux does not tell them."""
     facts = _cpu_facts()
     return set(facts.get("flags", facts.get("Features", "")).split())
 
