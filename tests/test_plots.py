@@ -180,7 +180,9 @@ def test_accuracies_gain_a_digit_where_tenths_would_hide_a_difference() -> None:
     assert numbers(draw_accuracy(results)) == ["98.91", "98.93"]
 
 
-@pytest.mark.parametrize("values", [[1, 3, 5, 10, 15], list(range(1, 21)), [1, 2, 3, 5, 100]], ids=str)
+@pytest.mark.parametrize(
+    "values", [[1, 3, 5, 10, 15], list(range(1, 21)), [1, 2, 3, 5, 100], list(range(1, 101))], ids=str
+)
 def test_numbers_and_tick_labels_never_overlap(values: list[int]) -> None:
     figure = draw_accuracy(sweep("epochs", [(n, 1, 0.97 - 0.2 / n, 60.0 * n) for n in values]))
     figure.draw_without_rendering()
@@ -191,6 +193,13 @@ def test_numbers_and_tick_labels_never_overlap(values: list[int]) -> None:
     lines = [(label.get_window_extent(), label.get_text().count("\n")) for label in axes.get_xticklabels()]
     same = [(a, b) for i, (a, row) in enumerate(lines) for b, other in lines[:i] if row == other and a.overlaps(b)]
     assert not same
+
+
+def test_a_hundred_points_are_drawn_and_not_numbered() -> None:
+    figure = draw_accuracy(sweep("lr", [(n / 1000, 1, 0.97 - 0.2 / n, 60.0) for n in range(1, 101)]))
+    assert numbers(figure) == []
+    assert len(figure.axes[0].lines[0].get_xdata()) == 100
+    assert ticks(figure)[:2] == ["0.001", "0.002"]
 
 
 @pytest.mark.parametrize(
@@ -316,6 +325,15 @@ def test_two_variables_in_one_curve_are_refused() -> None:
 def test_nothing_finished_is_refused_by_draw() -> None:
     with pytest.raises(UserError, match="no finished point to draw test accuracy by learning rate"):
         draw_accuracy(sweep("lr", [(0.01, 1, -1, -1)]))
+
+
+def test_learning_curves_of_many_values_show_some_and_say_how_many_not() -> None:
+    runs = [f"run {n}" for n in range(30)]
+    points = sweep("lr", [(n / 1000, 1, 0.9, 1.0) for n in range(1, 31)]).assign(run=runs, epochs=3)
+    history = pd.concat([HISTORY[HISTORY["run"] == "a"].assign(run=run) for run in runs])
+    shown = texts(draw_learning(points, history))
+    assert "18 other values not shown." in shown
+    assert {"0.001", "0.03"} <= set(shown.split("\n"))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from tune_mnist.devices import gpu_count
 
 PACKAGES = ("tune-mnist", "torch", "torchvision", "ray", "numpy", "pandas", "matplotlib", "scikit-learn", "tensorboard")
 ENVIRONMENT_JSON = "environment.json"
+NOT_RESULTS = ("--", ":/", ":(top,exclude)results")
 
 
 def cpu_count() -> int:
@@ -72,11 +73,14 @@ def _gpu_names() -> list[str]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """The commit of the code that runs and whether it was changed since; None where it is not a git checkout."""
+    """The commit of the code that runs and whether it was changed since; None where it is not a git checkout.
+
+    What commands leave in results/ is no change of the code.
+    """
     # Without the first, it would be the commit of whatever repository lies around an installed package.
     tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
     commit = _git("rev-parse", "HEAD") if tracked else None
-    return None if commit is None else {"commit": commit, "dirty": bool(_git("status", "--porcelain"))}
+    return None if commit is None else {"commit": commit, "dirty": bool(_git("status", "--porcelain", *NOT_RESULTS))}
 
 
 def _git(*arguments: str) -> str | None:

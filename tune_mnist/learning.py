@@ -22,6 +22,7 @@ from tune_mnist.values import name, text, values_of
 CURVES = ["train_loss", "test_loss", "train_accuracy", "test_accuracy"]
 PANELS = (("loss", "loss", 1), ("accuracy", "accuracy (%)", 100))
 MARKS = "os^DvPX*<>hd"
+MOST = len(MARKS)  # curves in one figure; more cannot be told apart
 
 
 def learning_curves(points: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
@@ -54,6 +55,10 @@ def draw_learning(points: pd.DataFrame, history: pd.DataFrame) -> Figure:
     variables = points["variable"].iloc[0].split("*")
     words = " and ".join(name(variable) for variable in variables)
     note = f"Means of {curves['n'].max()} seeds. " if curves["n"].max() > 1 else ""
+    kept = _spread(curves["values"].unique().tolist())
+    left_out = curves["values"].nunique() - len(kept)
+    note += f"{left_out} other values not shown. " if left_out else ""
+    curves = curves[curves["values"].isin(kept)]
     note += "Training images: over the epoch as it went, with dropout; test images: after it."
     figure, (left, bottom, width, height) = framed(
         f"Learning curves by {words}: {data_name(done)}", [held(done, ["epochs", *variables])], note
@@ -64,6 +69,12 @@ def draw_learning(points: pd.DataFrame, history: pd.DataFrame) -> Figure:
         axes.set(xlabel="epoch", ylabel=label)
     _legend(figure, curves["values"].unique().tolist(), words)
     return figure
+
+
+def _spread(values: list[str]) -> list[str]:
+    """At most MOST of the values, the ends among them."""
+    count = min(MOST, len(values))
+    return [values[round(i * (len(values) - 1) / max(1, count - 1))] for i in range(count)]
 
 
 def _looks(values: list[str]) -> dict[str, tuple[Any, str]]:

@@ -38,6 +38,7 @@ from tune_mnist.values import name, numbers_or_names, text, texts
 
 NEEDED = ["variable", "status", "baseline", "seed", "dataset", *HELD, "device", "threads", "concurrent", "hostname"]
 LOG_BASES = {"lr": 10, "batch_size": 2, "train_size": 10, "weight_decay": 10}
+MOST_NUMBERED = 20  # points; more numbers than that hide what they stand beside, and the table has them
 SIDES = ((0, 1), (0, -1), (-1, 1), (1, -1), (1, 1), (-1, -1), (1, 0), (-1, 0))  # where a number may stand, best first
 
 
@@ -168,14 +169,22 @@ def _x_axis(axes: Axes, variable: str, values: list[Any]) -> list[float]:
     else:
         margin = 0.08 * (high - low) or 1
         axes.set_xlim(low - margin, high + margin)
-    labels, row, across = [], 0, axes.transData.transform([(place, 0) for place in places])[:, 0] / DPI
-    for value, gap in zip(values, np.diff(across, prepend=-1), strict=True):
-        row = (row + 1) % 3 if gap < 0.07 * len(text(value)) + 0.1 else 0  # inches; a near neighbour goes a line lower
-        labels.append("\n" * row + text(value))
-    axes.set_xticks(places, labels)
+    axes.set_xticks(*_ticks(values, places, axes.transData.transform([(place, 0) for place in places])[:, 0] / DPI))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(name(variable) + remark)
     return places
+
+
+def _ticks(values: list[Any], places: list[float], across: Any) -> tuple[list[float], list[str]]:
+    """Where ticks stand and what is written there: near neighbours go a line lower, what fits nowhere is left out."""
+    ends, kept = [-1.0] * (3 if len(values) <= MOST_NUMBERED else 1), []
+    for value, place, x in zip(values, places, across, strict=True):
+        half = 0.035 * len(text(value)) + 0.05  # inches
+        row = next((row for row, end in enumerate(ends) if x - half > end), None)
+        if row is not None:
+            ends[row] = x + half
+            kept.append((place, "\n" * row + text(value)))
+    return [place for place, _ in kept], [label for _, label in kept]
 
 
 def _y_axis(axes: Axes, measure: Measure, low: float, high: float) -> None:
@@ -205,6 +214,8 @@ def _points(axes: Axes, curve: pd.DataFrame, values: pd.Series[str], seeds: pd.S
 
 def _number_points(axes: Axes, curve: pd.DataFrame, labels: list[str]) -> None:
     """Puts each number where it covers least of the other numbers, the points, their bars and the line."""
+    if len(curve) > MOST_NUMBERED:
+        return
     points, lows, highs = (axes.transData.transform(curve[["x", name]]) for name in ("mean", "low", "high"))
     drawn = np.concatenate([*np.linspace(points[:-1], points[1:], 80), *np.linspace(lows, highs, 30)])
     boxes: list[Any] = []
