@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -202,7 +203,8 @@ def main() -> None:
         accuracy = {one: agreement(usual, bench.our_accuracies("--precision", one)) for one in precisions}
     images = len(source.train.labels) if options.full else min(options.size, len(source.train.labels))
     facts = {"images": images, "source": source.name, "results": results, "accuracy": accuracy}
-    facts |= {"environment": environment.describe(started, now(), source.checksums)}
+    described = environment.describe(started, now(), source.checksums)
+    facts |= {"environment": described | {"command": shlex.join(["python", *sys.argv])}}
     write_whole(HERE / "results.json", (json.dumps(facts, indent=2) + "\n").encode())
     Console().print(table(results))
     for precision, found in accuracy.items():
