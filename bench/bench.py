@@ -60,10 +60,11 @@ class Bench:
         return [json.loads(line) for line in _run(command).splitlines()]
 
     def ours(self, *arguments: str, store: Path | None = None) -> Path:
-        """One command of ours, with a store of its own unless one is given; its results folder."""
+        """One command of ours, with a store and a folder of its own unless the store is given; its results folder."""
         self.count += 1
-        output = self.scratch / f"out{self.count}"
-        places = ["--store", str(store or self.scratch / f"store{self.count}"), "--output", str(output)]
+        store = store or self.scratch / f"store{self.count}"
+        output = store.with_name(f"{store.name}-results")
+        places = ["--store", str(store), "--output", str(output)]
         data = ["--dataset", "fashion-mnist", "--data-dir", str(self.data)]
         _run([sys.executable, "-m", "tune_mnist.run", *data, *places, *arguments])
         return output
