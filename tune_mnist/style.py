@@ -69,6 +69,8 @@ def conditions(rows: pd.DataFrame) -> str:
     hosts = set("+".join(texts(rows["hostname"])).split("+"))  # a point that moved on names them as "one+other"
     crowd = rows["concurrent"].max() + 1
     beside = "one trial at a time" if crowd == 1 else f"{crowd:.0f} trials side by side"
+    if rows["concurrent"].isna().any():
+        beside = "what ran beside is not known"
     where = " and ".join(devices) + (f" on {len(hosts)} hosts" if len(hosts) > 1 else "")
     return f"Timed on {where}, {' or '.join(threads)} thread{'s' * (threads != ['1'])} a trial, {beside}"
 
@@ -124,6 +126,9 @@ def remove_drawn(folder: Path, but: Iterable[Path]) -> None:
 
 def _is_ours(path: Path) -> bool:
     if path.suffix == ".png":
-        with Image.open(path) as image:
-            return bool(image.info.get("Software", "").startswith("tune_mnist"))
+        try:
+            with Image.open(path) as image:
+                return str(image.info.get("Software", "")).startswith("tune_mnist")
+        except OSError:  # no picture at all
+            return False
     return b"<dc:title>tune_mnist " in path.read_bytes()[:4000]
