@@ -91,7 +91,7 @@ def test_it_opens_from_disk_without_network_or_complaint(opened: tuple[Page, Hea
     assert page.title() == "What epochs, batch size, learning rate, optimizer and dropout do on MNIST"
 
 
-def test_nothing_in_it_points_at_a_network(folder: Path, page: Page) -> None:
+def test_nothing_in_it_points_at_a_network(page: Page) -> None:
     fetched = page.evaluate("[...document.querySelectorAll('[src], link[href]')].map(e => e.src || e.href)")
     assert [place[:40] for place in fetched if not place.startswith("data:")] == []
 

@@ -1,4 +1,4 @@
-"""What a report says: its sentences on tables whose answer is known, and every number in it found again in the tables."""
+"""What a report says: its sentences where the answer is known, and every number in it found again in the tables."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ COURSES: list[tuple[str, str, dict[Any, float], str]] = [
         "a fall that flattens",
         "batch_size",
         {32: 0.96, 64: 0.921, 256: 0.92},
-        "Test accuracy falls with batch size, from 32 (96.00 %) to 256 (92.00 %); it is nearly flat from 64 (92.10 %) on.",
+        "Test accuracy falls with batch size, from 32 (96.00 %) to 256 (92.00 %); it is nearly flat from 64 (92.10 %) "
+        "on.",
     ),
     (
         "two values",
@@ -73,15 +74,15 @@ COURSES: list[tuple[str, str, dict[Any, float], str]] = [
         "a peak",
         "lr",
         {0.001: 0.87, 0.01: 0.95, 0.05: 0.93},
-        "Over learning rate, test accuracy peaks at 0.01 (95.00 %), with 0.001 (87.00 %) at one end and 0.05 (93.00 %) at "
-        "the other.",
+        "Over learning rate, test accuracy peaks at 0.01 (95.00 %), with 0.001 (87.00 %) at one end and 0.05 (93.00 %) "
+        "at the other.",
     ),
     (
         "a dip",
         "lr",
         {0.001: 0.95, 0.01: 0.87, 0.05: 0.96},
-        "Over learning rate, test accuracy has no single direction; it is highest at 0.05 (96.00 %): 0.001 (95.00 %) at "
-        "one end and 0.05 (96.00 %) at the other.",
+        "Over learning rate, test accuracy has no single direction; it is highest at 0.05 (96.00 %): 0.001 (95.00 %) "
+        "at one end and 0.05 (96.00 %) at the other.",
     ),
     ("no change", "lr", {0.01: 0.95, 0.05: 0.95}, "Over learning rate, test accuracy stays the same: 0.01 (95.00 %)."),
     (
@@ -406,7 +407,7 @@ def how_numbers(text: str, folder: Path) -> list[str]:
 
 
 def how_known(done: list[dict[str, str]], epochs: list[dict[str, str]]) -> set[str]:
-    """What may be said of the tables as a whole: their sizes, what was held, the threads and trials beside each other."""
+    """What may be said of the tables as a whole: their sizes, what was held, how many trials ran side by side."""
     counts = {len(done), len({row["run"] for row in done}), len(epochs), sum(int(row["epochs"]) for row in done)}
     counts |= {len({row["seed"] for row in done}), sum(row["status"] != "done" for row in done)}
     counts.add(max(int(row["concurrent"] or 0) for row in done) + 1)

@@ -88,7 +88,7 @@ def test_where_nothing_known_differs_that_is_said(copy: Path) -> None:
     assert done.out.splitlines()[-1] == "nothing that environment.json records differs here"
 
 
-def test_what_cannot_be_verified_is_told_in_one_line(copy: Path, standard: Finished) -> None:
+def test_what_cannot_be_verified_is_told_in_one_line(copy: Path) -> None:
     keys = {row["run"] for row in rows(copy / HISTORY)}
     gone = key_of(copy, batch_size="256")
     for arguments, said in (

@@ -1,7 +1,7 @@
 """The views of a report that answer to a pointer: every point by time and accuracy, every run on parallel axes.
 
-Drawn by Bokeh in the browser. A click on a sweep's name in a legend hides that sweep; the page's filter shows one alone,
-and finds the marks of each by the names that `mark_names` gives them.
+Drawn by Bokeh in the browser. A click on a sweep's name in a legend hides that sweep; the page's filter shows one
+alone, and finds the marks of each by the names that `mark_names` gives them.
 """
 
 from __future__ import annotations

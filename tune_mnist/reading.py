@@ -126,7 +126,7 @@ def _lines(path: Path) -> tuple[list[str], dict[int, list[str]]]:
         with path.open(encoding="utf-8-sig", newline="") as file:  # a spreadsheet may begin it with a byte order mark
             reader = csv.reader(file, strict=True)
             head = next(reader, [])
-            lines = {reader.line_num: row for row in reader if row}
+            lines = dict((reader.line_num, row) for row in reader if row)  # noqa: C402 - its key moves on
     except FileNotFoundError:
         raise UserError(f"there is no table {path}; give the folder that a sweep left") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:

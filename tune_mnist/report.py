@@ -1,4 +1,4 @@
-"""`tune-mnist report DIR...`: summary, figures and report of results folders again, from their tables; trains nothing."""
+"""`tune-mnist report DIR...`: summary, figures and report of results folders again, from their tables."""
 
 from __future__ import annotations
 

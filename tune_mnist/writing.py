@@ -62,7 +62,7 @@ def compose(
         *_overall(points, drawn),
         *_published(points),
         Section("How it was done", tuple(_how(points, history, environment))),
-        Section("What would weaken it", (Bullets(tuple([*lacking, *findings.weaknesses(points, summary, dirty)])),)),
+        Section("What would weaken it", (Bullets((*lacking, *findings.weaknesses(points, summary, dirty))),)),
     ]
     return Document(f"What {several(_words(points))} do on {data_name(points)}", tuple(sections))
 
