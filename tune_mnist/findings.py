@@ -112,7 +112,7 @@ def _resolved(rows: pd.DataFrame) -> str:
         return "There is no other point to take a difference to."
     if (verdicts == "no baseline").any():
         return "No point at the baseline is done, so there is nothing to take a difference to."
-    if (verdicts == "one seed").all():
+    if (rows["accuracy_n"] == 1).all():
         return "With one seed a point, no difference to the baseline can be told from chance."
     yes, no = others[verdicts == "yes"], others[verdicts == "no"]
     against = f"the difference to the baseline ({base['value'].iloc[0]})"
@@ -136,8 +136,7 @@ def best(summary: pd.DataFrame) -> str:
     done = summary[summary["accuracy_n"] > 0]
     if done.empty:
         return "No point is done."
-    top = rows_of(done)[int(done["accuracy_mean"].argmax())]
-    also = [row for row in rows_of(done) if row.accuracy_mean == top.accuracy_mean and row is not top]
+    top, *also = rows_of(done[done["accuracy_mean"] == done["accuracy_mean"].max()])
     like = f" (as {several(f'{words(row.variable)} {row.value}' for row in also)} does)" if also else ""
     ends = f"95 % interval {percent(top.accuracy_low)} to {percent(top.accuracy_high)}, {top.accuracy_n} seeds"
     spread = ends if top.accuracy_n > 1 else "one seed"
@@ -176,11 +175,11 @@ def gaps(points: pd.DataFrame, history: pd.DataFrame | None, planned: int | None
     if history is None:
         return [*found, "There is no history.csv here: learning curves cannot be drawn."]
     done = finished(points)
-    trained = history.groupby("run").size()
-    short = done.loc[done["run"].map(trained).fillna(0) < done["epochs"], "run"].nunique()
+    trained = history.groupby("run").size().to_dict()
+    short = {run for run, epochs in zip(done["run"], done["epochs"], strict=True) if trained.get(run, 0) < epochs}
     if short:
         found.append(
-            f"history.csv lacks epochs of {short} of {done['run'].nunique()} trainings; so do learning curves."
+            f"history.csv lacks epochs of {len(short)} of {done['run'].nunique()} trainings; so do learning curves."
         )
     return found
 

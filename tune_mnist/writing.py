@@ -64,7 +64,9 @@ def compose(
         Section("How it was done", tuple(_how(points, history, environment))),
         Section("What would weaken it", (Bullets((*lacking, *findings.weaknesses(points, summary, dirty))),)),
     ]
-    return Document(f"What {several(_words(points))} do on {data_name(points)}", tuple(sections))
+    words = _words(points)
+    verb = "do" if len(words) > 1 or words == ["epochs"] else "does"
+    return Document(f"What {several(words)} {verb} on {data_name(points)}", tuple(sections))
 
 
 def _words(points: pd.DataFrame) -> list[str]:
