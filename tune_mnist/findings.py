@@ -59,12 +59,13 @@ def _course(rows: pd.DataFrame) -> str:
     if pd.to_numeric(rows["value"], errors="coerce").isna().any():
         worst = rows.iloc[rows["accuracy_mean"].argmin()]
         return f"Over {variable}, test accuracy is highest at {_at(best)} and lowest at {_at(worst)}."
+    what = "Mean test accuracy" if rows["accuracy_n"].max() > 1 else "Test accuracy"
     steps = rows["accuracy_mean"].diff().iloc[1:]
     if (steps >= 0).all() or (steps <= 0).all():
         way = "rises" if last["accuracy_mean"] > first["accuracy_mean"] else "falls"
         if (steps == 0).all():
             return f"Over {variable}, test accuracy stays the same: {_at(first)}."
-        return f"Test accuracy {way} with {variable}, from {_at(first)} to {_at(last)}{_flat(rows)}."
+        return f"{what} {way} with {variable}, from {_at(first)} to {_at(last)}{_flat(rows)}."
     ends = f"{_at(first)} at one end and {_at(last)} at the other"
     if best["value"] in (first["value"], last["value"]):
         return f"Over {variable}, test accuracy has no single direction; it is highest at {_at(best)}: {ends}."

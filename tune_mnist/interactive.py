@@ -66,6 +66,7 @@ def _source(rows: pd.DataFrame, **more: object) -> ColumnDataSource:
         "accuracy": (rows["test_accuracy"] * 100).tolist(),
         "loss": rows["test_loss"].tolist(),
         "time": rows["train_time_s"].tolist(),
+        "took": [f"{time:.3g} s" if time < 999.5 else f"{time:.0f} s" for time in rows["train_time_s"]],
         "beside": [text(count) for count in rows["concurrent"]],
     }
     return ColumnDataSource({**told, **more})
@@ -73,7 +74,7 @@ def _source(rows: pd.DataFrame, **more: object) -> ColumnDataSource:
 
 def _hover() -> HoverTool:
     said = [("", "@at, seed @seed"), ("test accuracy", "@accuracy{0.00} %"), ("test loss", "@loss{0.0000}")]
-    return HoverTool(tooltips=[*said, ("training time", "@time{0.0} s"), ("trials beside it", "@beside")])
+    return HoverTool(tooltips=[*said, ("training time", "@took"), ("trials beside it", "@beside")])
 
 
 def _scatter(done: pd.DataFrame) -> Plot:
@@ -90,7 +91,8 @@ def _scatter(done: pd.DataFrame) -> Plot:
         look = {"marker": mark, "size": 9, "color": colour, "alpha": 0.8, "legend_label": f"sweep {sweep}"}
         look["name"] = mark_names(str(sweep))[0]
         plot.scatter("time", "accuracy", source=_source(rows), **look)
-    plot.legend.update(**HIDEABLE, location="bottom_right")
+    plot.add_layout(plot.legend[0], "below")  # inside, it would cover marks on a phone
+    plot.legend.update(**HIDEABLE, orientation="horizontal")
     return plot
 
 
@@ -104,10 +106,10 @@ def _parallel(done: pd.DataFrame) -> Plot:
         sizing_mode="stretch_width",
         toolbar_location=None,
         tools=[],
-        x_range=(-0.35, len(columns) - 0.65),
+        x_range=(-0.4, len(columns) - 0.6),
         y_range=(-0.12, 1.1),
     )
-    places = {column: _places(done[column]) for column in columns}
+    places = {column: _places(done[column] * 100 if column == AXES[1] else done[column]) for column in columns}
     renderers = []
     for (sweep, rows), (colour, _) in zip(done.groupby("sweep", sort=False), SERIES * 9, strict=False):
         ys = [[places[column][0][index] for column in columns] for index in rows.index]
@@ -142,9 +144,12 @@ def _places(column: pd.Series) -> tuple[pd.Series, list[tuple[float, str]]]:
 
 
 def _axes(plot: Plot, columns: list[str], places: dict[str, tuple[pd.Series, list[tuple[float, str]]]]) -> None:
-    words = {"train_time_s": "training time (s)", "test_accuracy": "test accuracy"}
+    words = {"train_time_s": "training time (s)", "test_accuracy": "test accuracy (%)"}
     plot.xaxis.ticker = FixedTicker(ticks=list(range(len(columns))))
-    plot.xaxis.major_label_overrides = {i: words.get(column, name(column)) for i, column in enumerate(columns)}
+    plot.xaxis.major_label_overrides = {
+        i: words.get(column, name(column)).replace(" ", "\n")
+        for i, column in enumerate(columns)  # narrow, for a phone
+    }
     plot.yaxis.visible = False
     plot.ygrid.visible = False
     for i, column in enumerate(columns):
@@ -152,4 +157,5 @@ def _axes(plot: Plot, columns: list[str], places: dict[str, tuple[pd.Series, lis
         at, labels = zip(*places[column][1], strict=True)
         look = {"text_font_size": "12px", "text_color": "#222222", "text_baseline": "middle", "level": "overlay"}
         paper = {"background_fill_color": "white", "background_fill_alpha": 0.85, "padding": 2}  # lines end at it
-        plot.text([i] * len(at), at, list(labels), x_offset=6, **look, **paper)
+        side = {"x_offset": -6, "text_align": "right"} if i == len(columns) - 1 else {"x_offset": 6}
+        plot.text([i] * len(at), at, list(labels), **side, **look, **paper)
