@@ -131,7 +131,10 @@ FILES: dict[str, tuple[Damage, str]] = {
     "semicolons": (lambda folder: swap_in(folder / RESULTS, ",", ";"), "has none of our columns"),
     "not UTF-8": (lambda folder: (folder / RESULTS).write_bytes("é".encode("latin-1")), "cannot be read as a table"),
     "a picture": (lambda folder: (folder / RESULTS).write_bytes(b"\x89PNG\r\n\x1a\n\x00"), "cannot be read as a table"),
-    "a folder": (lambda folder: [(folder / RESULTS).unlink(), (folder / RESULTS).mkdir()], "cannot be read as a table"),
+    "a folder": (
+        lambda folder: (folder / RESULTS).rename(folder / "aside") and (folder / RESULTS).mkdir(),
+        "cannot be read as a table",
+    ),
     "one column less": (lambda folder: without(folder / RESULTS, "status"), "lacks the column status"),
     "two columns less": (lambda folder: without(folder / RESULTS, "lr", "seed"), "lacks the columns lr, seed"),
     "cut off": (lambda folder: truncate(folder / RESULTS, 60), f"{RESULTS}:10: "),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -545,3 +547,36 @@ def test_two_reports_of_one_process_are_each_as_they_would_be_alone(tmp_path: Pa
 def test_the_values_of_a_table_are_those_of_its_variable(by_hand: Path) -> None:
     values = read_points(by_hand).groupby("sweep", sort=False)["value"].unique()
     assert list(values["cross"]) == ["0.01*0", "0.01*0.25", "0.05*0", "0.05*0.25"]
+
+
+# All committed folders at once
+
+
+def test_make_report_draws_every_folder_of_results_again(by_hand: Path, tmp_path: Path) -> None:
+    """In a project of its own, whose .venv is this Python; as many folders as are committed, at least two."""
+    committed = [path.parent for path in (ROOT / "results").glob("*/mnist_results.csv")]
+    for place, folder in enumerate(committed + [by_hand] * max(0, 2 - len(committed))):
+        made = tmp_path / "results" / f"data-{place}"
+        made.mkdir(parents=True)
+        for name in ("mnist_results.csv", "history.csv", "environment.json"):
+            shutil.copy(folder / name, made)
+    (tmp_path / "results" / "store").mkdir()  # holds no table
+    for name in ("Makefile", "requirements.txt", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / ".venv" / ".made").touch()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    around = {name: value for name, value in surroundings().items() if name not in ("MAKEFLAGS", "MFLAGS", "ARGS")}
+    done = subprocess.run(
+        ["make", "report"], cwd=tmp_path, env=around, capture_output=True, text=True, timeout=300, check=False
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    for made in tmp_path.glob("results/data-*"):
+        assert {path.name for path in made.glob("report.*")} == set(REPORTS)
+        assert f"results/{made.name}/accuracy_vs_lr.png" in done.stdout
+    # Of the processor, for the machine may be busy with something else.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20

@@ -106,7 +106,7 @@ def _parallel(done: pd.DataFrame) -> Plot:
         sizing_mode="stretch_width",
         toolbar_location=None,
         tools=[],
-        x_range=(-0.4, len(columns) - 0.6),
+        x_range=(-0.4, len(columns) - 0.3),
         y_range=(-0.12, 1.1),
     )
     places = {column: _places(done[column] * 100 if column == AXES[1] else done[column]) for column in columns}
@@ -140,7 +140,7 @@ def _places(column: pd.Series) -> tuple[pd.Series, list[tuple[float, str]]]:
         at = {value: i / max(1, len(known) - 1) for i, value in enumerate(known)}
         return values.map(at), [(place, text(value)) for value, place in at.items()]
     low, high = min(known), max(known)
-    return (values - low) / (high - low), [(0, f"{low:.4g}"), (1, f"{high:.4g}")]
+    return (values - low) / (high - low), [(0, f"{low:.3g}"), (1, f"{high:.3g}")]
 
 
 def _axes(plot: Plot, columns: list[str], places: dict[str, tuple[pd.Series, list[tuple[float, str]]]]) -> None:
@@ -157,5 +157,4 @@ def _axes(plot: Plot, columns: list[str], places: dict[str, tuple[pd.Series, lis
         at, labels = zip(*places[column][1], strict=True)
         look = {"text_font_size": "12px", "text_color": "#222222", "text_baseline": "middle", "level": "overlay"}
         paper = {"background_fill_color": "white", "background_fill_alpha": 0.85, "padding": 2}  # lines end at it
-        side = {"x_offset": -6, "text_align": "right"} if i == len(columns) - 1 else {"x_offset": 6}
-        plot.text([i] * len(at), at, list(labels), **side, **look, **paper)
+        plot.text([i] * len(at), at, list(labels), x_offset=6, **look, **paper)

@@ -97,7 +97,7 @@ def _check_variable(rows: pd.DataFrame, name: str) -> None:
     for part in variables[0].split("*"):
         if part not in VARIABLES:
             raise UserError(f"{name}: {unknown('variable', part, VARIABLES)}")
-    baselines = values_of(rows[rows["baseline"]]).unique() if rows["baseline"].any() else []
+    baselines = list(dict.fromkeys(values_of(rows)[rows["baseline"]]))
     if len(baselines) > 1:
         raise UserError(f"{name} has several baselines: {', '.join(baselines)}; keep one")
 

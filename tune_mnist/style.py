@@ -118,8 +118,8 @@ def label_points(axes: Axes, points: np.ndarray, labels: Sequence[str], drawn: n
         return 1000 * (over + int(outside)) + int(((box[0] - 8 < drawn) & (drawn < box[1] + 8)).all(axis=1).sum())
 
     for said, point in zip(labels, points, strict=True):
-        at = axes.transData.inverted().transform(point)
-        label = axes.annotate(said, at, (0, 0), textcoords="offset points", ha="center", va="center", fontsize=9)
+        x, y = axes.transData.inverted().transform(point)
+        label = axes.annotate(said, (x, y), (0, 0), textcoords="offset points", ha="center", va="center", fontsize=9)
         label.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
         half = np.array(label.get_window_extent().size) / 2
         centres = [point + side * (half + reach) for reach in (16, 30, 50) for side in np.array(SIDES)]  # pixels
