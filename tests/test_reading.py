@@ -118,6 +118,11 @@ def truncate(path: Path, lost: int) -> None:
     path.write_bytes(path.read_bytes()[:-lost])
 
 
+def become_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 def swap_in(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text("utf-8").replace(old, new), "utf-8")
 
@@ -132,7 +137,7 @@ FILES: dict[str, tuple[Damage, str]] = {
     "not UTF-8": (lambda folder: (folder / RESULTS).write_bytes("é".encode("latin-1")), "cannot be read as a table"),
     "a picture": (lambda folder: (folder / RESULTS).write_bytes(b"\x89PNG\r\n\x1a\n\x00"), "cannot be read as a table"),
     "a folder": (
-        lambda folder: (folder / RESULTS).rename(folder / "aside") and (folder / RESULTS).mkdir(),
+        lambda folder: become_folder(folder / RESULTS),
         "cannot be read as a table",
     ),
     "one column less": (lambda folder: without(folder / RESULTS, "status"), "lacks the column status"),

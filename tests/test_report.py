@@ -378,7 +378,16 @@ def unaccounted(folder: Path) -> list[str]:
     ((_, (_, *cells)),) = tables(section(report, "All points"))
     wrong += [f"points: {cell}" for cell, row in zip(cells, done, strict=True) if cell != point_cells(row)]
     facts = section(report, "How it was done") + section(report, "What would weaken it")
+    wrong += [f"not said: {one}" for one in whole_sentences(done, epochs) if one not in facts]
     return wrong + [f"how: {one}" for one in how_numbers(facts, folder) if one not in how_known(done, epochs)]
+
+
+def whole_sentences(done: list[dict[str, str]], epochs: list[dict[str, str]]) -> list[str]:
+    """What must be said of the tables as a whole."""
+    runs, asked = len({row["run"] for row in done}), sum(int(row["epochs"]) for row in done)
+    said = [f"Plan: {len(done)} points, {runs} runs, {asked} epochs asked for, {len(epochs)} trained."]
+    left = sum(row["status"] != "done" for row in done)
+    return [*said, f"{left} of {len(done)} points are not done or not measured"] if left else said
 
 
 def point_cells(row: dict[str, str]) -> list[str]:
@@ -462,7 +471,7 @@ def test_a_wrong_number_would_be_found(by_hand: Path, tmp_path: Path, old: str, 
     text, changed = re.subn(old, new, (by_hand / "report.md").read_text("utf-8").replace("\\", ""), count=1)
     assert changed
     (folder / "report.md").write_text(text, "utf-8")
-    assert len(unaccounted(folder)) == 1
+    assert len(unaccounted(folder)) in (1, 2)  # as a number, and as a sentence
 
 
 def test_the_published_table_is_of_the_tables_and_the_published_file(by_hand: Path) -> None:
