@@ -84,6 +84,13 @@ def test_what_was_held_otherwise_is_named() -> None:
     assert differing(table(A), table(B)) == []  # the learning rate is swept
 
 
+def test_what_one_sweep_held_otherwise_is_named_though_another_sweeps_it() -> None:
+    """At 0.01 the one trained 5 epochs and the other 3."""
+    epochs = complete(seeded_sweep("epochs", {1: [0.9, 0.91], 5: [0.95, 0.96]}))
+    a, b = (pd.concat([epochs, table(A, epochs=asked)], ignore_index=True) for asked in (5, 3))
+    assert differing(a, b) == ["epochs: A 5, B 3 (sweep lr)"]
+
+
 # The command
 
 

@@ -36,14 +36,19 @@ def compare_points(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
 
 
 def differing(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
-    """What the two folders held at unlike values, a line each: what a difference between them may come from."""
-    lines = []
-    for column in ("dataset", *HELD, "device", "threads"):
-        swept = any(column in variable.split("*") for table in (a, b) for variable in texts(table["variable"]))
-        first, second = texts(a[column]), texts(b[column])
-        if not swept and first != second:
-            lines.append(f"{column}: A {' or '.join(first)}, B {' or '.join(second)}")
-    return lines
+    """What sweeps of both folders held at unlike values, a line each: what a difference may come from."""
+    shared = [sweep for sweep in texts(a["sweep"]) if sweep in texts(b["sweep"])]
+    where: dict[str, list[str]] = {}
+    for sweep in shared:
+        ours, theirs = a[a["sweep"] == sweep], b[b["sweep"] == sweep]
+        swept = {
+            part for rows in (ours, theirs) for variable in texts(rows["variable"]) for part in variable.split("*")
+        }
+        for column in ("dataset", *HELD, "device", "threads"):
+            first, second = texts(ours[column]), texts(theirs[column])
+            if column not in swept and first != second:
+                where.setdefault(f"{column}: A {' or '.join(first)}, B {' or '.join(second)}", []).append(sweep)
+    return [line if sweeps == shared else f"{line} (sweep {', '.join(sweeps)})" for line, sweeps in where.items()]
 
 
 def _by_point(points: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
