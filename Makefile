@@ -6,13 +6,16 @@ BIN := .venv/bin
 COMPILE := $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.10
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv sweep test check bench lock
+.PHONY: help .venv sweep report test check bench lock
 
 help: ## this list
 	@sed -n 's/^\([.a-z]*\):[^#]*## /make \1 /p' Makefile | awk '{ $$2 = sprintf("%-8s", $$2); print }'
 
 sweep: .venv/.made ## the three sweeps; other sweeps with ARGS='--vary lr=0.01,0.05'
 	@$(BIN)/python -m tune_mnist.run $(ARGS)
+
+report: .venv/.made ## figures and reports of every folder in results/ again, from their tables; trains nothing
+	@$(BIN)/python -m tune_mnist report $(patsubst %/mnist_results.csv,%,$(wildcard results/*/mnist_results.csv)) $(ARGS)
 
 test: .venv/.made ## the tests; some of them with ARGS='-k store'
 	@$(BIN)/python -m pytest $(ARGS)

@@ -21,7 +21,7 @@ from tune_mnist.store import Held
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 PROSE = re.sub(r"^```.*?^```$", "", README, flags=re.DOTALL | re.MULTILINE)
-COMMANDS = {"run", "train", "runs"}
+COMMANDS = {"run", "train", "runs", "report", "compare", "verify"}
 LEFT = {results.RESULTS_CSV, results.HISTORY_CSV, progress.LOG_NAME, environment.ENVIRONMENT_JSON}
 PLOTS = {f"{measure}_vs_{sweep}.png" for measure in ("accuracy", "time") for sweep in ("epochs", "batch", "lr")}
 
@@ -146,6 +146,7 @@ def test_the_readmes_numbers_of_the_standard_sweeps_are_the_plans() -> None:
     ("target", "action"),
     [
         ("sweep", "-m tune_mnist.run"),
+        ("report", "-m tune_mnist report"),
         ("test", "-m pytest"),
         ("check", "mypy"),
         ("lock", "requirements.txt"),

@@ -20,8 +20,9 @@ def compare_points(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     """A row a point that both have: sweep, value, n and mean of each, the difference b - a of test accuracy (0 to 1)
     with its 95 % interval, the test, p, p_holm (corrected within the sweep), resolved.
 
-    test: `paired` on the seeds that both have, if there are two or more; `Welch` on independent seeds; `same runs`
-    where both read the same trainings; `one seed` where nothing can be tested.
+    Where there are seeds that both have, n, mean and difference are of those alone. test: `paired` on two or more of
+    them; `Welch` on independent seeds; `same runs` where both read the same trainings; `one seed` where nothing can be
+    tested.
     """
     ours, theirs = _by_point(a), _by_point(b)
     rows = [(*key, *_row(mine, theirs[key])) for key, mine in ours.items() if key in theirs]
@@ -35,14 +36,19 @@ def compare_points(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
 
 
 def differing(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
-    """What the two folders held at unlike values, a line each: what a difference between them may come from."""
-    lines = []
-    for column in ("dataset", *HELD, "device", "threads"):
-        swept = any(column in variable.split("*") for table in (a, b) for variable in texts(table["variable"]))
-        first, second = texts(a[column]), texts(b[column])
-        if not swept and first != second:
-            lines.append(f"{column}: A {' or '.join(first)}, B {' or '.join(second)}")
-    return lines
+    """What sweeps of both folders held at unlike values, a line each: what a difference may come from."""
+    shared = [sweep for sweep in texts(a["sweep"]) if sweep in texts(b["sweep"])]
+    where: dict[str, list[str]] = {}
+    for sweep in shared:
+        ours, theirs = a[a["sweep"] == sweep], b[b["sweep"] == sweep]
+        swept = {
+            part for rows in (ours, theirs) for variable in texts(rows["variable"]) for part in variable.split("*")
+        }
+        for column in ("dataset", *HELD, "device", "threads"):
+            first, second = texts(ours[column]), texts(theirs[column])
+            if column not in swept and first != second:
+                where.setdefault(f"{column}: A {' or '.join(first)}, B {' or '.join(second)}", []).append(sweep)
+    return [line if sweeps == shared else f"{line} (sweep {', '.join(sweeps)})" for line, sweeps in where.items()]
 
 
 def _by_point(points: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
@@ -55,17 +61,17 @@ def _by_point(points: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
 
 
 def _row(a: pd.DataFrame, b: pd.DataFrame) -> tuple[object, ...]:
+    shared = a.index.intersection(b.index)
+    if len(shared):
+        a, b = a.loc[shared], b.loc[shared]
     first, second = a["test_accuracy"], b["test_accuracy"]
-    shared = first.index.intersection(second.index)
+    found = Difference(min(len(a), len(b)), second.mean() - first.mean(), *[math.nan] * 3)
     if set(a["run"]) & set(b["run"]):
-        found, test = Difference(len(shared), second.mean() - first.mean(), *[math.nan] * 3), "same runs"
+        test = "same runs"
     elif len(shared) > 1:
-        found, test = paired(second[shared].tolist(), first[shared].tolist()), "paired"
-    elif not len(shared) and len(first) > 1 and len(second) > 1:
+        found, test = paired(second.tolist(), first.tolist()), "paired"
+    elif not len(shared) and len(a) > 1 and len(b) > 1:
         found, test = unpaired(second.tolist(), first.tolist()), "Welch"
     else:
-        base = first[shared] if len(shared) else first
-        other = second[shared] if len(shared) else second
-        found, test = Difference(1, other.mean() - base.mean(), *[math.nan] * 3), "one seed"
-    means = (len(first), len(second), first.mean(), second.mean())
-    return *means, found.mean, found.low, found.high, test, found.p
+        test = "one seed"
+    return len(a), len(b), first.mean(), second.mean(), found.mean, found.low, found.high, test, found.p

@@ -45,7 +45,8 @@ def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, A
 
 def _program(path: Path) -> list[str]:
     """How a person starts it: the file that Python names, such as …/tune_mnist/run.py, is not that."""
-    return ["python", "-m", f"tune_mnist.{path.stem}"] if path.suffix == ".py" else [path.name]
+    module = "tune_mnist" if path.stem == "__main__" else f"tune_mnist.{path.stem}"
+    return ["python", "-m", module] if path.suffix == ".py" else [path.name]
 
 
 def package_version(package: str) -> str | None:

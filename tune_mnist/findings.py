@@ -11,7 +11,7 @@ import pandas as pd
 
 from tune_mnist.statistics import finished
 from tune_mnist.style import data_name
-from tune_mnist.values import name, rows_of, texts
+from tune_mnist.values import rows_of, texts, words
 
 MOST = 0.9  # of a sweep's whole change: where that much is reached, it is called flat
 LIKE = 0.95  # of the longest time: what takes at least that much of it takes as long, as far as a shared machine tells
@@ -52,19 +52,20 @@ def answer(summary: pd.DataFrame) -> list[str]:
 
 
 def _course(rows: pd.DataFrame) -> str:
-    variable = " and ".join(name(part) for part in rows["variable"].iloc[0].split("*"))
+    variable = words(rows["variable"].iloc[0])
     first, last, best = rows.iloc[0], rows.iloc[-1], rows.iloc[rows["accuracy_mean"].argmax()]
     if len(rows) == 1:
         return f"One value of {variable} is done: {_at(first)}."
     if pd.to_numeric(rows["value"], errors="coerce").isna().any():
         worst = rows.iloc[rows["accuracy_mean"].argmin()]
         return f"Over {variable}, test accuracy is highest at {_at(best)} and lowest at {_at(worst)}."
+    what = "Mean test accuracy" if rows["accuracy_n"].max() > 1 else "Test accuracy"
     steps = rows["accuracy_mean"].diff().iloc[1:]
     if (steps >= 0).all() or (steps <= 0).all():
         way = "rises" if last["accuracy_mean"] > first["accuracy_mean"] else "falls"
         if (steps == 0).all():
             return f"Over {variable}, test accuracy stays the same: {_at(first)}."
-        return f"Test accuracy {way} with {variable}, from {_at(first)} to {_at(last)}{_flat(rows)}."
+        return f"{what} {way} with {variable}, from {_at(first)} to {_at(last)}{_flat(rows)}."
     ends = f"{_at(first)} at one end and {_at(last)} at the other"
     if best["value"] in (first["value"], last["value"]):
         return f"Over {variable}, test accuracy has no single direction; it is highest at {_at(best)}: {ends}."
@@ -80,6 +81,8 @@ def _flat(rows: pd.DataFrame) -> str:
     means = rows["accuracy_mean"]
     whole = means.iloc[-1] - means.iloc[0]
     there = rows[((means - means.iloc[0]) / whole) >= MOST]
+    if len(rows) < 3:
+        return ""  # two values show no bend
     if len(there) < 2:
         return ", and has not flattened there"
     return f"; it is nearly flat from {_at(there.iloc[0])} on"
@@ -90,33 +93,38 @@ def _cost(rows: pd.DataFrame) -> str:
     if timed.empty:
         return "No time was measured under like conditions."
     low, high = timed.iloc[timed["time_mean"].argmin()], timed.iloc[timed["time_mean"].argmax()]
+    left = rows.loc[rows["time_n"] == 0, "value"]
+    but = f" (no like time at {several(left)})" if len(left) else ""
     if len(timed) == 1:
-        return f"Training takes {seconds(low['time_mean'])}."
+        return f"Training takes {seconds(low['time_mean'])} at {low['value']}{but}."
     if low["time_mean"] > LIKE * high["time_mean"]:
-        return f"Training takes about as long at each, {seconds(low['time_mean'])} to {seconds(high['time_mean'])}."
+        ends = f"{seconds(low['time_mean'])} to {seconds(high['time_mean'])}"
+        return f"Training takes about as long at each, {ends}{but}."
     text = f"Training takes from {seconds(low['time_mean'])} at {low['value']} to {seconds(high['time_mean'])}"
     base = timed[timed["baseline"]]
     held = f"; the baseline takes {seconds(base['time_mean'].iloc[0])}" if len(base) else ""
-    return f"{text} at {high['value']}{held}."
+    return f"{text} at {high['value']}{held}{but}."
 
 
 def _resolved(rows: pd.DataFrame) -> str:
-    verdicts = rows["resolved"]
-    if (verdicts == "no baseline").any():
-        return "No point stands at the baseline, so there is nothing to take a difference to."
-    if (verdicts == "one seed").any():
-        return "With one seed a point, no difference to the baseline can be told from chance."
-    yes, no = rows[verdicts == "yes"], rows[verdicts == "no"]
-    base = rows.loc[rows["baseline"], "value"]
-    against = f"the difference to the baseline ({base.iloc[0]})" if len(base) else "the difference to the baseline"
-    told = [f"{_difference(row)} at {row['value']}" for _, row in no.iterrows()]
-    if yes.empty and no.empty:
+    base, others = rows[rows["baseline"]], rows[~rows["baseline"]]
+    verdicts = others["resolved"]
+    if others.empty:
         return "There is no other point to take a difference to."
-    if no.empty:
+    if (verdicts == "no baseline").any():
+        return "No point at the baseline is done, so there is nothing to take a difference to."
+    if (rows["accuracy_n"] == 1).all():
+        return "With one seed a point, no difference to the baseline can be told from chance."
+    yes, no = others[verdicts == "yes"], others[verdicts == "no"]
+    against = f"the difference to the baseline ({base['value'].iloc[0]})"
+    if len(yes) == len(others):
         return f"At every other value {against} is resolved."
-    if yes.empty:
-        return f"At no value is {against} resolved: {several(told)}."
-    return f"At {several(yes['value'])} {against} is resolved; not resolved: {several(told)}."
+    told = [f"{_difference(row)} at {row['value']}" for _, row in no.iterrows()]
+    untested = [f"{row.value} ({row.resolved})" for row in rows_of(others[~verdicts.isin(["yes", "no"])])]
+    parts = [f"At {several(yes['value'])} {against} is resolved" if len(yes) else f"At no value is {against} resolved"]
+    parts += [f"not resolved: {several(told)}"] if told else []
+    parts += [f"not tested at {several(untested)}"] if untested else []
+    return "; ".join(parts) + "."
 
 
 def _difference(row: pd.Series) -> str:
@@ -129,19 +137,12 @@ def best(summary: pd.DataFrame) -> str:
     done = summary[summary["accuracy_n"] > 0]
     if done.empty:
         return "No point is done."
-    place = int(done["accuracy_mean"].argmax())
-    top, others = done.iloc[place], done.drop(index=done.index[place])
-    alike = others[others["accuracy_mean"] == top["accuracy_mean"]]
-    also = f" (as does {several(f'{row.variable} {row.value}' for row in rows_of(alike))})" if len(alike) else ""
-    spread = (
-        f"95 % interval {percent(top['accuracy_low'])} to {percent(top['accuracy_high'])}, {top['accuracy_n']} seeds"
-        if top["accuracy_n"] > 1
-        else "one seed"
-    )
-    words = " and ".join(name(part) for part in top["variable"].split("*"))
-    return (
-        f"{words} {top['value']} reaches the highest test accuracy{also}, {percent(top['accuracy_mean'])} ({spread})."
-    )
+    top, *also = rows_of(done[done["accuracy_mean"] == done["accuracy_mean"].max()])
+    like = f" (as {several(f'{words(row.variable)} {row.value}' for row in also)} does)" if also else ""
+    ends = f"95 % interval {percent(top.accuracy_low)} to {percent(top.accuracy_high)}, {top.accuracy_n} seeds"
+    spread = ends if top.accuracy_n > 1 else "one seed"
+    reached = f"{percent(top.accuracy_mean)} ({spread})"
+    return f"{words(top.variable)} {top.value} reaches the highest test accuracy{like}, {reached}."
 
 
 def weaknesses(points: pd.DataFrame, summary: pd.DataFrame, dirty: bool) -> list[str]:
@@ -152,7 +153,8 @@ def weaknesses(points: pd.DataFrame, summary: pd.DataFrame, dirty: bool) -> list
     found = {
         "One seed a point: no difference can be told from chance. Run it again with --seeds 3 or more.": seeds == 1,
         f"{seeds} seeds a point: intervals are wide, and a small difference stays unresolved.": 1 < seeds < 5,
-        f"{left} of {len(points)} points are not done or not measured.": left > 0,
+        "Intervals are over seeds; the test images are the same each time, and others would shift all.": seeds > 1,
+        f"{left} of {len(points)} points are not done or not measured{_reasons(points)}.": left > 0,
         "The best point is named by its test accuracy: on new images it would be somewhat lower.": len(done) > 0,
         "Trials ran side by side and took time from each other; --exclusive gives clean times.": _beside(done),
         f"Times come from {hosts} hosts, which may differ in speed.": hosts > 1,
@@ -164,6 +166,29 @@ def weaknesses(points: pd.DataFrame, summary: pd.DataFrame, dirty: bool) -> list
         "The code had changes that are in no commit.": dirty,
     }
     return [sentence for sentence, so in found.items() if so]
+
+
+def gaps(points: pd.DataFrame, history: pd.DataFrame | None, planned: int | None) -> list[str]:
+    """What the folder lacks: rows of points that environment.json tells of (`planned`), epochs of their trainings."""
+    found = []
+    if planned not in (None, len(points)):
+        found.append(f"The table has {len(points)} points, where environment.json tells of {planned}.")
+    if history is None:
+        return [*found, "There is no history.csv here: learning curves cannot be drawn."]
+    done = finished(points)
+    trained = history.groupby("run").size().to_dict()
+    short = {run for run, epochs in zip(done["run"], done["epochs"], strict=True) if trained.get(run, 0) < epochs}
+    if short:
+        found.append(
+            f"history.csv lacks epochs of {len(short)} of {done['run'].nunique()} trainings; so do learning curves."
+        )
+    return found
+
+
+def _reasons(points: pd.DataFrame) -> str:
+    """Why points failed: the first of each reason."""
+    failed = points[points["error"].fillna("") != ""].drop_duplicates(["sweep", "error"])
+    return "".join(f"; {row.sweep} {row.value}: {row.error}" for row in rows_of(failed))
 
 
 def _beside(done: pd.DataFrame) -> bool:

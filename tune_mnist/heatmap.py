@@ -39,8 +39,9 @@ def draw_cross(points: pd.DataFrame) -> Figure:
     table, done, (first, second) = cross_table(points) * 100, finished(points), _two(points)
     if done.empty:
         raise UserError("no finished point to draw a heat map from")
-    n = done.groupby([first, second], dropna=False).size().max()
-    note = f"Each number is the mean of up to {n} seeds. " if n > 1 else "One seed a point: no interval to show. "
+    counts = done.groupby([first, second], dropna=False).size()
+    n = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
+    note = f"Each number is the mean of {n} seeds. " if counts.max() > 1 else "One seed a point: no interval to show. "
     note += f"Hatched: not done ({int(table.isna().sum().sum())}). " if table.isna().any(axis=None) else ""
     note += "The baseline is framed." if points["baseline"].any() else ""
     title = f"Test accuracy by {name(first)} and {name(second)}: {data_name(done)}"

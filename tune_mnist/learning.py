@@ -60,14 +60,14 @@ def draw_learning(points: pd.DataFrame, history: pd.DataFrame) -> Figure:
     note += f"{left_out} other values not shown. " if left_out else ""
     curves = curves[curves["values"].isin(kept)]
     note += "Training images: over the epoch as it went, with dropout; test images: after it."
-    figure, (left, bottom, width, height) = framed(
+    figure, (left, bottom, _, height) = framed(
         f"Learning curves by {words}: {data_name(done)}", [held(done, ["epochs", *variables])], note
     )
+    more = _legend(figure, curves["values"].unique().tolist(), words)
     for place, (ending, label, factor) in enumerate(PANELS):
-        axes = figure.add_axes((left - 0.01 + place * 0.48, bottom, width - 0.48, height))
+        axes = figure.add_axes((left + 0.005 + place * 0.485, bottom + more, 0.38, height - more))
         _panel(axes, curves, ending, factor)
         axes.set(xlabel="epoch", ylabel=label)
-    _legend(figure, curves["values"].unique().tolist(), words)
     return figure
 
 
@@ -102,10 +102,21 @@ def _panel(axes: Axes, curves: pd.DataFrame, ending: str, factor: float) -> None
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
 
-def _legend(figure: Figure, values: list[str], words: str) -> None:
+def _legend(figure: Figure, values: list[str], words: str) -> float:
+    """The legend below, in as many columns as fit; returns how much of the height its rows after the first take."""
     lines = [Line2D([], [], color=c, marker=m, markersize=4, label=text(v)) for v, (c, m) in _looks(values).items()]
     dashes: tuple[tuple[str, Any], ...] = (("test", "-"), ("training", "--"))
     kinds = [Line2D([], [], color=INK, linestyle=look, label=f"{kind} images") for kind, look in dashes]
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.02, 0.055)}
     head = Line2D([], [], linestyle="none", label=f"{words}:")
-    figure.legend(handles=[head, *lines, *kinds], **place, ncols=8, fontsize=8.5, frameon=False, columnspacing=1.2)
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.02, 0.055)}
+    entries, row = [head, *lines, *kinds], 0.0
+    for columns in range(len(entries), 0, -1):
+        # matplotlib fills column after column; people read row after row.
+        by_row = [entry for start in range(columns) for entry in entries[start::columns]]
+        legend = figure.legend(handles=by_row, **place, ncols=columns, fontsize=8.5, frameon=False, columnspacing=1.2)
+        box = legend.get_window_extent().transformed(figure.transFigure.inverted())
+        row = row or box.height
+        if box.x1 <= 0.99 or columns == 1:
+            return max(0.0, float(box.height - row))
+        legend.remove()
+    return 0.0

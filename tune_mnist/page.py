@@ -28,6 +28,7 @@ def html(document: Document, points: pd.DataFrame) -> str:
         document=document,
         version=__version__,
         sweeps=list(dict.fromkeys(points["sweep"])),
+        marks={sweep: interactive.mark_names(sweep) for sweep in dict.fromkeys(interactive.shown(points)["sweep"])},
         script=interactive.script() if places else "",
         views=places,
         views_script=code,

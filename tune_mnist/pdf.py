@@ -28,7 +28,7 @@ def pdf(document: Document) -> bytes:
     paper.add_page()
     _write(paper, document.title, 16, "B")
     for section in document.sections:
-        if paper.get_y() > 240:
+        if paper.will_page_break(105 if isinstance(section.blocks[0], Picture) else 40):  # mm: no heading stands alone
             paper.add_page()
         paper.ln(3)
         paper.start_section(section.title)
@@ -60,10 +60,12 @@ def _block(paper: FPDF, block: Block) -> None:
 
 
 def _grid(paper: FPDF, block: Grid) -> None:
+    if paper.will_page_break(35):  # mm: the caption and some rows
+        paper.add_page()
     _write(paper, block.caption, 8.5)
     paper.set_font("DejaVu", "", 6)
     lengths = [max(map(len, column)) for column in zip(block.head, *block.rows, strict=True)]
-    widths = tuple(max(4, min(length, 16)) for length in lengths)
+    widths = tuple(max(5, min(length, 16)) for length in lengths)
     head = FontFace(emphasis="BOLD", fill_color=(238, 238, 238))
     with paper.table(col_widths=widths, headings_style=head, text_align="LEFT", line_height=3.4, padding=0.6) as table:
         for cells in (block.head, *block.rows):

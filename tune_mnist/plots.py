@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from tune_mnist.errors import UserError
@@ -30,6 +29,7 @@ from tune_mnist.style import (
     data_name,
     framed,
     held,
+    label_points,
     legend_below,
     plain,
     require,
@@ -39,7 +39,6 @@ from tune_mnist.values import name, numbers_or_names, text, texts
 NEEDED = ["variable", "status", "baseline", "seed", "dataset", *HELD, "device", "threads", "concurrent", "hostname"]
 LOG_BASES = {"lr": 10, "batch_size": 2, "train_size": 10, "weight_decay": 10}
 MOST_NUMBERED = 20  # points; more numbers than that hide what they stand beside, and the table has them
-SIDES = ((0, 1), (0, -1), (-1, 1), (1, -1), (1, 1), (-1, -1), (1, 0), (-1, 0))  # where a number may stand, best first
 
 
 @dataclass(frozen=True)
@@ -150,9 +149,11 @@ def _draw(results: pd.DataFrame, measure: Measure) -> Figure:
         label = f"baseline: {name(variable)} {text(ringed['value'].iloc[0])}"
         axes.plot(ringed["x"], ringed["mean"], "o", ms=13, mfc="none", mec=VERMILION, mew=1.8, zorder=4, label=label)
     legend_below(figure, axes)
-    _number_points(
-        axes, curve.fillna({"low": curve["mean"], "high": curve["mean"]}), _numbers(measure, [*curve["mean"]])
-    )
+    bars = curve.fillna({"low": curve["mean"], "high": curve["mean"]})
+    means, lows, highs = (axes.transData.transform(bars[["x", end]]) for end in ("mean", "low", "high"))
+    drawn = np.concatenate([*np.linspace(means[:-1], means[1:], 80), *np.linspace(lows, highs, 30)])
+    if len(curve) <= MOST_NUMBERED:
+        label_points(axes, means, _numbers(measure, [*curve["mean"]]), drawn)
     return figure
 
 
@@ -210,25 +211,3 @@ def _points(axes: Axes, curve: pd.DataFrame, values: pd.Series[str], seeds: pd.S
         half = curve["high"] - curve["mean"]
         bars: dict[str, Any] = {"fmt": "none", "ecolor": GREY, "elinewidth": 1.8, "capsize": 5, "capthick": 1.8}
         axes.errorbar(curve["x"], curve["mean"], half, **bars, zorder=2, label="95 % interval")
-
-
-def _number_points(axes: Axes, curve: pd.DataFrame, labels: list[str]) -> None:
-    """Puts each number where it covers least of the other numbers, the points, their bars and the line."""
-    if len(curve) > MOST_NUMBERED:
-        return
-    points, lows, highs = (axes.transData.transform(curve[["x", name]]) for name in ("mean", "low", "high"))
-    drawn = np.concatenate([*np.linspace(points[:-1], points[1:], 80), *np.linspace(lows, highs, 30)])
-    boxes: list[Any] = []
-
-    def cost(box: Any) -> int:
-        outside = (box[0] < axes.bbox.min).any() or (box[1] > axes.bbox.max).any()
-        over = sum(bool((box[0] < other[1]).all() and (other[0] < box[1]).all()) for other in boxes)
-        return 1000 * (over + int(outside)) + int(((box[0] - 8 < drawn) & (drawn < box[1] + 8)).all(axis=1).sum())
-
-    for said, x, y, point in zip(labels, curve["x"], curve["mean"], points, strict=True):
-        label = axes.annotate(said, (x, y), (0, 0), textcoords="offset points", ha="center", va="center", fontsize=9)
-        label.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
-        half = np.array(label.get_window_extent().size) / 2
-        centres = [point + side * (half + reach) for reach in (16, 30, 50) for side in np.array(SIDES)]  # pixels
-        boxes.append(min([(centre - half, centre + half) for centre in centres], key=cost))
-        label.set_position((boxes[-1][0] + half - point) * 72 / DPI)

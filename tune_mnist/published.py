@@ -12,10 +12,11 @@ import pandas as pd
 from tune_mnist.statistics import estimate, finished, timed_alike
 
 PUBLISHED_CSV = Path(__file__).parents[1] / "data" / "published.csv"
+NUMBERS = ["value", "epochs", "batch_size", "lr", "accuracy_percent", "time_s"]
 MATCHED = ["epochs", "batch_size", "lr"]
 # What its recipe holds; points trained otherwise are not its points. It shuffled nothing: `shuffle` is told apart.
 RECIPE = {"dataset": "mnist", "model": "cnn", "optimizer": "adadelta", "schedule": "step", "gamma": 0.7}
-RECIPE |= {"momentum": 0, "weight_decay": 0, "dropout": 0.25, "train_size": 60000}
+RECIPE |= {"momentum": 0, "weight_decay": 0, "dropout": 0.25, "train_size": 60000, "precision": "fp32"}
 
 
 def compare_published(points: pd.DataFrame, path: Path = PUBLISHED_CSV) -> pd.DataFrame:
@@ -31,7 +32,8 @@ def compare_published(points: pd.DataFrame, path: Path = PUBLISHED_CSV) -> pd.Da
         alike = alike[alike[name] == value]
     if alike.empty or not path.is_file():
         return pd.DataFrame(columns=columns)
-    table = pd.read_csv(path)
+    table = pd.read_csv(path, dtype=str)
+    table[NUMBERS] = table[NUMBERS].map(float)  # Python's own: equal text, equal number
     timed, rows = timed_alike(alike), []
     for _, known in table.iterrows():
         mine = alike[(alike["sweep"] == known["sweep"]) & (alike[MATCHED] == known[MATCHED]).all(axis=1)]

@@ -1,4 +1,4 @@
-"""`tune-mnist report DIR`: summary, figures and report of a results folder again, from its tables; trains nothing."""
+"""`tune-mnist report DIR...`: summary, figures and report of results folders again, from their tables."""
 
 from __future__ import annotations
 
@@ -8,15 +8,23 @@ from typing import Annotated
 import typer
 
 from tune_mnist import cli
+from tune_mnist.errors import UserError
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that a sweep left, with mnist_results.csv.")],
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Folders that sweeps left, with mnist_results.csv.")
+    ],
 ) -> int:
-    """Write the summary, every figure and the report of a results folder again; nothing is trained."""
-    cli.check_folder(folder)
+    """Write the summary, every figure and the report of results folders again; nothing is trained."""
+    for folder in folders:
+        cli.check_folder(folder)
     from tune_mnist.writing import write_report
 
-    for path in write_report(folder):
-        print(path)
+    for folder in folders:
+        try:
+            for path in write_report(folder):
+                print(path)
+        except OSError as error:
+            raise UserError(f"'{folder}' cannot be written: {error.strerror}; copy it to where it can") from None
     return 0

@@ -62,14 +62,13 @@ def estimate(values: Sequence[float]) -> Estimate:
 def paired(values: Sequence[float], base: Sequence[float]) -> Difference:
     """The differences values - base, pair by pair (NIST/SEMATECH e-Handbook, 7.3.1.1: analysis of paired observations).
 
-    Where all differences are equal there is no spread to divide by: p is 1 if they are 0, and 0 otherwise.
+    Where all differences are equal there is no spread to divide by, and so neither interval nor p: a few seeds on a
+    small test set can agree by chance.
     """
     differences = np.asarray(values, float) - np.asarray(base, float)
     found = estimate(differences.tolist())
-    if found.n < 2:
+    if found.n < 2 or np.ptp(differences) < 1e-12:  # equal but for the subtraction's rounding
         return Difference(found.n, found.mean, math.nan, math.nan, math.nan)
-    if np.ptp(differences) < 1e-12:  # equal but for the subtraction's rounding
-        return Difference(found.n, found.mean, found.low, found.high, float(abs(found.mean) < 1e-12))
     return Difference(found.n, found.mean, found.low, found.high, float(stats.ttest_1samp(differences, 0).pvalue))
 
 
@@ -164,7 +163,8 @@ def _compared(seeds: pd.Series, base: pd.Series, is_baseline: bool) -> dict[str,
     shared = [seed for seed in seeds.index if seed in base.index]
     found = paired(seeds[shared].tolist(), base[shared].tolist()) if shared else Difference(0, *[math.nan] * 4)
     ends = {"difference": found.mean, "difference_low": found.low, "difference_high": found.high}
-    return ends | {"pairs": found.n, "p": found.p, "resolved": "one seed" if found.n < 2 else ""}
+    untested = {0: "no seed in common", 1: "one seed"}.get(found.n, "no spread" if math.isnan(found.p) else "")
+    return ends | {"pairs": found.n, "p": found.p, "resolved": untested}
 
 
 def _corrected(rows: pd.DataFrame) -> pd.DataFrame:

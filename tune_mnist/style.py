@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from PIL import Image
 
 from tune_mnist import __version__
@@ -33,6 +35,7 @@ DPI = 150
 SIZE = (7.5, 5.0)  # inches
 BLUE, VERMILION, GREY, INK = "#0072B2", "#D55E00", "#8c8c8c", "#333333"  # Okabe and Ito's: safe for the colour-blind
 SERIES = ((BLUE, "o"), (VERMILION, "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#E69F00", "P"))
+SIDES = ((0, 1), (0, -1), (-1, 1), (1, -1), (1, 1), (-1, -1), (1, 0), (-1, 0))  # where a label may stand, best first
 SUFFIXES = (".png", ".svg")
 
 
@@ -69,6 +72,8 @@ def conditions(rows: pd.DataFrame) -> str:
     hosts = set("+".join(texts(rows["hostname"])).split("+"))  # a point that moved on names them as "one+other"
     crowd = rows["concurrent"].max() + 1
     beside = "one trial at a time" if crowd == 1 else f"{crowd:.0f} trials side by side"
+    if rows["concurrent"].isna().any():
+        beside = "what ran beside is not known"
     where = " and ".join(devices) + (f" on {len(hosts)} hosts" if len(hosts) > 1 else "")
     return f"Timed on {where}, {' or '.join(threads)} thread{'s' * (threads != ['1'])} a trial, {beside}"
 
@@ -99,6 +104,29 @@ def legend_below(figure: Figure, axes: Axes, columns: int = 4) -> None:
         figure.legend(handles=shown[0], **place, ncols=columns, fontsize=9, frameon=False)
 
 
+def label_points(axes: Axes, points: np.ndarray, labels: Sequence[str], drawn: np.ndarray) -> None:
+    """Puts each label beside its point, where it covers least of the other labels, the points and what is `drawn`.
+
+    points and drawn: (n, 2), in pixels.
+    """
+    boxes: list[Any] = []
+    drawn = np.concatenate([points, drawn])
+
+    def cost(box: Any) -> int:
+        outside = (box[0] < axes.bbox.min).any() or (box[1] > axes.bbox.max).any()
+        over = sum(bool((box[0] < other[1]).all() and (other[0] < box[1]).all()) for other in boxes)
+        return 1000 * (over + int(outside)) + int(((box[0] - 8 < drawn) & (drawn < box[1] + 8)).all(axis=1).sum())
+
+    for said, point in zip(labels, points, strict=True):
+        x, y = axes.transData.inverted().transform(point)
+        label = axes.annotate(said, (x, y), (0, 0), textcoords="offset points", ha="center", va="center", fontsize=9)
+        label.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
+        half = np.array(label.get_window_extent().size) / 2
+        centres = [point + side * (half + reach) for reach in (16, 30, 50) for side in np.array(SIDES)]  # pixels
+        boxes.append(min([(centre - half, centre + half) for centre in centres], key=cost))
+        label.set_position((boxes[-1][0] + half - point) * 72 / DPI)
+
+
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write the figure as PNG and as SVG, whole or not at all; returns the paths, the PNG first."""
     said = {"Title": figure.get_suptitle(), "Description": figure.texts[1].get_text()}
@@ -124,6 +152,9 @@ def remove_drawn(folder: Path, but: Iterable[Path]) -> None:
 
 def _is_ours(path: Path) -> bool:
     if path.suffix == ".png":
-        with Image.open(path) as image:
-            return bool(image.info.get("Software", "").startswith("tune_mnist"))
+        try:
+            with Image.open(path) as image:
+                return str(image.info.get("Software", "")).startswith("tune_mnist")
+        except OSError:  # no picture at all
+            return False
     return b"<dc:title>tune_mnist " in path.read_bytes()[:4000]

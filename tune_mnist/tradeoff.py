@@ -5,14 +5,15 @@ draw_tradeoff(points).savefig("accuracy_vs_time.png")
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from tune_mnist.errors import UserError
 from tune_mnist.statistics import finished, timed_alike
-from tune_mnist.style import INK, SERIES, conditions, data_name, framed, held, legend_below, plain
-from tune_mnist.values import texts, values_of
+from tune_mnist.style import INK, SERIES, conditions, data_name, framed, held, label_points, legend_below, plain
+from tune_mnist.values import rows_of, texts, values_of
 
 
 def tradeoff(points: pd.DataFrame) -> pd.DataFrame:
@@ -53,9 +54,6 @@ def draw_tradeoff(points: pd.DataFrame) -> Figure:
         axes.plot(rows["time_s"], rows["accuracy"] * 100, mark, color=colour, label=f"sweep {sweep}", markersize=7)
     front = table[table["pareto"]].sort_values(["time_s", "accuracy"])
     axes.step(front["time_s"], front["accuracy"] * 100, where="post", color=INK, lw=1, ls=":", label="Pareto front")
-    for _, row in front.drop_duplicates(["time_s", "accuracy"]).iterrows():
-        at, label = (row["time_s"], row["accuracy"] * 100), f"{row['sweep']} {row['value']}"
-        axes.annotate(label, at, (-7, 6), textcoords="offset points", ha="right", fontsize=8.5, color=INK)
     if table["time_s"].min() > 0 and table["time_s"].max() > 4 * table["time_s"].min():
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
@@ -65,4 +63,13 @@ def draw_tradeoff(points: pd.DataFrame) -> Figure:
     axes.set(xlabel=f"training time (s{', log scale' * (axes.get_xscale() == 'log')})", ylabel="test accuracy (%)")
     plain(axes)
     legend_below(figure, axes, columns=5)
+    named = front.drop_duplicates(["time_s", "accuracy"])
+    labels = [f"{row.sweep} {row.value}" for row in rows_of(named)]
+    steps = [(right, y) for right, y in zip(named["time_s"].iloc[1:], named["accuracy"] * 100, strict=False)]
+    marks, places = (
+        axes.transData.transform(np.column_stack([one["time_s"], one["accuracy"] * 100])) for one in (table, named)
+    )
+    corners = axes.transData.transform(steps) if steps else np.empty((0, 2))
+    lines = [*np.linspace(places[:-1], corners, 40), *np.linspace(corners, places[1:], 40)]
+    label_points(axes, places, labels, np.concatenate([marks, *lines]))
     return figure

@@ -46,6 +46,11 @@ def name(variable: str) -> str:
     return {"lr": "learning rate", "train_size": "training set size"}.get(variable, variable.replace("_", " "))
 
 
+def words(variables: str) -> str:
+    """The variables of a sweep, as its column `variable` has them, in words: "learning rate and dropout"."""
+    return " and ".join(map(name, variables.split("*")))
+
+
 def rows_of(table: pd.DataFrame) -> list[Any]:
     """The table's rows, each cell an attribute named by its column."""
     return list(table.itertuples(index=False))

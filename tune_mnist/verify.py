@@ -72,6 +72,8 @@ def _chosen(history: pd.DataFrame, key: str | None, folder: Path) -> pd.DataFram
         which = "no run" if not found else f"{len(found)} runs"
         raise UserError(f"{which} of {folder} has a key that begins with '{key}'; its keys are {', '.join(keys)}")
     rows: pd.DataFrame = history[history["run"] == found[0]].sort_values("epoch")
+    if rows["epoch"].tolist() != list(range(1, len(rows) + 1)):
+        raise UserError(f"{folder}: history.csv lacks an epoch of run {found[0]}; choose another with --run")
     return rows
 
 
@@ -103,17 +105,17 @@ def _train(config: TrainConfig, data: datasets.Dataset, device: str, rows: pd.Da
             result = training.run_epoch()
         except TrainingFailed as failure:
             return [*unlike, f"epoch {row['epoch']}: {failure}"]
-        off = [
-            f"{name} {getattr(result, name)!r}, not {row[name]!r}"
-            for name in COMPARED
-            if getattr(result, name) != row[name]
-        ]
-        unlike += [f"epoch {row['epoch']} differs: {', '.join(off)}"] if off else []
+        off = [_off(name, getattr(result, name), row[name]) for name in COMPARED if getattr(result, name) != row[name]]
+        unlike += [f"epoch {row['epoch']} differs: {'; '.join(off)}"] if off else []
         print(
             f"epoch {row['epoch']}: test accuracy {result.test_accuracy:.2%}, {'differs' if off else 'equal'}",
             flush=True,
         )
     return unlike
+
+
+def _off(name: str, now: float, then: float) -> str:
+    return f"{name} is {now!r}, was {then!r} (by {now - then:+.2g})"
 
 
 def _differences(facts: dict[str, Any], now: Any) -> list[str]:

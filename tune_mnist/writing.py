@@ -55,15 +55,18 @@ def compose(
 ) -> Document:
     """The whole report."""
     dirty = bool((environment.get("git") or {}).get("dirty"))
+    lacking = findings.gaps(points, history, (environment.get("plan") or {}).get("points"))
     sections = [
         Section("The answer", tuple(_answer(points, summary))),
         *(Section(f"Sweep {sweep}", tuple(_sweep(rows, str(sweep), drawn))) for sweep, rows in _sweeps(summary)),
         *_overall(points, drawn),
         *_published(points),
         Section("How it was done", tuple(_how(points, history, environment))),
-        Section("What would weaken it", (Bullets(tuple(findings.weaknesses(points, summary, dirty))),)),
+        Section("What would weaken it", (Bullets((*lacking, *findings.weaknesses(points, summary, dirty))),)),
     ]
-    return Document(f"What {several(_words(points))} do on {data_name(points)}", tuple(sections))
+    words = _words(points)
+    verb = "do" if len(words) > 1 or words == ["epochs"] else "does"
+    return Document(f"What {several(words)} {verb} on {data_name(points)}", tuple(sections))
 
 
 def _words(points: pd.DataFrame) -> list[str]:
@@ -111,7 +114,7 @@ def _table(rows: pd.DataFrame, sweep: str) -> Grid:
                 percent(row.accuracy_sd) if several_seeds else "–",
                 f"{percent(row.accuracy_low)} to {percent(row.accuracy_high)}" if several_seeds else "–",
                 points_of(row.difference) if differs else "–",
-                f"{points_of(row.difference_low)} to {points_of(row.difference_high)}" if row.pairs > 1 else "–",
+                "–" if pd.isna(row.difference_low) else _ends(row),
                 "–" if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
                 VERDICTS.get(row.resolved, row.resolved),
                 seconds(row.time_mean) if row.time_n else "–",
@@ -122,13 +125,18 @@ def _table(rows: pd.DataFrame, sweep: str) -> Grid:
     return Grid(caption, head, tuple(body))
 
 
+def _ends(row: Any) -> str:
+    return f"{points_of(row.difference_low)} to {points_of(row.difference_high)}"
+
+
 def _overall(points: pd.DataFrame, drawn: list[Drawn]) -> list[Section]:
     pictures = tuple(_picture(one) for one in drawn if not one.sweep)
     rows = tuple(
         (
-            *(row.sweep, text(row.value), str(row.seed), row.status),
-            *((percent(row.test_accuracy), seconds(row.train_time_s)) if row.status == "done" else ("–", "–")),
-            *("–" if pd.isna(cell) else text(cell) for cell in (row.concurrent, row.hostname)),
+            *(row.sweep, row.value, str(row.seed), row.status),
+            "–" if pd.isna(row.test_accuracy) else percent(row.test_accuracy),
+            "–" if pd.isna(row.train_time_s) else seconds(row.train_time_s),
+            *("–" if pd.isna(cell) else text(cell) for cell in (row.concurrent, row.hostname or None)),
             str(row.run)[:8],
         )
         for row in rows_of(points)
@@ -166,18 +174,17 @@ def _how(points: pd.DataFrame, history: pd.DataFrame | None, environment: dict[s
     swept = [part for variable in texts(points["variable"]) for part in variable.split("*")]
     done = finished(points)
     facts = [f"Data: {data_name(points)}, {several(texts(points['train_size']))} training images.", held(points, swept)]
-    plan = environment.get("plan", {})
     asked = f"Plan: {len(points)} points, {points['run'].nunique()} runs, {points['epochs'].sum()} epochs asked for"
     facts.append(asked + (f", {len(history)} trained." if history is not None else "."))
     if len(done):
-        facts.append(conditions(done) + "." if done["concurrent"].notna().all() else "Conditions are not all known.")
+        facts.append(conditions(done) + ".")
     facts += _machine(environment)
-    sums = environment.get("data_sha256", {})
+    sums = environment.get("data_sha256") or {}
     facts += [f"Data file {file}: SHA-256 {checksum}." for file, checksum in sums.items()]
     blocks: list[Block] = [Bullets(tuple(fact.replace("\xa0", " ") for fact in facts))]
     if "command" in environment:
         blocks += [Text("The same again, from the store or from nothing:"), Code(environment["command"])]
-    if not plan:
+    if not environment:
         blocks.append(
             Text("There is no environment.json here: the machine, the data's sums and the command are missing.")
         )
@@ -187,7 +194,7 @@ def _how(points: pd.DataFrame, history: pd.DataFrame | None, environment: dict[s
 def _machine(environment: dict[str, Any]) -> list[str]:
     if not environment:
         return []
-    cpu, packages = environment.get("cpu", {}), environment.get("packages", {})
+    cpu, packages = environment.get("cpu") or {}, environment.get("packages") or {}
     gpus = environment.get("gpus") or ["no GPU"]
     versions = [f"{package} {version}" for package, version in packages.items() if version]
     facts = [
@@ -195,6 +202,6 @@ def _machine(environment: dict[str, Any]) -> list[str]:
     ]
     facts.append(f"Versions: Python {environment.get('python')}, {', '.join(versions)}.")
     if environment.get("git"):
-        changed = ", with changes that are in no commit" if environment["git"]["dirty"] else ""
-        facts.append(f"Code: commit {environment['git']['commit']}{changed}.")
+        changed = ", with changes that are in no commit" if environment["git"].get("dirty") else ""
+        facts.append(f"Code: commit {environment['git'].get('commit')}{changed}.")
     return [*facts, f"Started {environment.get('started')}, ended {environment.get('ended')}."]

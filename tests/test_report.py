@@ -1,0 +1,591 @@
+"""What a report says: its sentences where the answer is known, and every number in it found again in the tables."""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import ROOT, Finished, command, rows, succeeded, surroundings
+from tables import ENVIRONMENT, LRS, complete, epochs_of, seeded_sweep, several_sweeps, write_folder
+
+from tune_mnist.findings import answer, best, gaps, weaknesses
+from tune_mnist.published import compare_published
+from tune_mnist.reading import read_points
+from tune_mnist.statistics import summarise
+from tune_mnist.writing import REPORTS, write_report
+
+pytestmark = pytest.mark.timeout(1200)  # for the sweeps that a test finds first
+NUMBER = r"(?<![\w.])[+−-]?\d+(?:\.\d+)*(?:e[+-]?\d+)?(?![\w])"
+
+
+def answers(variable: str, accuracies: dict[Any, list[float]], **common: Any) -> list[str]:
+    """The sentences on a sweep with these accuracies, a seed each."""
+    return answer(summarise(complete(seeded_sweep(variable, accuracies, **common))))
+
+
+# The sentences: rise, fall, where it flattens
+
+COURSES: list[tuple[str, str, dict[Any, float], str]] = [
+    (
+        "a rise that flattens",
+        "epochs",
+        {1: 0.92, 5: 0.95, 15: 0.951},
+        "Test accuracy rises with epochs, from 1 (92.00 %) to 15 (95.10 %); it is nearly flat from 5 (95.00 %) on.",
+    ),
+    (
+        "a rise that goes on",
+        "epochs",
+        {1: 0.9, 5: 0.93, 15: 0.96},
+        "Test accuracy rises with epochs, from 1 (90.00 %) to 15 (96.00 %), and has not flattened there.",
+    ),
+    (
+        "a fall",
+        "batch_size",
+        {32: 0.96, 64: 0.95, 256: 0.92},
+        "Test accuracy falls with batch size, from 32 (96.00 %) to 256 (92.00 %), and has not flattened there.",
+    ),
+    (
+        "a fall that flattens",
+        "batch_size",
+        {32: 0.96, 64: 0.921, 256: 0.92},
+        "Test accuracy falls with batch size, from 32 (96.00 %) to 256 (92.00 %); it is nearly flat from 64 (92.10 %) "
+        "on.",
+    ),
+    (
+        "two values",
+        "lr",
+        {0.01: 0.95, 0.05: 0.98},
+        "Test accuracy rises with learning rate, from 0.01 (95.00 %) to 0.05 (98.00 %).",
+    ),
+    (
+        "values in another order",
+        "lr",
+        {0.05: 0.98, 0.01: 0.95},
+        "Test accuracy rises with learning rate, from 0.01 (95.00 %) to 0.05 (98.00 %).",
+    ),
+    (
+        "a peak",
+        "lr",
+        {0.001: 0.87, 0.01: 0.95, 0.05: 0.93},
+        "Over learning rate, test accuracy peaks at 0.01 (95.00 %), with 0.001 (87.00 %) at one end and 0.05 (93.00 %) "
+        "at the other.",
+    ),
+    (
+        "a dip",
+        "lr",
+        {0.001: 0.95, 0.01: 0.87, 0.05: 0.96},
+        "Over learning rate, test accuracy has no single direction; it is highest at 0.05 (96.00 %): 0.001 (95.00 %) "
+        "at one end and 0.05 (96.00 %) at the other.",
+    ),
+    ("no change", "lr", {0.01: 0.95, 0.05: 0.95}, "Over learning rate, test accuracy stays the same: 0.01 (95.00 %)."),
+    (
+        "a plateau of equals",
+        "epochs",
+        {1: 0.9, 5: 0.95, 15: 0.95},
+        "Test accuracy rises with epochs, from 1 (90.00 %) to 15 (95.00 %); it is nearly flat from 5 (95.00 %) on.",
+    ),
+    (
+        "names",
+        "optimizer",
+        {"adadelta": 0.95, "sgd": 0.9, "adam": 0.96},
+        "Over optimizer, test accuracy is highest at adam (96.00 %) and lowest at sgd (90.00 %).",
+    ),
+    (
+        "switches",
+        "shuffle",
+        {True: 0.95, False: 0.94},
+        "Over shuffle, test accuracy is highest at true (95.00 %) and lowest at false (94.00 %).",
+    ),
+    ("one value", "lr", {0.01: 0.95}, "One value of learning rate is done: 0.01 (95.00 %)."),
+    (
+        "one value that is done",
+        "lr",
+        {0.01: 0.95, 0.05: -1},
+        "One value of learning rate is done: 0.01 (95.00 %).",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("variable", "means", "said"), [case[1:] for case in COURSES], ids=[case[0] for case in COURSES]
+)
+def test_what_accuracy_does(variable: str, means: dict[Any, float], said: str) -> None:
+    assert answers(variable, {value: [mean] for value, mean in means.items()})[0] == said
+
+
+def test_nothing_done_is_said() -> None:
+    assert answers("lr", {0.01: [-1], 0.05: [-1]}) == ["No point of this sweep is done."]
+
+
+# What it costs
+
+
+def cost(**changes: Any) -> str:
+    table = complete(seeded_sweep("lr", {0.001: [0.9], 0.01: [0.95], 0.05: [0.96]}))
+    for column, values in changes.items():
+        table[column] = values
+    return answer(summarise(table))[1]
+
+
+def test_the_cost_names_the_ends_and_the_baseline() -> None:
+    said = cost(train_time_s=[60.0, 31.6, 1200.4])
+    assert said == "Training takes from 31.6 s at 0.01 to 1200 s at 0.05; the baseline takes 31.6 s."
+
+
+def test_times_that_are_nearly_equal_are_told_so() -> None:
+    assert cost(train_time_s=[60, 61, 62]) == "Training takes about as long at each, 60 s to 62 s."
+
+
+def test_a_time_taken_otherwise_is_left_out_and_said() -> None:
+    said = cost(train_time_s=[60, 31, 900], threads=[1, 1, 4])
+    assert said == "Training takes from 31 s at 0.01 to 60 s at 0.001; the baseline takes 31 s (no like time at 0.05)."
+
+
+# What is resolved
+
+
+def test_a_large_difference_is_resolved_and_a_small_one_is_not() -> None:
+    """By SciPy's ttest_rel: p 0.00047 and 0.53, by Holm 0.00094 and 0.53."""
+    base, far, near = [0.950, 0.952, 0.948], [0.980, 0.983, 0.979], [0.951, 0.951, 0.949]
+    said = answers("lr", {0.01: base, 0.05: far, 0.02: near})[2]
+    ends = "At 0.05 the difference to the baseline (0.01) is resolved; not resolved: +0.03 points (95 %: "
+    assert said.startswith(ends)
+    assert said.endswith(" at 0.02.")
+
+
+def test_nothing_resolved_lists_the_differences() -> None:
+    said = answers("lr", {0.01: [0.95, 0.96, 0.94], 0.05: [0.951, 0.955, 0.944]})[2]
+    assert re.fullmatch(
+        r"At no value is the difference to the baseline \(0.01\) resolved; not resolved: "
+        r"\+0.00 points \(95 %: −1.14 to \+1.14\) at 0.05\.",
+        said,
+    )
+
+
+def test_all_resolved_is_said_in_short() -> None:
+    said = answers("lr", {0.01: [0.950, 0.952, 0.948], 0.05: [0.980, 0.983, 0.979]})[2]
+    assert said == "At every other value the difference to the baseline (0.01) is resolved."
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "said"),
+    [
+        ({0.01: [0.95], 0.05: [0.98]}, "With one seed a point, no difference to the baseline can be told from chance."),
+        ({0.01: [0.95, 0.96]}, "There is no other point to take a difference to."),
+        (
+            {0.02: [0.95, 0.96], 0.05: [0.98, 0.97]},
+            "No point at the baseline is done, so there is nothing to take a difference to.",
+        ),
+        (
+            {0.01: [-1, -1], 0.05: [0.98, 0.97]},
+            "No point at the baseline is done, so there is nothing to take a difference to.",
+        ),
+        (
+            {0.01: [0.95, 0.96, 0.94], 0.05: [0.98, -1, -1]},
+            "At no value is the difference to the baseline (0.01) resolved; not tested at 0.05 (one seed).",
+        ),
+        (
+            {0.01: [0.95, 0.96], 0.05: [0.96, 0.97]},
+            "At no value is the difference to the baseline (0.01) resolved; not tested at 0.05 (no spread).",
+        ),
+    ],
+    ids=[
+        "one seed",
+        "the baseline alone",
+        "no baseline",
+        "a baseline that failed",
+        "one seed left",
+        "equal differences",
+    ],
+)
+def test_what_cannot_be_resolved(accuracies: dict[Any, list[float]], said: str) -> None:
+    assert answers("lr", accuracies)[2] == said
+
+
+def test_some_untested_values_do_not_hide_the_others() -> None:
+    said = answers("lr", {0.01: [0.950, 0.952, 0.948], 0.05: [0.980, 0.983, 0.979], 0.1: [0.9, -1, -1]})[2]
+    assert said == "At 0.05 the difference to the baseline (0.01) is resolved; not tested at 0.1 (one seed)."
+
+
+# The best point, and what weakens it
+
+
+def test_the_best_point_has_its_interval() -> None:
+    """0.98, 0.983, 0.979: mean 0.98067, sd 0.0020817; 4.3027 × sd / √3 = 0.005171."""
+    table = complete(seeded_sweep("lr", {0.01: [0.950, 0.952, 0.948], 0.05: [0.980, 0.983, 0.979]}))
+    said = "learning rate 0.05 reaches the highest test accuracy, 98.07 % (95 % interval 97.55 % to 98.58 %, 3 seeds)."
+    assert best(summarise(table)) == said
+
+
+def test_points_that_are_as_good_are_named_too() -> None:
+    tables = [seeded_sweep("lr", {0.01: [0.95], 0.05: [0.9]}), seeded_sweep("batch_size", {64: [0.95]}, sweep="batch")]
+    summary = summarise(complete(pd.concat(tables, ignore_index=True)))
+    said = "learning rate 0.01 reaches the highest test accuracy (as batch size 64 does), 95.00 % (one seed)."
+    assert best(summary) == said
+
+
+def weak(table: pd.DataFrame, dirty: bool = False) -> str:
+    return "\n".join(weaknesses(table, summarise(table), dirty))
+
+
+def test_each_weakness_is_said_where_it_is_so() -> None:
+    plain = complete(seeded_sweep("lr", {0.01: [0.95] * 5, 0.05: [0.96] * 5}))
+    assert weak(plain).split("\n") == [
+        "Intervals are over seeds; the test images are the same each time, and others would shift all.",
+        "The best point is named by its test accuracy: on new images it would be somewhat lower.",
+    ]
+    assert "One seed a point" in weak(plain[plain["seed"] == 1])
+    assert "3 seeds a point: intervals are wide" in weak(plain[plain["seed"] < 4])
+    assert "--exclusive gives clean times" in weak(plain.assign(concurrent=1))
+    assert "Times come from 2 hosts" in weak(plain.assign(hostname=["a", "b"] * 5))
+    assert "not all trained under the same threads" in weak(plain.assign(threads=[1, 2] * 5))
+    assert "The data are not MNIST: digits (not MNIST)" in weak(plain.assign(dataset="digits"))
+    assert "changes that are in no commit" in weak(plain, dirty=True)
+    shared = complete(seeded_sweep("epochs", {1: [0.9, 0.91], 5: [0.95, 0.96]}))
+    assert "read off one training" in weak(shared)
+
+
+def test_gaps_are_none_where_all_is_there() -> None:
+    points = complete(seeded_sweep("lr", LRS))
+    assert gaps(points, epochs_of(points), len(points)) == []
+
+
+# Published against measured
+
+
+def standard_points(**changes: Any) -> pd.DataFrame:
+    """The published recipe with two seeds; epochs 3 was not published."""
+    accuracies = {1: [0.917, 0.919], 3: [0.94, 0.942], 5: [0.95, 0.952], 15: [0.956, 0.958]}
+    tables = [
+        seeded_sweep("epochs", accuracies, shuffle=False),
+        seeded_sweep("lr", {0.01: [0.95, 0.952], 0.2: [0.97, 0.98]}),
+    ]
+    return complete(pd.concat(tables, ignore_index=True)).assign(**changes)
+
+
+def test_only_points_that_were_published_are_set_beside_them() -> None:
+    table = compare_published(standard_points())
+    assert list(zip(table["sweep"], table["value"], strict=True)) == [
+        ("epochs", "1"),
+        ("epochs", "5"),
+        ("epochs", "15"),
+        ("lr", "0.01"),
+    ]
+    first = table.iloc[0]
+    assert (first["published"], first["measured"], first["n"]) == (0.92, pytest.approx(0.918), 2)
+    assert first["difference"] == pytest.approx(-0.002)
+    assert (first["low"], first["high"]) == pytest.approx((0.918 - 12.7062 * 0.001, 0.918 + 12.7062 * 0.001), abs=1e-6)
+
+
+def test_times_are_relative_to_the_first_published_one() -> None:
+    """65 s and 916 s were published for 1 and 15 epochs, none for 5; no learning rate has one."""
+    table = compare_published(standard_points())
+    assert table["published_time"].tolist() == pytest.approx([1, float("nan"), 916 / 65, float("nan")], nan_ok=True)
+    means = [60 + 7 * place + (1 / 8 + 2 / 8) / 2 for place in (0, 3)]
+    assert table["time"].tolist() == pytest.approx([1, float("nan"), means[1] / means[0], float("nan")], nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"dataset": "digits"}, {"model": "mlp"}, {"optimizer": "sgd"}, {"schedule": "cosine"}, {"gamma": 0.9}),
+        *({"weight_decay": 0.1}, {"dropout": 0.1}, {"train_size": 10000}, {"precision": "bf16"}, {"status": "failed"}),
+        {"batch_size": 63},
+    ],
+    ids=str,
+)
+def test_points_of_another_recipe_are_not_its_points(changes: dict[str, Any]) -> None:
+    assert compare_published(standard_points(**changes)).empty
+
+
+def test_without_the_file_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    assert compare_published(standard_points(), tmp_path / "none.csv").empty
+
+
+# Every number is found again
+
+
+def section(report: str, title: str) -> str:
+    return report.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def tables(text: str) -> Iterator[tuple[str, list[list[str]]]]:
+    """(caption, cells) of each table, the head first."""
+    for caption, table in re.findall(r"^([^|!\n][^\n]*)\n\n((?:\|[^\n]*\n?)+)", text, flags=re.MULTILINE):
+        lines = [line.strip("| \n").split(" | ") for line in table.strip().splitlines()]
+        yield caption, [lines[0], *lines[2:]]
+
+
+def per_cent(text: str, places: int = 2) -> str:
+    return f"{100 * float(text):.{places}f} %" if text else "–"
+
+
+def points(text: str) -> str:
+    return f"{100 * float(text):+.2f}".replace("-", "−")
+
+
+def time(text: str) -> str:
+    return "–" if not text else f"{float(text):.3g} s" if float(text) < 999.5 else f"{float(text):.0f} s"
+
+
+def summary_cells(row: dict[str, str]) -> list[str]:
+    """A line of a sweep's table, from its line of summary.csv."""
+    interval = f"{per_cent(row['accuracy_low'])} to {per_cent(row['accuracy_high'])}" if row["accuracy_low"] else "–"
+    ends = row["difference_low"] and f"{points(row['difference_low'])} to {points(row['difference_high'])}"
+    mean = per_cent(row["accuracy_mean"]) if row["accuracy_mean"] else "not done"
+    difference = points(row["difference"]) if row["difference"] else "–"
+    p = f"{float(row['p_holm']):.4f}" if row["p_holm"] else "–"
+    verdict = {"yes": "resolved", "no": "not resolved"}.get(row["resolved"], row["resolved"])
+    said = [row["value"], row["accuracy_n"], mean, per_cent(row["accuracy_sd"]), interval, difference, ends or "–"]
+    return [*said, p, verdict, time(row["time_mean"]), row["same_run"].replace(" ", ", ") or "–"]
+
+
+def answer_numbers(mine: list[dict[str, str]]) -> set[str]:
+    """Every number that a sentence on these lines of summary.csv may have; 95 is the intervals' level."""
+    known = {"95"}
+    for row in mine:
+        known |= set(re.findall(NUMBER, row["value"])) | {time(row["time_mean"]).removesuffix(" s"), row["accuracy_n"]}
+        for name in ("accuracy_mean", "accuracy_low", "accuracy_high"):
+            known.add(per_cent(row[name]).removesuffix(" %"))
+        for name in ("difference", "difference_low", "difference_high"):
+            known |= {points(row[name])} if row[name] else set()
+    return known
+
+
+def unaccounted(folder: Path) -> list[str]:
+    """What report.md says and the tables beside it do not: numbers of sentences, cells of tables."""
+    report = (folder / "report.md").read_text("utf-8").replace("\\", "")
+    summary, done, epochs = (rows(folder / name) for name in ("summary.csv", "mnist_results.csv", "history.csv"))
+    wrong: list[str] = []
+    sentences = section(report, "The answer")
+    for sweep in dict.fromkeys(row["sweep"] for row in summary):
+        mine = [row for row in summary if row["sweep"] == sweep]
+        (line,) = re.findall(rf"^- {re.escape(sweep)}: (.*)$", sentences, flags=re.MULTILINE)
+        wrong += [f"{sweep}: {one}" for one in re.findall(NUMBER, line) if one not in answer_numbers(mine)]
+        ((_, (_, *cells)),) = tables(section(report, f"Sweep {sweep}"))
+        wrong += [f"{sweep}: {cell}" for cell, row in zip(cells, mine, strict=True) if cell != summary_cells(row)]
+    (line,) = re.findall(r"^Best point: (.*)$", sentences, flags=re.MULTILINE)
+    wrong += [f"best: {one}" for one in re.findall(NUMBER, line) if one not in answer_numbers(summary)]
+    ((_, (_, *cells)),) = tables(section(report, "All points"))
+    wrong += [f"points: {cell}" for cell, row in zip(cells, done, strict=True) if cell != point_cells(row)]
+    facts = section(report, "How it was done") + section(report, "What would weaken it")
+    wrong += [f"not said: {one}" for one in whole_sentences(done, epochs) if one not in facts]
+    return wrong + [f"how: {one}" for one in how_numbers(facts, folder) if one not in how_known(done, epochs)]
+
+
+def whole_sentences(done: list[dict[str, str]], epochs: list[dict[str, str]]) -> list[str]:
+    """What must be said of the tables as a whole."""
+    runs, asked = len({row["run"] for row in done}), sum(int(row["epochs"]) for row in done)
+    said = [f"Plan: {len(done)} points, {runs} runs, {asked} epochs asked for, {len(epochs)} trained."]
+    left = sum(row["status"] != "done" for row in done)
+    return [*said, f"{left} of {len(done)} points are not done or not measured"] if left else said
+
+
+def point_cells(row: dict[str, str]) -> list[str]:
+    """A line of the table of all points, from its line of mnist_results.csv."""
+    value = "*".join(plainly(row[part]) for part in row["variable"].split("*"))
+    measured = [per_cent(row["test_accuracy"]), time(row["train_time_s"])]
+    beside = f"{float(row['concurrent']):g}" if row["concurrent"] else "–"
+    return [row["sweep"], value, row["seed"], row["status"], *measured, beside, row["hostname"] or "–", row["run"][:8]]
+
+
+def plainly(cell: str) -> str:
+    """0.0 as 0, True as true."""
+    return f"{float(cell):.10g}" if re.fullmatch(r"[\d.e-]+", cell) else cell.lower()
+
+
+def how_numbers(text: str, folder: Path) -> list[str]:
+    """The numbers in the text that are not part of one of environment.json's own words."""
+    facts = json.loads((folder / "environment.json").read_text("utf-8"))
+    known: list[Any] = [facts]
+    while known:
+        one = known.pop()
+        if isinstance(one, (dict, list)):
+            known += [*one, *one.values()] if isinstance(one, dict) else one
+        elif isinstance(one, str) and len(one) > 2:
+            text = text.replace(one, "")
+    text = text.replace(f"{facts['cpu']['usable']} CPUs usable", "").replace("SHA-256", "")
+    return re.findall(NUMBER, text)
+
+
+def how_known(done: list[dict[str, str]], epochs: list[dict[str, str]]) -> set[str]:
+    """What may be said of the tables as a whole: their sizes, what was held, how many trials ran side by side."""
+    counts = {len(done), len({row["run"] for row in done}), len(epochs), sum(int(row["epochs"]) for row in done)}
+    counts |= {len({row["seed"] for row in done}), sum(row["status"] != "done" for row in done)}
+    counts.add(max(int(row["concurrent"] or 0) for row in done) + 1)
+    names = (
+        "epochs",
+        "batch_size",
+        "lr",
+        "gamma",
+        "momentum",
+        "weight_decay",
+        "dropout",
+        "train_size",
+        "seed",
+        "threads",
+    )
+    held = {plainly(row[name]) for row in done for name in names}
+    # The advice: "with --seeds 3 or more".
+    return {str(count) for count in counts} | held | ({"3"} if len({row["seed"] for row in done}) == 1 else set())
+
+
+@pytest.fixture(scope="module")
+def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five sweeps with three seeds, and their report."""
+    folder = write_folder(tmp_path_factory.mktemp("hand") / "results", *several_sweeps())
+    write_report(folder)
+    return folder
+
+
+def test_every_number_of_the_report_is_in_the_tables(by_hand: Path) -> None:
+    assert unaccounted(by_hand) == []
+
+
+def test_every_number_of_a_real_report_is_in_its_tables(standard: Finished) -> None:
+    assert unaccounted(standard.results) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (r"from 1 \(92\.10 %\)", "from 1 (92.11 %)"),
+        (r"\| 0\.05 \| 3 \| 98\.15 %", "| 0.05 | 3 | 98.16 %"),
+        (r"48 points, (\d+) runs", r"49 points, \1 runs"),
+        (r"1 of 48 points are", "2 of 48 points are"),
+        (r"\| batch \| 32 \| 2 \| done \| 95\.85 %", "| batch | 32 | 2 | done | 95.84 %"),
+        (r"(Best point: .*) 98\.15 %", r"\1 98.25 %"),
+    ],
+)
+def test_a_wrong_number_would_be_found(by_hand: Path, tmp_path: Path, old: str, new: str) -> None:
+    folder = shutil.copytree(by_hand, tmp_path / "copy")
+    text, changed = re.subn(old, new, (by_hand / "report.md").read_text("utf-8").replace("\\", ""), count=1)
+    assert changed
+    (folder / "report.md").write_text(text, "utf-8")
+    assert len(unaccounted(folder)) in (1, 2)  # as a number, and as a sentence
+
+
+def test_the_published_table_is_of_the_tables_and_the_published_file(by_hand: Path) -> None:
+    report = (by_hand / "report.md").read_text("utf-8").replace("\\", "")
+    ((_, (_, *cells)),) = tables(section(report, "Published and measured"))
+    published = {(row["sweep"], row["value"]): row for row in rows(ROOT / "data" / "published.csv")}
+    summary = {(row["sweep"], row["value"]): row for row in rows(by_hand / "summary.csv")}
+    assert [tuple(cell[:2]) for cell in cells] == [key for key in published if key in summary]
+    for sweep, value, known, measured, interval, difference, *_ in cells:
+        theirs, ours = float(published[sweep, value]["accuracy_percent"]), summary[sweep, value]
+        assert known == f"{theirs:.1f} %"
+        assert measured == per_cent(ours["accuracy_mean"])
+        assert interval == f"{per_cent(ours['accuracy_low'])} to {per_cent(ours['accuracy_high'])}"
+        assert difference == f"{100 * float(ours['accuracy_mean']) - theirs:+.2f}".replace("-", "−")
+
+
+def test_every_figure_and_every_form_says_the_same(by_hand: Path) -> None:
+    text = (by_hand / "report.md").read_text("utf-8").replace("\\", "")
+    shown = set(re.findall(r"\]\((\S+\.png)\)", text))
+    assert shown == {path.name for path in by_hand.glob("*.png")}
+    page = (by_hand / "report.html").read_text("utf-8")
+    for sentence in re.findall(r"^- (.*)$", section(text, "The answer"), flags=re.MULTILINE):
+        assert f"<li>{sentence}</li>" in page
+    assert page.count('<img src="data:image/svg+xml;base64,') == len(shown)
+    paper = (by_hand / "report.pdf").read_bytes()
+    assert paper.startswith(b"%PDF-")
+    assert paper.count(b"/Subtype /Image") == len(shown)
+
+
+def test_the_command_and_the_machine_are_told(by_hand: Path) -> None:
+    how = section((by_hand / "report.md").read_text("utf-8").replace("\\", ""), "How it was done")
+    assert f"```sh\n{ENVIRONMENT['command']}\n```" in how
+    for fact in ("Some CPU, 2 CPUs usable", "torch 2.15.0", "commit 0123456789abcdef", "SHA-256 " + "ab" * 32):
+        assert fact in how
+
+
+# Drawn again
+
+
+@pytest.fixture(scope="module")
+def again(standard: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """`tune-mnist report` over a copy of the tables alone; stderr names all modules it imported."""
+    folder = tmp_path_factory.mktemp("again") / "results" / "digits"
+    folder.mkdir(parents=True)
+    for name in ("mnist_results.csv", "history.csv", "environment.json"):
+        shutil.copy(standard.results / name, folder)
+    done = subprocess.run(
+        command("report", str(folder), module="tune_mnist", python=("-X", "importtime")),
+        cwd=folder,
+        env=surroundings(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return succeeded(Finished(folder.parents[1], done.returncode, done.stdout, done.stderr))
+
+
+def test_a_report_drawn_again_is_the_same_byte_for_byte(standard: Finished, again: Finished) -> None:
+    made = {path.name for path in again.results.iterdir()}
+    assert {"summary.csv", *REPORTS, "accuracy_vs_lr.png", "accuracy_vs_lr.svg"} <= made
+    unlike = [
+        name for name in sorted(made) if (again.results / name).read_bytes() != (standard.results / name).read_bytes()
+    ]
+    assert unlike == []
+
+
+def test_a_report_trains_nothing_and_loads_neither_torch_nor_ray(again: Finished) -> None:
+    imported = set(re.findall(r"\|\s+([\w.]+)$", again.err, re.MULTILINE))
+    assert "tune_mnist.writing" in imported
+    assert not {"ray", "torch", "tune_mnist.training"} & imported
+
+
+def test_two_reports_of_one_process_are_each_as_they_would_be_alone(tmp_path: Path) -> None:
+    folders = [write_folder(tmp_path / name, seeded_sweep("lr", LRS, epochs=2)) for name in ("first", "second")]
+    for folder in folders:
+        write_report(folder)
+    for path in folders[0].iterdir():
+        assert path.read_bytes() == (folders[1] / path.name).read_bytes(), path.name
+
+
+def test_the_values_of_a_table_are_those_of_its_variable(by_hand: Path) -> None:
+    values = read_points(by_hand).groupby("sweep", sort=False)["value"].unique()
+    assert list(values["cross"]) == ["0.01*0", "0.01*0.25", "0.05*0", "0.05*0.25"]
+
+
+# All committed folders at once
+
+
+def test_make_report_draws_every_folder_of_results_again(by_hand: Path, tmp_path: Path) -> None:
+    """In a project of its own, whose .venv is this Python; as many folders as are committed, at least two."""
+    committed = [path.parent for path in (ROOT / "results").glob("*/mnist_results.csv")]
+    for place, folder in enumerate(committed + [by_hand] * max(0, 2 - len(committed))):
+        made = tmp_path / "results" / f"data-{place}"
+        made.mkdir(parents=True)
+        for name in ("mnist_results.csv", "history.csv", "environment.json"):
+            shutil.copy(folder / name, made)
+    (tmp_path / "results" / "store").mkdir()  # holds no table
+    for name in ("Makefile", "requirements.txt", "requirements-dev.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / ".venv" / ".made").touch()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    around = {name: value for name, value in surroundings().items() if name not in ("MAKEFLAGS", "MFLAGS", "ARGS")}
+    done = subprocess.run(
+        ["make", "report"], cwd=tmp_path, env=around, capture_output=True, text=True, timeout=300, check=False
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    for made in tmp_path.glob("results/data-*"):
+        assert {path.name for path in made.glob("report.*")} == set(REPORTS)
+        assert f"results/{made.name}/accuracy_vs_lr.png" in done.stdout
+    # Of the processor, for the machine may be busy with something else.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
