@@ -159,8 +159,8 @@ def measure(bench: Bench, n: int, precisions: list[str]) -> list[dict[str, Any]]
         measures.append(in_turns(name, timed(partial(bench.bare_tune, count)), ours, n))
     job = timed(bench.usual_job)()
     for precision in precisions:
-        ours = timed(partial(bench.our_job, "--precision", precision))
-        measures.append(in_turns(f"the three sweeps, {precision}", lambda: job, ours, 1))
+        trained = timed(partial(bench.our_job, "--precision", precision))
+        measures.append(in_turns(f"the three sweeps, {precision}", lambda: job, trained, 1))
     measures.append(in_turns("the three sweeps, asked again", lambda: job, timed(bench.our_job), n))
     return measures
 

@@ -198,7 +198,7 @@ def test_numbers_and_tick_labels_never_overlap(values: list[int]) -> None:
 def test_a_hundred_points_are_drawn_and_not_numbered() -> None:
     figure = draw_accuracy(sweep("lr", [(n / 1000, 1, 0.97 - 0.2 / n, 60.0) for n in range(1, 101)]))
     assert numbers(figure) == []
-    assert len(figure.axes[0].lines[0].get_xdata()) == 100
+    assert np.size(figure.axes[0].lines[0].get_xdata()) == 100
     assert ticks(figure)[:2] == ["0.001", "0.002"]
 
 
