@@ -93,10 +93,12 @@ class Experiment:
         keys = {run.key for run in mine}
         if not any(run.key in keys for run in self.plan().todo):
             return  # another command trained it before the locks were ours
+        if note := cluster.objects_note():
+            log.info(note)
         with cluster.started() as scratch:
             from tune_mnist.tuning import execute  # Ray is imported now, in the surroundings that it was given
 
-            check_room(resources.asked)
+            check_room(resources.asked, log.info)
             self._open(mine)
             plan = self.plan()
             todo = [run for run in plan.todo if run.key in keys]
@@ -190,8 +192,16 @@ def check_place(folder: Path) -> None:
     """Raise UserError if the folder, or the nearest there is above it, cannot be written; makes nothing."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        cause = "is not a folder" if not there.is_dir() else "may not be written"
+        cause = "is not a folder" if not there.is_dir() else f"may not be written{_by_whom(there)}"
         raise UserError(f"output folder '{folder}' cannot be written: '{there}' {cause}; choose another with --output")
+
+
+def _by_whom(folder: Path) -> str:
+    """Whose folder it is, if not this process's user's: a container's user is seldom who made the folder outside."""
+    owner, group = folder.stat().st_uid, folder.stat().st_gid
+    if owner == os.getuid():
+        return ""
+    return f" by user {os.getuid()}, for it is user {owner}'s (docker run --user {owner}:{group} writes as that user)"
 
 
 def prepare_folder(folder: Path) -> None:
