@@ -66,11 +66,8 @@ def checkout() -> Path:
 @cache
 def built() -> str:
     """The image, built as a user builds it; its layer of packages comes from the engine's cache where it has it."""
-    environment = {**os.environ, "DOCKER_BUILDKIT": "0"} if docker("buildx", check=False).returncode else os.environ
     command = ["docker", "build", "--tag", IMAGE, "--file", "docker/Dockerfile", "."]
-    done = subprocess.run(
-        command, cwd=checkout(), env=environment, capture_output=True, text=True, timeout=1500, check=False
-    )
+    done = subprocess.run(command, cwd=checkout(), capture_output=True, text=True, timeout=1500, check=False)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return IMAGE
 
