@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-import yaml
-from conftest import HISTORY, LOG, Finished, Rows, going_on, numbers, rows, run, succeeded, trained, wait_for
-from engine import IMAGE, USER, built, checkout, compose_command, docker, inspected, need_engine, owned
+from cluster import Compose, Sweep, project
+from conftest import Finished, going_on, numbers, run, succeeded, trained, wait_for
+from engine import IMAGE, USER, docker, inspected
 
 pytestmark = pytest.mark.timeout(2400)
 
@@ -24,79 +22,10 @@ LRS = ("0.01", "0.02", "0.05", "0.1")
 SWEEP = ("--dataset", "digits", "--set", "train_size=640", "--set", f"epochs={EPOCHS}", "--vary", f"lr={','.join(LRS)}")
 
 
-@dataclass(frozen=True)
-class Compose:
-    """A project of compose.yaml over a clean copy of the repository."""
-
-    folder: Path
-    project: str
-
-    def __call__(self, *arguments: str, seconds: float = 300) -> str:
-        files = "-f", "docker/compose.yaml", "-f", "docker/asked.yaml"
-        command = [*compose_command(), "-p", self.project, *files, *arguments]
-        around = {"MNIST_USER": USER, "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
-        done = subprocess.run(
-            command, cwd=self.folder, env=around, capture_output=True, text=True, timeout=seconds, check=False
-        )
-        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-        return done.stdout
-
-    def ask(self, name: str, *options: str) -> Sweep:
-        """Let the service `sweep` run this, with a store of its own; it starts with the next `up`."""
-        options = (*options, "--output", f"/results/{name}", "--store", f"/results/{name}-store")
-        asked = {"services": {"sweep": {"command": list(options)}}}
-        (self.folder / "docker" / "asked.yaml").write_text(yaml.safe_dump(asked), "utf-8")
-        return Sweep(self, self.folder / "results" / name)
-
-    def up(self, *options: str) -> None:
-        self("up", "--detach", "--scale", "worker=2", *options)
-
-    def containers(self, service: str) -> list[str]:
-        return self("ps", "-q", service).split()
-
-    def hostnames(self) -> list[str]:
-        return [inspected(name)["Config"]["Hostname"] for name in self.containers("worker")]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """What the service `sweep` was asked for, and what it leaves on the host."""
-
-    compose: Compose
-    results: Path
-
-    def log(self) -> str:
-        path = self.results / LOG
-        return path.read_text("utf-8") if path.exists() else ""
-
-    def epochs(self) -> Rows:
-        return rows(self.results / HISTORY)
-
-    def ended(self) -> int:
-        """Wait for the end; its exit code."""
-        (name,) = self.compose.containers("sweep")
-        return int(docker("wait", name, seconds=400).stdout)
-
-    def said(self) -> str:
-        (name,) = self.compose.containers("sweep")
-        return docker("logs", name).stdout
-
-
 @pytest.fixture(scope="module")
 def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
-    need_engine()
-    compose_command()
-    built()
-    folder = tmp_path_factory.mktemp("clone") / "tune_mnist"
-    shutil.copytree(checkout(), folder)
-    for name in ("data", "results"):
-        owned(folder / name)
-    cluster = Compose(folder, "tune-mnist-test")
-    cluster.ask("nothing", "--help")
-    try:
-        yield cluster
-    finally:
-        cluster("down", "--volumes", "--remove-orphans")
+    with project(tmp_path_factory.mktemp("clone")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +38,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def shared(compose: Compose) -> Sweep:
     """The sweep on two workers, left in peace."""
     sweep = compose.ask("shared", *SWEEP)
-    compose.up()
+    compose.up(2)
     assert sweep.ended() == 0, sweep.said()
     return sweep
 
@@ -155,13 +84,13 @@ class Bereft:
 def bereft(shared: Sweep) -> Bereft:
     compose = shared.compose
     sweep = compose.ask("bereft", *SWEEP)
-    compose.up()
+    compose.up(2)
     wait_for(lambda: len(set(re.findall(r"(\S+): epoch 2/", sweep.log()))) == 2, "two trials in their middle")
     victim = compose.containers("worker")[0]
     killed = inspected(victim)["Config"]["Hostname"]
     docker("kill", victim)
     wait_for(lambda: "its worker was lost" in sweep.log(), "the loss in the log")
-    compose.up("--no-recreate", "worker")
+    compose.up(2, "--no-recreate", "worker")
     return Bereft(sweep, sweep.ended(), killed)
 
 
@@ -188,13 +117,13 @@ def test_the_log_says_what_happened(bereft: Bereft) -> None:
 def test_after_a_stop_of_all_it_goes_on_where_it_was(bereft: Bereft, outside: Finished) -> None:
     compose = bereft.sweep.compose
     sweep = compose.ask("stopped", *SWEEP)
-    compose.up()
+    compose.up(2)
     wait_for(lambda: ": epoch 3/" in sweep.log(), "a third epoch")
     compose("stop")
     before = trained(sweep.log()).total()
     assert inspected(compose.containers("sweep")[0])["State"]["ExitCode"] == 130
     assert "interrupted; " in sweep.log()
-    compose.up()
+    compose.up(2)
     assert sweep.ended() == 0, sweep.said()
     assert 3 <= before < len(LRS) * EPOCHS
     assert trained(sweep.log()).total() == len(LRS) * EPOCHS
