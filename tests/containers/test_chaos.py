@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from cluster import Compose, Sweep, project
+from composed import Compose, Sweep, project
 from conftest import numbers, run, succeeded, trained, wait_for
 from engine import docker
 

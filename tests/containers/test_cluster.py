@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from cluster import Compose, Sweep, project
+from composed import Compose, Sweep, project
 from conftest import Finished, going_on, numbers, run, succeeded, trained, wait_for
 from engine import IMAGE, USER, docker, inspected
 
