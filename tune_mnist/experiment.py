@@ -197,7 +197,9 @@ def check_place(folder: Path) -> None:
 
 
 def _by_whom(folder: Path) -> str:
-    """Whose folder it is, if not this process's user's: a container's user is seldom who made the folder outside."""
+    """Why not: a read-only container, or a folder that another user made outside of it."""
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return ", for its file system is read-only (docker run -v mounts a folder there)"
     owner, group = folder.stat().st_uid, folder.stat().st_gid
     if owner == os.getuid():
         return ""

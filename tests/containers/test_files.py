@@ -75,8 +75,8 @@ def test_the_image_gets_nothing_that_it_does_not_name() -> None:
 
 def test_the_image_has_the_locked_versions() -> None:
     """The lock with Ray's dashboard differs from the lock in what it adds, never in a version."""
-    locks = [(ROOT / name).read_text("utf-8").splitlines() for name in ("requirements.txt", "docker/requirements.txt")]
-    lock, grown = ({line for line in lines if re.match(r"[a-z]", line)} for lines in locks)
-    named = {line.partition("==")[0] for line in lock}
-    assert {line for line in grown if line.partition("==")[0] in named} == lock
-    assert any(line.startswith("aiohttp==") for line in grown)
+    locks = [(ROOT / name).read_text("utf-8") for name in ("requirements.txt", "docker/requirements.txt")]
+    lock, grown = (set(re.findall(r"^([a-z]\S*==\S+)", text, flags=re.MULTILINE)) for text in locks)
+    named = {version.partition("==")[0] for version in lock}
+    assert {version for version in grown if version.partition("==")[0] in named} == lock
+    assert any(version.startswith("aiohttp==") for version in grown)
