@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import HISTORY, LOG, RESULTS, numbers, rows, run, succeeded, trained, wait_for
+from conftest import HISTORY, LOG, RESULTS, rows, trained, wait_for
 from engine import HARDENED, USER, built, docker, inspected, need_engine, owned
 
 pytestmark = pytest.mark.timeout(2400)  # the first test may have to build the image
@@ -88,11 +88,6 @@ def test_little_shared_memory_is_a_line(hardened: Ended) -> None:
 def test_without_a_terminal_it_prints_plain_lines(hardened: Ended) -> None:
     assert "\x1b" not in hardened.out
     assert len(re.findall(r"^\S+: epoch \d/3, test accuracy", hardened.out, flags=re.MULTILINE)) == 6
-
-
-def test_the_numbers_are_those_of_the_same_command_outside(hardened: Ended, tmp_path: Path) -> None:
-    outside = succeeded(run("--dataset", "digits", *QUICK, folder=tmp_path))
-    assert numbers(rows(hardened.digits / HISTORY)) == numbers(outside.epochs())
 
 
 def test_the_same_job_again_trains_nothing(image: str, hardened: Ended) -> None:
