@@ -35,7 +35,8 @@ image: ## the container image mnist; another base with ARGS='--build-arg BASE=â€
 		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' tune_mnist/__init__.py)" \
 		--build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" .
 
-cluster: image ## the sweeps across a Ray head and 2 workers in containers; more workers with N=5
+cluster: ## the sweeps across a Ray head and 2 workers in containers; more workers with N=5
+	@$(COMPOSE) build --quiet head
 	@$(COMPOSE) up --detach --no-build --scale worker=$(N) head worker tensorboard
 	@$(COMPOSE) run --rm --no-deps sweep $(ARGS)
 
