@@ -118,10 +118,11 @@ class Experiment:
                 log.warning(f"{names[run.key]}: {said}")
             self.fresh.discard(run.key)
 
-    def write(self, folder: Path) -> tuple[pd.DataFrame, list[Path]]:
+    def write(self, folder: Path, report: bool = True) -> tuple[pd.DataFrame, list[Path]]:
         """Write the tables, environment.json and the report; returns the table of points and what was written.
 
-        Where an earlier command left the same tables and all that is made from them, nothing is made again.
+        Where an earlier command left the same tables and all that is made from them, nothing is made again. Without
+        `report` it takes a second: drawing takes several, and who stops a container waits no more than 10.
         """
         plan = self.plan()
         points = results.points_frame(plan, self.conditions, self.images, self.errors, self.request.baseline)
@@ -129,13 +130,14 @@ class Experiment:
         tables = {folder / results.RESULTS_CSV: points, folder / results.HISTORY_CSV: history}
         if all(results.is_written(table, path) for path, table in tables.items()) and _complete(folder):
             return points, []
-        from tune_mnist.writing import write_report
-
         written = [results.write_csv(table, path) for path, table in tables.items()]
         facts = self._environment(plan)
         written.append(_write_environment(folder, facts))
-        written += write_report(folder)
-        _write_environment(folder, facts | {"files": [path.name for path in written]})
+        if report:
+            from tune_mnist.writing import write_report
+
+            written += write_report(folder)
+            _write_environment(folder, facts | {"files": [path.name for path in written]})
         return points, [*written, folder / FOLDER, folder / LOG_NAME]
 
     def _environment(self, plan: Plan) -> dict[str, Any]:
