@@ -16,7 +16,7 @@ from engine import IMAGE, USER, docker, inspected
 
 pytestmark = pytest.mark.timeout(2400)
 
-EPOCHS = 8
+EPOCHS = 6
 LRS = ("0.01", "0.02", "0.05", "0.1")
 # One CPU trains an epoch in about a second.
 SWEEP = ("--dataset", "digits", "--set", "train_size=640", "--set", f"epochs={EPOCHS}", "--vary", f"lr={','.join(LRS)}")
@@ -154,14 +154,43 @@ def test_a_command_without_the_token_is_refused_at_once(shared: Sweep) -> None:
     assert done.stderr.startswith("error: the Ray cluster at 'head:6379' asks for a token; set RAY_AUTH_MODE=token")
 
 
-@pytest.mark.parametrize("path", ["/api/jobs/", "/nodes?view=summary", "/api/v0/tasks", "/logs/"])
-def test_the_dashboard_tells_nothing_without_the_token(shared: Sweep, path: str) -> None:
-    program = (
-        "import sys, urllib.request, urllib.error\n"
-        f"try: print(urllib.request.urlopen('http://head:8265{path}').status)\n"
-        "except urllib.error.HTTPError as error: print(error.code)\n"
+# One call of each of Ray's services; and what a port answers to them and to a browser, without a token.
+PROBE = """
+import sys, urllib.error, urllib.request, grpc
+for port in sys.argv[1:]:
+    for path in ("/api/jobs/", "/nodes?view=summary", "/api/v0/tasks", "/logs/", "/metrics"):
+        try: print(port, path, urllib.request.urlopen(f"http://head:{port}{path}", timeout=2).status)
+        except urllib.error.HTTPError as error: print(port, path, error.code)
+        except Exception: print(port, path, "no HTTP")
+    for call in CALLS:
+        with grpc.insecure_channel(f"head:{port}") as channel:
+            try: channel.unary_unary(call)(b"", timeout=2); print(port, call, "OK")
+            except grpc.RpcError as error: print(port, call, error.code().name)
+"""
+CALLS = (
+    "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo",
+    "/ray.rpc.NodeManagerService/GetNodeStats",
+    "/ray.rpc.ObjectManagerService/Push",
+    "/ray.rpc.CoreWorkerService/PushTask",
+    "/ray.rpc.ReporterService/GetTraceback",
+    "/ray.rpc.RayletDriver/Schedule",
+)
+
+
+def test_no_port_of_the_head_answers_without_the_token(shared: Sweep) -> None:
+    (head,) = shared.compose.containers("head")
+    ports = sorted(listening(head))
+    assert {6379, 8265} < set(ports)
+    program = f"CALLS = {CALLS}\n{PROBE}"
+    answers = inside(shared.compose, "python", "-c", program, *map(str, ports), check=True).stdout.splitlines()
+    refusals = {answer.split(maxsplit=2)[2] for answer in answers}
+    assert (
+        {"401", "UNAUTHENTICATED"}
+        <= refusals
+        <= {"401", "no HTTP"} | {*("UNAUTHENTICATED", "UNIMPLEMENTED", "UNAVAILABLE", "DEADLINE_EXCEEDED")}
     )
-    assert inside(shared.compose, "python", "-c", program, check=True).stdout.strip() in ("401", "403")
+    assert "6379 /ray.rpc.NodeInfoGcsService/GetAllNodeInfo UNAUTHENTICATED" in answers
+    assert "8265 /api/jobs/ 401" in answers
 
 
 def test_nothing_but_two_pages_is_open_outside(shared: Sweep) -> None:
