@@ -4,12 +4,16 @@ ARGS ?=
 
 BIN := .venv/bin
 COMPILE := $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.10
+N ?= 2
+# The plugin where it is there, else the older command. The results belong to whoever calls make.
+COMPOSE = MNIST_USER="$${MNIST_USER:-$$(id -u):$$(id -g)}" \
+	$$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) -f docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv sweep report test check bench lock
+.PHONY: help .venv sweep report test check bench lock image cluster cluster-down chaos sbom
 
 help: ## this list
-	@sed -n 's/^\([.a-z]*\):[^#]*## /make \1 /p' Makefile | awk '{ $$2 = sprintf("%-8s", $$2); print }'
+	@sed -n 's/^\([.a-z]*\):[^#]*## /make \1 /p' Makefile | awk '{ $$2 = sprintf("%-12s", $$2); print }'
 
 sweep: .venv/.made ## the three sweeps; other sweeps with ARGS='--vary lr=0.01,0.05'
 	@$(BIN)/python -m tune_mnist.run $(ARGS)
@@ -24,13 +28,34 @@ check: .venv/.made ## format, lint and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
+	@! command -v $(BIN)/hadolint >/dev/null || $(BIN)/hadolint docker/Dockerfile
 
 bench: .venv/.made ## ours against the usual way, in turns, with nothing beside it; FULL=1: all images, hours
 	@$(BIN)/python bench/bench.py $(if $(FULL),--full) $(ARGS)
 
+image: ## the container image mnist; another base with ARGS='--build-arg BASE=…'
+	@docker build -t mnist -f docker/Dockerfile $(ARGS) \
+		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' tune_mnist/__init__.py)" \
+		--build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" .
+
+cluster: ## the sweeps across a Ray head and 2 workers in containers; more workers with N=5
+	@$(COMPOSE) build --quiet head
+	@$(COMPOSE) up --detach --no-build --scale worker=$(N) head worker tensorboard
+	@$(COMPOSE) run --rm --no-deps sweep $(ARGS)
+
+cluster-down: ## stop the containers of make cluster; results and store stay
+	@$(COMPOSE) down --volumes --remove-orphans
+
+chaos: .venv/.made ## the long tests of containers that are broken and timed
+	@$(BIN)/python -m pytest -m chaos -s $(ARGS)
+
+sbom: image .venv/.made ## what is in the image, as sbom.json (CycloneDX)
+	@$(BIN)/python docker/sbom.py mnist sbom.json
+
 lock: .venv/.made ## remake the lock files from pyproject.toml; today's releases with ARGS=--upgrade
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(COMPILE) $(ARGS) pyproject.toml -o requirements.txt
+	@$(COMPILE) $(ARGS) --extra dashboard -c requirements.txt pyproject.toml -o docker/requirements.txt
 	@$(COMPILE) $(ARGS) --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
 .venv: .venv/.made ## the environment alone; another Python with PYTHON=python3.12

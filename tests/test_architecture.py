@@ -21,8 +21,8 @@ tuning  writing
 resources  summary  gallery  page  findings  published  comparing  reading
 request  forecast  progress  results  tensorboard  environment  plots  learning  tradeoff  heatmap  interactive  pdf
 planning  sweepfile  mailbox  statistics  style
-sweeps  devices  training
-config  datasets  store  cluster  values  document
+sweeps  devices  training  cluster
+config  datasets  store  reach  values  document
 errors  downloads  model
 """
 LEVELS = {name: level for level, line in enumerate(reversed(LAYERS.split("\n"))) for name in line.split()}

@@ -150,6 +150,11 @@ def test_the_readmes_numbers_of_the_standard_sweeps_are_the_plans() -> None:
         ("test", "-m pytest"),
         ("check", "mypy"),
         ("lock", "requirements.txt"),
+        ("image", "docker build"),
+        ("cluster", "--scale worker=2"),
+        ("cluster-down", "down"),
+        ("chaos", "-m chaos"),
+        ("sbom", "sbom.json"),
         (".venv", ""),
     ],
 )

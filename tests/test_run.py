@@ -598,3 +598,29 @@ def test_a_trial_that_no_node_has_room_for_is_refused(cluster: Cluster, tmp_path
     done = cluster.run("--vary", "lr=0.01", "--cpus-per-trial", "3", folder=tmp_path)
     assert done.code == 2
     assert re.fullmatch("error: no node has the 3 CPU that a trial asks for; .* 2 CPU.*\n", done.err)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [
+        ({}, "asks for a token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to"),
+        ({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "another" * 8}, "refuses the token it was given; set RAY_AUTH"),
+    ],
+    ids=["no token", "a wrong token"],
+)
+def test_a_cluster_that_refuses_the_token_is_named_at_once(
+    cluster: Cluster, settings: dict[str, str], error: str, tmp_path: Path
+) -> None:
+    before = time.monotonic()
+    done = run(*SMALL, "--address", cluster.address, folder=tmp_path, **settings)
+    assert time.monotonic() - before < 15  # Ray itself tries for 30 s
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith(f"error: the Ray cluster at '{cluster.address}' {error}")
+
+
+def test_a_token_file_that_is_not_there_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
+    done = run(*SMALL, "--address", cluster.address, folder=tmp_path, **settings)
+    said = f"error: the token file '{tmp_path / 'token'}' cannot be read: No such file or directory; set RAY_AUTH_"
+    assert done.code == 2
+    assert done.err.startswith(said)

@@ -8,18 +8,21 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import tempfile
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from tune_mnist.errors import ClusterError, UserError
+from tune_mnist.reach import reach, unreachable
 
-REACH_S = 3.0  # to answer a connection; Ray itself tries for 40 s before it says that nothing is there
+NODES_S = 60.0  # for the first worker to join a cluster that has none yet
+OBJECTS = 512 << 20  # bytes for Ray's objects: the data once, and what is on its way
+SHARED_MEMORY = Path("/dev/shm")
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay where the command was given
@@ -57,14 +60,16 @@ class Cluster:
     ray_logs: bool = False
 
     def reach(self) -> None:
-        """Raise UserError if nothing answers at the address: before anything is written, and 40 s before Ray would."""
-        if self.address in (None, "auto"):
-            return
-        host, _, port = str(self.address).rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
-        except (OSError, OverflowError, ValueError) as error:
-            raise _unreachable(str(self.address), error) from None
+        """Raise UserError if no cluster is at the address, or one that refuses us: before anything is written."""
+        if self.address not in (None, "auto"):
+            reach(str(self.address))
+
+    def objects_note(self) -> str | None:
+        """A line to say where a local Ray's objects do not fit into shared memory, as in most containers."""
+        if self.address is not None or not SHARED_MEMORY.is_dir() or _free(SHARED_MEMORY) >= OBJECTS:
+            return None
+        free = f"{_free(SHARED_MEMORY) >> 20} MiB of {OBJECTS >> 20} MiB"
+        return f"{SHARED_MEMORY} has {free} free: Ray keeps its objects in /tmp (docker run --shm-size=1g avoids it)"
 
     @contextlib.contextmanager
     def started(self) -> Iterator[Scratch]:
@@ -73,7 +78,7 @@ class Cluster:
 
         SIGINT and SIGTERM raise KeyboardInterrupt in it.
         """
-        folder = Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp" if os.path.isdir("/tmp") else None))  # noqa: PTH112
+        folder = _scratch_folder()
         try:
             with _interruptible(), self._settings(), warnings.catch_warnings():
                 if not self.ray_logs:
@@ -124,26 +129,62 @@ class Cluster:
             _silence()
 
 
+def _scratch_folder() -> Path:
+    """In /tmp, for Ray's sockets lie in it and their paths may not be long."""
+    try:
+        return Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp" if os.path.isdir("/tmp") else None))  # noqa: PTH112
+    except OSError as error:
+        way_out = "make room there; a container gets it with --tmpfs /tmp"
+        raise ClusterError(
+            f"Ray keeps its files in /tmp, and it cannot be written ({error.strerror}); {way_out}"
+        ) from None
+
+
+def _free(folder: Path) -> int:
+    """Bytes."""
+    return shutil.disk_usage(folder).free
+
+
 def _start(folder: Path, options: dict[str, Any]) -> None:
     import ray
 
+    if not (SHARED_MEMORY.is_dir() and _free(SHARED_MEMORY) >= OBJECTS) and _free(folder) < OBJECTS:
+        short = f"/tmp has {_free(folder) >> 20} MiB free"
+        raise ClusterError(f"{short}, and Ray needs {OBJECTS >> 20} MiB there or in /dev/shm; make room in one of them")
     try:
-        ray.init(address="local", object_store_memory=512 << 20, _temp_dir=str(folder), **options)
+        ray.init(address="local", object_store_memory=OBJECTS, _temp_dir=str(folder), **options)
     except Exception as error:  # Ray raises it bare where a part of it is not up in time
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ClusterError(f"Ray did not start on this machine: {cause}; try again, or see --ray-logs") from error
 
 
-def check_room(asked: Mapping[str, float]) -> None:
-    """Raise UserError if no node could ever run one trial: Tune would wait for it without an end."""
-    import ray
+def check_room(asked: Mapping[str, float], say: Callable[[str], None]) -> None:
+    """Raise UserError if no node could ever run one trial: Tune would wait for it without an end.
 
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    A cluster without any CPU is one whose workers are still on their way; `say` hears that they are waited for.
+    """
+    nodes, end = _nodes(), time.monotonic() + NODES_S
+    if not _has_cpus(nodes):
+        say(f"waiting up to {NODES_S:g} s for a node with a CPU to join the cluster")
+    while not _has_cpus(nodes) and time.monotonic() < end:
+        time.sleep(0.5)
+        nodes = _nodes()
     if any(all(node.get(name.upper(), 0) >= amount for name, amount in asked.items()) for node in nodes):
         return
     wanted = ", ".join(f"{amount:g} {name.upper()}" for name, amount in asked.items() if amount)
     there = "; ".join(f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU" for node in nodes)
     raise UserError(f"no node has the {wanted} that a trial asks for; the nodes have: {there}")
+
+
+def _nodes() -> list[dict[str, float]]:
+    """What each living node has."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _has_cpus(nodes: list[dict[str, float]]) -> bool:
+    return any(node.get("CPU", 0) for node in nodes)
 
 
 def _join(address: str, options: dict[str, Any]) -> None:
@@ -152,12 +193,7 @@ def _join(address: str, options: dict[str, Any]) -> None:
     try:
         ray.init(address=address, **options)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise _unreachable(address, error) from None
-
-
-def _unreachable(address: str, error: Exception) -> UserError:
-    cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return UserError(f"no Ray cluster answers at '{address}' ({cause}); give --address HOST:PORT of its head")
+        raise unreachable(address, error) from None
 
 
 @contextlib.contextmanager

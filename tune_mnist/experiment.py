@@ -93,10 +93,12 @@ class Experiment:
         keys = {run.key for run in mine}
         if not any(run.key in keys for run in self.plan().todo):
             return  # another command trained it before the locks were ours
+        if note := cluster.objects_note():
+            log.info(note)
         with cluster.started() as scratch:
             from tune_mnist.tuning import execute  # Ray is imported now, in the surroundings that it was given
 
-            check_room(resources.asked)
+            check_room(resources.asked, log.info)
             self._open(mine)
             plan = self.plan()
             todo = [run for run in plan.todo if run.key in keys]
@@ -116,10 +118,11 @@ class Experiment:
                 log.warning(f"{names[run.key]}: {said}")
             self.fresh.discard(run.key)
 
-    def write(self, folder: Path) -> tuple[pd.DataFrame, list[Path]]:
+    def write(self, folder: Path, report: bool = True) -> tuple[pd.DataFrame, list[Path]]:
         """Write the tables, environment.json and the report; returns the table of points and what was written.
 
-        Where an earlier command left the same tables and all that is made from them, nothing is made again.
+        Where an earlier command left the same tables and all that is made from them, nothing is made again. Without
+        `report` it takes a second: drawing takes several, and who stops a container waits no more than 10.
         """
         plan = self.plan()
         points = results.points_frame(plan, self.conditions, self.images, self.errors, self.request.baseline)
@@ -127,13 +130,14 @@ class Experiment:
         tables = {folder / results.RESULTS_CSV: points, folder / results.HISTORY_CSV: history}
         if all(results.is_written(table, path) for path, table in tables.items()) and _complete(folder):
             return points, []
-        from tune_mnist.writing import write_report
-
         written = [results.write_csv(table, path) for path, table in tables.items()]
         facts = self._environment(plan)
         written.append(_write_environment(folder, facts))
-        written += write_report(folder)
-        _write_environment(folder, facts | {"files": [path.name for path in written]})
+        if report:
+            from tune_mnist.writing import write_report
+
+            written += write_report(folder)
+            _write_environment(folder, facts | {"files": [path.name for path in written]})
         return points, [*written, folder / FOLDER, folder / LOG_NAME]
 
     def _environment(self, plan: Plan) -> dict[str, Any]:
@@ -190,8 +194,18 @@ def check_place(folder: Path) -> None:
     """Raise UserError if the folder, or the nearest there is above it, cannot be written; makes nothing."""
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        cause = "is not a folder" if not there.is_dir() else "may not be written"
+        cause = "is not a folder" if not there.is_dir() else f"may not be written{_by_whom(there)}"
         raise UserError(f"output folder '{folder}' cannot be written: '{there}' {cause}; choose another with --output")
+
+
+def _by_whom(folder: Path) -> str:
+    """Why not: a read-only container, or a folder that another user made outside of it."""
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return ", for its file system is read-only (docker run -v mounts a folder there)"
+    owner, group = folder.stat().st_uid, folder.stat().st_gid
+    if owner == os.getuid():
+        return ""
+    return f" by user {os.getuid()}, for it is user {owner}'s (docker run --user {owner}:{group} writes as that user)"
 
 
 def prepare_folder(folder: Path) -> None:

@@ -143,15 +143,15 @@ def _train(experiment: Experiment, folder: Path, resources: Resources, cluster: 
     except ClusterError as error:
         log.error(str(error))
         broken = True
-    points, written = experiment.write(folder)
+    points, written = experiment.write(folder, report=not interrupted)
     console.print(summary.points_table(points))
     for line in summary.best_lines(points):
         log.info(line)
     log.info(f"wrote {_listed(written)}" if written else f"nothing has changed in {folder}")
-    log.info(f"report: {folder / 'report.html'}")
     if interrupted:
         log.warning(_kept(experiment))
         return cli.INTERRUPTED
+    log.info(f"report: {folder / 'report.html'}")
     names = experiment.names()
     for key, cause in experiment.errors.items():
         log.error(f"failed: {names[key]}: {cause}")
@@ -168,7 +168,7 @@ def _listed(paths: list[Path]) -> str:
 def _kept(experiment: Experiment) -> str:
     plan = experiment.plan()
     kept = f"interrupted; {plural(plan.epochs_stored, 'finished epoch')} are kept in {experiment.store.folder}"
-    return f"{kept}; the same command again trains the remaining {plan.epochs_to_train}"
+    return f"{kept}; the same command again trains the remaining {plan.epochs_to_train} and draws the figures"
 
 
 def main() -> None:

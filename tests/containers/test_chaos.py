@@ -1,0 +1,62 @@
+"""The long tests of the compose cluster, `make chaos`: what a second worker is worth, and losses one after another."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from composed import Compose, Sweep, project
+from conftest import numbers, run, succeeded, trained, wait_for
+from engine import docker
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
+
+EPOCHS, LRS = 6, ("0.01", "0.02", "0.03", "0.04", "0.05", "0.06", "0.07", "0.08")
+SWEEP = ("--dataset", "digits", "--set", f"epochs={EPOCHS}", "--vary", f"lr={','.join(LRS)}")
+
+
+@pytest.fixture(scope="module")
+def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
+    with project(tmp_path_factory.mktemp("clone")) as started:
+        yield started
+
+
+def seconds_a_trial(sweep: Sweep) -> float:
+    """Of the whole cluster, from the first trial that trains to the last epoch of the last: start-up is aside."""
+    lines = [line for line in sweep.log().splitlines() if re.search(r": (training on|epoch \d+/)", line)]
+    first, last = (datetime.strptime(line[:19], "%Y-%m-%d %H:%M:%S") for line in (lines[0], lines[-1]))
+    return (last - first).total_seconds() / len(LRS)
+
+
+def test_two_workers_train_1_8_times_as_many_trials_an_hour(compose: Compose) -> None:
+    seconds = {}
+    for workers in (1, 2):
+        sweep = compose.ask(f"workers-{workers}", *SWEEP)
+        compose.up(workers)
+        assert sweep.ended() == 0, sweep.said()
+        assert len({row["hostname"] for row in sweep.epochs()}) == workers
+        seconds[workers] = seconds_a_trial(sweep)
+    ratio = seconds[1] / seconds[2]
+    print(f"\none worker: {seconds[1]:.1f} s a trial; two: {seconds[2]:.1f} s; {ratio:.2f} times as many an hour")
+    assert ratio >= 1.8
+
+
+def test_losses_one_after_another_lose_at_most_an_epoch_each(compose: Compose, tmp_path: Path) -> None:
+    """Three times a worker is killed in mid-trial and comes back; no number differs."""
+    sweep = compose.ask("losses", *SWEEP)
+    compose.up(2)
+    chosen = random.Random(1)
+    for loss in range(1, 4):
+        reached = trained(sweep.log()).total()
+        wait_for(lambda enough=reached + 4: trained(sweep.log()).total() >= enough, "four more epochs")  # type: ignore[misc]
+        docker("kill", chosen.choice(compose.containers("worker")))
+        wait_for(lambda times=loss: sweep.log().count("its worker was lost") >= times, "the loss in the log")  # type: ignore[misc]
+        compose.up(2, "--no-recreate", "worker")
+    assert sweep.ended() == 0, sweep.said()
+    epochs = trained(sweep.log())
+    assert len(LRS) * EPOCHS <= epochs.total() <= len(LRS) * EPOCHS + 3
+    assert numbers(sweep.epochs()) == numbers(succeeded(run(*SWEEP, folder=tmp_path)).epochs())

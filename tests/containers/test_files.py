@@ -1,0 +1,82 @@
+"""What can be said of docker/ without an engine."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from engine import ROOT
+
+DOCKER = ROOT / "docker"
+COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text("utf-8"))
+SERVICES = COMPOSE["services"]
+
+
+def test_the_dockerfile_is_clean() -> None:
+    hadolint = Path(sys.executable).with_name("hadolint")
+    if not hadolint.exists():
+        pytest.skip("hadolint has no build for this platform")
+    done = subprocess.run([hadolint, DOCKER / "Dockerfile"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("script", ["packages", "ray-node"])
+def test_a_script_is_of_the_shell_it_names(script: str) -> None:
+    assert os.access(DOCKER / script, os.X_OK)
+    dash = shutil.which("dash") or "sh"
+    assert subprocess.run([dash, "-n", DOCKER / script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_a_service_can_do_no_more_than_it_must(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["user"] == "${MNIST_USER:-1000:1000}"
+
+
+def test_only_the_dashboard_and_tensorboard_are_published_and_on_loopback() -> None:
+    ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert ports == {"head": ["127.0.0.1:8265:8265"], "tensorboard": ["127.0.0.1:6006:6006"]}
+
+
+def test_workers_mount_nothing_but_the_token() -> None:
+    assert SERVICES["worker"]["volumes"] == ["token:/ray-token:ro"]
+
+
+@pytest.mark.parametrize("name", ["head", "worker", "sweep"])
+def test_a_node_asks_for_a_token_and_is_not_told_it(name: str) -> None:
+    surroundings = SERVICES[name]["environment"]
+    assert surroundings["RAY_AUTH_MODE"] == "token"
+    assert "RAY_AUTH_TOKEN" not in surroundings
+
+
+def test_ray_is_told_what_a_worker_has() -> None:
+    worker, script = SERVICES["worker"], (DOCKER / "ray-node").read_text("utf-8")
+    assert worker["cpus"] == worker["environment"]["WORKER_CPUS"] == "${WORKER_CPUS:-1}"
+    assert worker["mem_limit"] == worker["environment"]["WORKER_GB"] + "g"
+    assert '--num-cpus="$WORKER_CPUS"' in script
+    assert "--memory=$(((WORKER_GB << 30) - objects))" in script
+
+
+def test_the_image_gets_nothing_that_it_does_not_name() -> None:
+    """Each thing that the Dockerfile copies from the context is let through by .dockerignore, and nothing else is."""
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", (DOCKER / "Dockerfile").read_text("utf-8"), flags=re.MULTILINE)
+    let_through = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text("utf-8"), flags=re.MULTILINE)
+    assert sorted(" ".join(copied).split()) == sorted(let_through)
+
+
+def test_the_image_has_the_locked_versions() -> None:
+    """The lock with Ray's dashboard differs from the lock in what it adds, never in a version."""
+    locks = [(ROOT / name).read_text("utf-8") for name in ("requirements.txt", "docker/requirements.txt")]
+    lock, grown = (set(re.findall(r"^([a-z]\S*==\S+)", text, flags=re.MULTILINE)) for text in locks)
+    named = {version.partition("==")[0] for version in lock}
+    assert {version for version in grown if version.partition("==")[0] in named} == lock
+    assert any(version.startswith("aiohttp==") for version in grown)
