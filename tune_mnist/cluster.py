@@ -151,11 +151,19 @@ def _start(folder: Path, options: dict[str, Any]) -> None:
     if not (SHARED_MEMORY.is_dir() and _free(SHARED_MEMORY) >= OBJECTS) and _free(folder) < OBJECTS:
         short = f"/tmp has {_free(folder) >> 20} MiB free"
         raise ClusterError(f"{short}, and Ray needs {OBJECTS >> 20} MiB there or in /dev/shm; make room in one of them")
-    try:
-        ray.init(address="local", object_store_memory=OBJECTS, _temp_dir=str(folder), **options)
-    except Exception as error:  # Ray raises it bare where a part of it is not up in time
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ClusterError(f"Ray did not start on this machine: {cause}; try again, or see --ray-logs") from error
+    for attempt in (
+        "1",
+        "2",
+    ):  # Ray waits 30 s for its parts: too short for a cold, busy disk, and enough when it is warm
+        try:
+            ray.init(address="local", object_store_memory=OBJECTS, _temp_dir=str(folder / attempt), **options)
+            return
+        except Exception as error:  # Ray raises it bare where a part of it is not up in time
+            ray.shutdown()
+            cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+            failed = ClusterError(f"Ray did not start on this machine: {cause}; try again, or see --ray-logs")
+            failed.__cause__ = error
+    raise failed
 
 
 def check_room(asked: Mapping[str, float], say: Callable[[str], None]) -> None:
