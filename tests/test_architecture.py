@@ -16,17 +16,17 @@ PACKAGE = ROOT / "tune_mnist"
 LAYERS = """
 __main__
 run  train  runs  report  compare  verify
-experiment  cli
-tuning  writing
-resources  summary  gallery  page  findings  published  comparing  reading
+experiment  cli  launch
+tuning  writing  launcher
+resources  summary  gallery  page  findings  published  comparing  reading  job
 request  forecast  progress  results  tensorboard  environment  plots  learning  tradeoff  heatmap  interactive  pdf
-planning  sweepfile  mailbox  statistics  style
+planning  sweepfile  mailbox  statistics  style  merging  screen
 sweeps  devices  training  cluster
-config  datasets  store  reach  values  document
+config  datasets  store  reach  values  document  machines
 errors  downloads  model
 """
 LEVELS = {name: level for level, line in enumerate(reversed(LAYERS.split("\n"))) for name in line.split()}
-RAY_DOORS = {"cluster", "tuning"}
+RAY_DOORS = {"cluster", "job", "tuning"}
 TRAINING = {"training", "model", "datasets", "downloads", "devices"}
 SWEEPING = {"sweeps", "planning", "store", "forecast", "results", "plots", "tensorboard", "progress"}
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")

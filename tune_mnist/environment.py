@@ -29,7 +29,7 @@ def cpu_count() -> int:
 def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, Any]:
     """All of it, as values that JSON knows. `checksums`: data file -> SHA-256. Times are ISO 8601."""
     return {
-        "command": shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]]),
+        "command": command_line(),
         "started": started,
         "ended": ended,
         "python": platform.python_version(),
@@ -41,6 +41,11 @@ def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, A
         "git": git_state(),
         "data_sha256": checksums,
     }
+
+
+def command_line() -> str:
+    """The command that was given; a sweep on a cluster is told the one that was given at home."""
+    return os.environ.get("TUNE_MNIST_COMMAND") or shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]])
 
 
 def _program(path: Path) -> list[str]:
@@ -81,6 +86,8 @@ def git_state() -> dict[str, Any] | None:
     # Without the first, it would be the commit of whatever repository lies around an installed package.
     tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
     commit = _git("rev-parse", "HEAD") if tracked else None
+    if commit is None and (told := os.environ.get("TUNE_MNIST_COMMIT")):  # the image, and a cluster, are told theirs
+        return {"commit": told, "dirty": None}
     return None if commit is None else {"commit": commit, "dirty": bool(_git("status", "--porcelain", *NOT_RESULTS))}
 
 

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tune_mnist.planning import Plan, makespan
+from tune_mnist.screen import Screen, asked_for, is_asked_for
 from tune_mnist.store import Row
 
 LOG_NAME = "mnist_experiments.log"
@@ -47,7 +48,7 @@ def plural(number: int, noun: str) -> str:
 class _ConsoleHandler(logging.Handler):
     def __init__(self, console: Console) -> None:
         # A live display shows each epoch by itself; without one a long training must still be seen to move.
-        super().__init__(logging.INFO if console.is_terminal else logging.DEBUG)
+        super().__init__(logging.INFO if console.is_terminal or is_asked_for() else logging.DEBUG)
         self.console = console
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -101,18 +102,20 @@ class Progress:
         self.left = {run.key: run.to_train for run in plan.runs}
         self.running: dict[str, Row | None] = {}
         self.seconds: list[float] = []
-        self._live = Live(self, console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
+        self._live: Live | Screen | None = asked_for(self)
+        if console.is_terminal:
+            self._live = Live(self, console=console, refresh_per_second=2, transient=True)
 
     def __enter__(self) -> Progress:
         if self._live:
-            self._live.start()
+            self._live.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._live:
-            self._live.stop()
+            self._live.__exit__(kind, error, trace)
 
     def started(self, key: str, trained: int, hostname: str) -> None:
         """A trial began, or began again, after `trained` epochs."""

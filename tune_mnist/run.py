@@ -10,9 +10,11 @@ import typer
 from tune_mnist import cli, datasets, environment, progress, request, summary, sweepfile
 from tune_mnist.cluster import Cluster
 from tune_mnist.devices import conditions, gpu_count
-from tune_mnist.errors import ClusterError
+from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.experiment import Experiment, check_place, prepare_folder
 from tune_mnist.forecast import forecast
+from tune_mnist.launch import Launch
+from tune_mnist.launcher import Launcher, read
 from tune_mnist.progress import log, plural
 from tune_mnist.resources import GPUS_A_TRIAL, Resources, choose, slots
 from tune_mnist.store import Store
@@ -26,7 +28,23 @@ if TYPE_CHECKING:
 Many = Optional[list[str]]  # noqa: UP045 - Typer reads this at run time, on Python 3.10 too
 
 
+# What says where things lie on this machine, or is meant for it: a job on a cluster's head is not told.
+HERE = (
+    "cluster_file",
+    "keep",
+    "address",
+    "dataset",
+    "data_dir",
+    "output",
+    "store",
+    "config",
+    "dry_run",
+    "print_config",
+)
+
+
 def run(
+    ctx: typer.Context,
     sweep: Annotated[
         Many, typer.Option(metavar="NAME", help="One of the sweeps: epochs, batch, lr. Repeatable.")
     ] = None,
@@ -64,6 +82,11 @@ def run(
         Optional[str],  # noqa: UP045
         typer.Option(help="A running Ray cluster, HOST:PORT or auto (default: a local one)."),
     ] = None,
+    cluster_file: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--cluster", metavar="FILE.yaml", help="Start this cluster with ray up, and run there."),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave that cluster up at the end.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and a forecast, and stop.")] = False,
     no_share: Annotated[bool, typer.Option("--no-share", help="Train each point as a run of its own.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Use nothing of what is stored; train it again.")] = False,
@@ -79,9 +102,9 @@ def run(
         print(sweepfile.read(config or sweepfile.STANDARD).path.read_text("utf-8"), end="")
         return 0
     asked = request.build(config, sweep or (), vary or (), settings or (), seed, seeds)
-    resources = choose(
-        device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, precision, local=address is None
-    )
+    launcher = _launcher(cluster_file, keep, address)
+    is_local = address is None and launcher is None
+    resources = choose(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, precision, local=is_local)
     cluster = Cluster(address, environment.cpu_count(), gpu_count() if resources.gpus else 0, ray_logs)
     cluster.reach()
     console, log_file = progress.console(), progress.LogFile()
@@ -95,11 +118,56 @@ def run(
             return _print_plan(experiment, resources, cluster, console)
         folder = output or _default_output(asked.name, data.name)
         check_place(folder)
-        if experiment.plan().todo:
+        if launcher or experiment.plan().todo:
             experiment.store.check_writable()
         prepare_folder(folder)
+        if launcher:
+            return _launch(launcher, _options(ctx), experiment, data_dir, folder, config, keep, log_file, console)
         log_file.open(folder)
         return _train(experiment, folder, resources, cluster, console)
+
+
+def _launcher(file: Path | None, keep: bool, address: str | None) -> Launcher | None:
+    """The cluster to start, if one is asked for. Raises UserError."""
+    if file is None:
+        if keep:
+            raise UserError("--keep leaves a cluster up that --cluster starts; give --cluster FILE.yaml, too")
+        return None
+    if address is not None:
+        raise UserError("--cluster starts a cluster, and --address joins one that runs; give one of them")
+    return read(file)
+
+
+def _options(ctx: typer.Context) -> list[str]:
+    """The options that were given, as words again, for the job on the cluster."""
+    words: list[str] = []
+    for option in ctx.command.params:
+        value = ctx.params[str(option.name)]
+        if option.name in HERE or value == option.get_default(ctx):
+            continue
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            words += [option.opts[0]] if one is True else [option.opts[0], str(one)]
+    return words
+
+
+def _launch(
+    launcher: Launcher,
+    options: list[str],
+    experiment: Experiment,
+    data_dir: Path,
+    folder: Path,
+    config: Path | None,
+    keep: bool,
+    log_file: progress.LogFile,
+    console: Console,
+) -> int:
+    """Run the sweep on the launcher's cluster; what this side says goes to the log's end, after what the job said."""
+    wanted = [point.config.identity() for point in experiment.request.points]
+    place = (experiment.data.name, data_dir, folder, experiment.store)
+    try:
+        return Launch(launcher, options, *place, wanted, config, keep).run(console)
+    finally:
+        log_file.open(folder)
 
 
 def _default_output(name: str, dataset: str) -> Path:

@@ -1,0 +1,132 @@
+"""Machines of one's own before `ray up`: can they be reached, do versions agree, are they those that Ray knows?"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tune_mnist.errors import ClusterError, UserError
+
+ANSWER_S = 20.0
+# Lines: Ray's version and Python's, if there is an environment; "known", if `ray up` has set the machine up before;
+# "runs", if a Ray head answers there.
+_ASK = """
+python=~/tune-mnist/.venv/bin/python
+test -x $python && $python -c '
+import platform; from importlib.metadata import version
+print("versions", version("ray"), platform.python_version())'
+test -e ~/ray_bootstrap_config.yaml && echo known
+(: </dev/tcp/127.0.0.1/6379) 2>/dev/null && echo runs
+true
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a machine said of itself; `error` where it could not be asked."""
+
+    address: str
+    ray: str | None = None
+    python: str | None = None
+    known: bool = False
+    runs: bool = False
+    error: str | None = None
+
+
+def look(config: dict[str, Any], file: Path) -> tuple[Machine, list[Machine]]:
+    """The head and the workers of a `local` cluster file, checked.
+
+    Raises ClusterError if the head cannot be reached, and UserError for two versions of Ray or Python, or where Ray's
+    state file on this machine tells of a head that is another by now.
+    """
+    provider = config["provider"]
+    addresses = [provider.get("external_head_ip") or provider["head_ip"], *provider["worker_ips"]]
+    with ThreadPoolExecutor(max(1, min(16, len(addresses)))) as pool:
+        head, *workers = pool.map(lambda address: ask(address, config["auth"]), map(str, addresses))
+    if head.error:
+        raise ClusterError(f"the head {head.address} of {file} cannot be reached by SSH: {head.error}")
+    check_versions([head, *workers])
+    _check_state(config["cluster_name"], str(provider["head_ip"]), head)
+    return head, workers
+
+
+def stop(config: dict[str, Any]) -> None:
+    """End what runs of Ray on every machine: `ray down` stops the head, and the workers would notice a minute later."""
+    provider = config["provider"]
+    addresses = [provider.get("external_head_ip") or provider["head_ip"], *provider["worker_ips"]]
+    with ThreadPoolExecutor(max(1, min(16, len(addresses)))) as pool:
+        list(pool.map(lambda address: _ssh(str(address), config["auth"], "~/tune-mnist/.venv/bin/ray stop"), addresses))
+
+
+def ask(address: str, auth: dict[str, Any]) -> Machine:
+    """What a machine says of itself."""
+    done = _ssh(address, auth, _ASK)
+    if isinstance(done, str):
+        return Machine(address, error=done)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    ray, python = next((line[1:3] for line in lines if line[:1] == ["versions"]), (None, None))
+    return Machine(address, ray, python, ["known"] in lines, ["runs"] in lines)
+
+
+def _ssh(address: str, auth: dict[str, Any], script: str) -> subprocess.CompletedProcess[str] | str:
+    """Run a script over SSH with the file's user and key; what is wrong, if that cannot be done."""
+    key = auth.get("ssh_private_key")
+    options = ["-i", os.path.expanduser(key), "-o", "IdentitiesOnly=yes"] if key else []  # noqa: PTH111
+    if proxy := auth.get("ssh_proxy_command"):
+        options += ["-o", f"ProxyCommand={proxy}"]
+    for setting in ("BatchMode=yes", "ConnectTimeout=10", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"):
+        options += ["-o", setting]
+    command = ["ssh", *options, "-o", "LogLevel=ERROR", f"{auth['ssh_user']}@{address}", "bash -s"]
+    try:
+        done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=ANSWER_S, check=False)
+    except FileNotFoundError:
+        raise UserError("there is no ssh command on this machine; install OpenSSH's client, and rsync") from None
+    except subprocess.TimeoutExpired:
+        return f"no answer in {ANSWER_S:g} s"
+    if done.returncode:
+        return (done.stderr.strip().splitlines() or [f"ssh ended with {done.returncode}"])[-1]
+    return done
+
+
+def check_versions(machines: list[Machine]) -> None:
+    """Raise UserError if two machines, or one and this one, have different versions of what must be the same."""
+    here = version("ray")
+    asked = [machine for machine in machines if machine.ray]
+    for machine in asked:
+        if machine.ray != here:
+            raise UserError(
+                f"{machine.address} has Ray {machine.ray}, this machine Ray {here}; "
+                "install one version everywhere (~/tune-mnist/.venv there)"
+            )
+        if machine.python != asked[0].python:
+            raise UserError(
+                f"{machine.address} has Python {machine.python}, {asked[0].address} Python {asked[0].python}; "
+                "use one version on all machines of the cluster (~/tune-mnist/.venv there)"
+            )
+
+
+def state_file(cluster: str) -> Path:
+    """Where Ray keeps what it knows of a `local` cluster, on the machine that calls `ray up`."""
+    base = os.environ.get("RAY_TMPDIR") or ("/tmp" if os.name == "posix" else tempfile.gettempdir())
+    return Path(base) / "ray" / f"cluster-{cluster}.state"
+
+
+def _check_state(cluster: str, head_ip: str, head: Machine) -> None:
+    """Ray would take a new machine at an old address for one that is set up, and start it without its configuration."""
+    path = state_file(cluster)
+    try:
+        tags = json.loads(path.read_text("utf-8"))[head_ip]["tags"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if tags.get("ray-node-status") == "up-to-date" and not head.known:
+        raise UserError(
+            f"Ray has {head_ip} down as set up, and the machine there is not: it was made anew; "
+            f"remove {path} and give the command again"
+        )
