@@ -1,0 +1,219 @@
+"""`run --cluster` on three machines over SSH: started, lost in parts, brought down. Real SSH, real `ray up`."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import (
+    HISTORY,
+    Finished,
+    Rows,
+    UnderWay,
+    mnist_folder,
+    numbers,
+    rows,
+    run,
+    succeeded,
+    trained,
+    under_way,
+    wait_for,
+)
+from machines import Machines, machines, need_ssh
+
+pytestmark = pytest.mark.timeout(900)
+
+EPOCHS, LRS = 6, ("0.01", "0.02", "0.05")
+# Epochs of a second or two: there is a middle to lose a machine in.
+SWEEP = ("--dataset", "digits", "--set", "model=mlp", "--set", "batch_size=1", "--set", f"epochs={EPOCHS}")
+VARIED = (*SWEEP, "--vary", f"lr={','.join(LRS)}")
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    need_ssh()
+    with machines(tmp_path_factory.mktemp("machines"), 3) as made:
+        yield made
+
+
+def on(hosts: Machines, store: str, *options: str) -> tuple[str, ...]:
+    """The options of a sweep on the machines, with a store and a folder of its own."""
+    place = ("--store", f"{store}-store", "--output", f"results/{store}")
+    return ("--cluster", str(hosts.file), *options, *place)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The same sweep on this machine."""
+    return succeeded(run(*VARIED, folder=tmp_path_factory.mktemp("here")))
+
+
+@pytest.fixture(scope="module")
+def away(hosts: Machines) -> Finished:
+    """The sweep on the three machines; the cluster stays up."""
+    return succeeded(run(*on(hosts, "away", *VARIED, "--keep"), folder=hosts.folder))
+
+
+def epochs_of(hosts: Machines, name: str) -> Rows:
+    return rows(hosts.folder / "results" / name / HISTORY)
+
+
+@pytest.mark.usefixtures("away")
+def test_a_sweep_runs_on_all_machines_and_comes_home_bit_for_bit(hosts: Machines, here: Finished) -> None:
+    epochs = epochs_of(hosts, "away")
+    assert {row["hostname"] for row in epochs} == {"machine-1", "machine-2", "machine-3"}
+    assert numbers(epochs) == numbers(here.epochs())
+    assert (hosts.folder / "results" / "away" / "report.html").exists()
+    assert len(list((hosts.folder / "away-store").glob("*/run.json"))) == len(LRS)
+
+
+def test_the_command_shows_what_the_job_says(away: Finished) -> None:
+    assert f"epoch {EPOCHS}/{EPOCHS}" in away.out
+    assert "stays up (--keep)" in away.out
+    for noise in ("\x1b", "\x02", "Fetched IP", "Traceback", "raylet"):
+        assert noise not in away.out
+
+
+@pytest.mark.usefixtures("away")
+def test_all_of_the_file_s_machines_are_nodes(hosts: Machines) -> None:
+    """Version 2 of Ray's autoscaler starts the first worker alone."""
+    code = "import ray; ray.init('auto', log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
+    said = hosts.on(1, f'RAY_AUTH_MODE=token /opt/venv/bin/python -c "{code}" 2>/dev/null')
+    assert said.split()[-1] == "3"
+
+
+@pytest.mark.usefixtures("away")
+def test_nobody_without_the_token_is_answered(hosts: Machines) -> None:
+    assert hosts.on(1, "stat -c %a ~/.ray/auth_token") == "600\n"
+    status = hosts.on(
+        2, f"curl -s -o /dev/null -w %{{http_code}} http://{hosts.address(1)}:8265/api/jobs/ || true", False
+    )
+    assert status in ("", "000")  # the dashboard is on the head's loopback alone
+
+
+def in_their_middle(hosts: Machines, name: str, started: UnderWay) -> str:
+    """Wait until all three trials are in their middle; what the log says then."""
+    path = hosts.folder / "results" / name / "mnist_experiments.log"
+
+    def log() -> str:
+        assert started.process.poll() is None, (hosts.folder / "stdout.txt").read_text() + (
+            hosts.folder / "stderr.txt"
+        ).read_text()
+        return path.read_text("utf-8") if path.exists() else ""
+
+    wait_for(lambda: len(set(re.findall(r"(\S+): epoch 1/", log()))) == len(LRS), "three trials in their middle")
+    return log()
+
+
+def log_of(hosts: Machines, name: str) -> str:
+    return (hosts.folder / "results" / name / "mnist_experiments.log").read_text("utf-8")
+
+
+# Longer, for it takes five seconds until an epoch is seen here.
+LONG = (*SWEEP[:-1], "epochs=20", "--vary", f"lr={','.join(LRS)}")
+
+
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The longer sweep on this machine."""
+    return succeeded(run(*LONG, folder=tmp_path_factory.mktemp("long")))
+
+
+def lost_at_most(hosts: Machines, name: str, epochs: int) -> None:
+    counted = trained(log_of(hosts, name)).total()
+    assert 20 * len(LRS) <= counted <= 20 * len(LRS) + epochs
+
+
+@pytest.mark.usefixtures("away")
+def test_a_killed_and_restarted_machine_costs_an_epoch(hosts: Machines, long: Finished) -> None:
+    with under_way(*on(hosts, "killed", *LONG, "--keep"), folder=hosts.folder) as started:
+        in_their_middle(hosts, "killed", started)
+        hosts.kill(2)
+        time.sleep(10)
+        hosts.start(2)
+        done = started.finished()
+    assert done.code == 0, done.out + done.err
+    assert "its worker was lost" in log_of(hosts, "killed")
+    lost_at_most(hosts, "killed", 1)
+    assert numbers(epochs_of(hosts, "killed")) == numbers(long.epochs())
+
+
+@pytest.mark.usefixtures("away")
+def test_a_lost_connection_does_not_stop_the_job(hosts: Machines, long: Finished) -> None:
+    with under_way(*on(hosts, "connection", *LONG, "--keep"), folder=hosts.folder) as started:
+        in_their_middle(hosts, "connection", started)
+        started.process.send_signal(signal.SIGKILL)
+        started.process.wait()
+    assert any("tune_mnist.run" in line for line in hosts.ray_processes())
+    done = run(*on(hosts, "connection", *LONG, "--keep"), folder=hosts.folder)
+    assert done.code == 0, done.out + done.err
+    assert "attaching to the sweep that runs" in done.out
+    lost_at_most(hosts, "connection", 0)
+    assert numbers(epochs_of(hosts, "connection")) == numbers(long.epochs())
+
+
+@pytest.mark.usefixtures("away")
+def test_a_cut_network_costs_an_epoch(hosts: Machines, long: Finished) -> None:
+    with under_way(*on(hosts, "cut", *LONG, "--keep"), folder=hosts.folder) as started:
+        in_their_middle(hosts, "cut", started)
+        hosts.cut(3)
+        time.sleep(60)
+        hosts.mend(3)
+        done = started.finished()
+    assert done.code == 0, done.out + done.err
+    lost_at_most(hosts, "cut", 1)
+    assert numbers(epochs_of(hosts, "cut")) == numbers(long.epochs())
+
+
+@pytest.mark.usefixtures("away")
+def test_a_dead_head_is_named_and_the_command_goes_on_from_there(hosts: Machines, long: Finished) -> None:
+    with under_way(*on(hosts, "head", *LONG), folder=hosts.folder) as started:
+        before = trained(in_their_middle(hosts, "head", started)).total()
+        hosts.kill(1)
+        killed = time.monotonic()
+        done = started.finished(90)
+    assert time.monotonic() - killed < 60
+    assert done.code == 1
+    assert re.search(r"^error: the head of tune-mnist-test is lost", done.err, re.MULTILINE), done.err
+    assert before >= len(LRS)
+    hosts.start(1)
+    again = succeeded(run(*on(hosts, "head", *LONG), folder=hosts.folder))
+    assert numbers(epochs_of(hosts, "head")) == numbers(long.epochs())
+    assert "epochs in the store" in again.out
+
+
+def test_ray_down_leaves_nothing(hosts: Machines) -> None:
+    """The command before ended without --keep."""
+    wait_for(lambda: not hosts.ray_processes(), "nothing of Ray's left on the machines", 90)
+
+
+def test_real_mnist_on_three_machines(hosts: Machines, tmp_path: Path) -> None:
+    data = mnist_folder()
+    asked = ("--dataset", "mnist", "--data-dir", str(data), "--set", "train_size=1024", "--set", "epochs=1", "--vary")
+    succeeded(run(*on(hosts, "mnist", *asked, "lr=0.01,0.02,0.05"), folder=hosts.folder))
+    local = succeeded(run(*asked, "lr=0.01,0.02,0.05", folder=tmp_path))
+    assert numbers(epochs_of(hosts, "mnist")) == numbers(local.epochs())
+    assert {row["hostname"] for row in epochs_of(hosts, "mnist")} == {"machine-1", "machine-2", "machine-3"}
+
+
+def test_two_versions_of_ray_are_named_before_anything_starts(hosts: Machines) -> None:
+    found = hosts.on(3, "echo /opt/venv/lib/python3*/site-packages/ray-*.dist-info/METADATA").strip()
+    hosts.on(3, f"sed -i.kept 's/^Version: .*/Version: 2.49.0/' {found}")
+    done = run(*on(hosts, "versions", *VARIED), folder=hosts.folder)
+    hosts.on(3, f"mv {found}.kept {found}")
+    assert done.code == 2
+    assert re.search(rf"^error: {hosts.address(3)} has Ray 2\.49\.0, this machine Ray \d", done.err), done.err
+    assert not hosts.ray_processes()
+
+
+def test_machines_made_anew_at_the_same_addresses_are_noticed(hosts: Machines) -> None:
+    state = Path("/tmp/ray/cluster-tune-mnist-test.state")
+    state.write_text(state.read_text().replace('"terminated"', '"running"'))
+    hosts.make(1)
+    done = run(*on(hosts, "anew", *VARIED), folder=hosts.folder)
+    assert done.code == 2
+    assert f"it was made anew; remove {state} and give the command again" in done.err
