@@ -1,7 +1,8 @@
-"""The command line: `tune-mnist run`, `train` and `runs`. What a user did wrong is one line and exit code 2."""
+"""What the commands of `tune-mnist` share. What a user did wrong is one line and exit code 2."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import typer
 
+from tune_mnist.cluster import abandoned
 from tune_mnist.errors import ClusterError, UserError
 
 INTERRUPTED = 130
@@ -43,6 +45,10 @@ def start(app: typer.Typer) -> None:
         if not hasattr(error, "format_message"):  # a bug; only what the parser of options raises has one
             raise
         fail(error.format_message())
+    if abandoned:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)  # Ray's own way out waits a minute for a head that is lost
     sys.exit(code or 0)
 
 

@@ -9,18 +9,16 @@ import secrets
 import shutil
 import signal
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tune_mnist.errors import ClusterError, UserError
-from tune_mnist.reach import reach, unreachable
+from tune_mnist.errors import ClusterError
+from tune_mnist.reach import HeadWatch, reach, unreachable
 
-NODES_S = 60.0  # for the first worker to join a cluster that has none yet
 OBJECTS = 512 << 20  # bytes for Ray's objects: the data once, and what is on its way
 SHARED_MEMORY = Path("/dev/shm")
 _SETTINGS = {
@@ -39,6 +37,7 @@ WORKER_SETTINGS = {
     "MALLOC_TOP_PAD_": str(64 << 20),
 }
 _TOKEN = secrets.token_hex(32)  # of this process's local clusters: nobody else on the machine may submit to them
+abandoned: list[tuple[str, int]] = []  # heads that were lost: to shut down Ray, also at exit, would take a minute
 _QUIET = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
 
 
@@ -74,7 +73,7 @@ class Cluster:
     @contextlib.contextmanager
     def started(self) -> Iterator[Scratch]:
         """Connected to Ray within the `with` block, with a folder for Tune's own files. Raises UserError
-        if no cluster is at the address, ClusterError if a local one does not start.
+        if no cluster is at the address, ClusterError if a local one does not start or the head of another is lost.
 
         SIGINT and SIGTERM raise KeyboardInterrupt in it.
         """
@@ -84,13 +83,34 @@ class Cluster:
                 if not self.ray_logs:
                     warnings.simplefilter("ignore")
                 self._connect(folder)
-                yield Scratch(folder, self.ray_logs)
+                with self._watched():
+                    yield Scratch(folder, self.ray_logs)
         finally:
             with _deaf():
                 import ray
 
-                ray.shutdown()
+                if not abandoned:
+                    ray.shutdown()
                 shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Raise ClusterError within seconds where the head of a cluster that is not our own is lost."""
+        if self.address is None:
+            yield
+            return
+        import ray
+
+        with HeadWatch(ray.get_runtime_context().gcs_address) as watch:
+            try:
+                yield
+            except (KeyboardInterrupt, Exception) as error:
+                if not (watch.lost if isinstance(error, KeyboardInterrupt) else watch.gone()):
+                    raise
+                abandoned.append(watch.place)
+                host, port = watch.place
+                what = "every finished epoch is in the store; the same command goes on from there"
+                raise ClusterError(f"the Ray head at '{host}:{port}' was lost; {what}") from None
 
     @contextlib.contextmanager
     def _settings(self) -> Iterator[None]:
@@ -164,35 +184,6 @@ def _start(folder: Path, options: dict[str, Any]) -> None:
             failed = ClusterError(f"Ray did not start on this machine: {cause}; try again, or see --ray-logs")
             failed.__cause__ = error
     raise failed
-
-
-def check_room(asked: Mapping[str, float], say: Callable[[str], None]) -> None:
-    """Raise UserError if no node could ever run one trial: Tune would wait for it without an end.
-
-    A cluster without any CPU is one whose workers are still on their way; `say` hears that they are waited for.
-    """
-    nodes, end = _nodes(), time.monotonic() + NODES_S
-    if not _has_cpus(nodes):
-        say(f"waiting up to {NODES_S:g} s for a node with a CPU to join the cluster")
-    while not _has_cpus(nodes) and time.monotonic() < end:
-        time.sleep(0.5)
-        nodes = _nodes()
-    if any(all(node.get(name.upper(), 0) >= amount for name, amount in asked.items()) for node in nodes):
-        return
-    wanted = ", ".join(f"{amount:g} {name.upper()}" for name, amount in asked.items() if amount)
-    there = "; ".join(f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU" for node in nodes)
-    raise UserError(f"no node has the {wanted} that a trial asks for; the nodes have: {there}")
-
-
-def _nodes() -> list[dict[str, float]]:
-    """What each living node has."""
-    import ray
-
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-
-
-def _has_cpus(nodes: list[dict[str, float]]) -> bool:
-    return any(node.get("CPU", 0) for node in nodes)
 
 
 def _join(address: str, options: dict[str, Any]) -> None:

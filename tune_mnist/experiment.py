@@ -6,18 +6,19 @@ import json
 import os
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_mnist import environment, results
-from tune_mnist.cluster import check_room
 from tune_mnist.config import Conditions, check_fits
 from tune_mnist.datasets import Dataset
 from tune_mnist.errors import UserError
 from tune_mnist.planning import Plan, Run, make_plan, run_names
 from tune_mnist.progress import LOG_NAME, Progress, log, plural
 from tune_mnist.request import Request
+from tune_mnist.room import check_room, room_for
 from tune_mnist.store import Held, Row, Store, now, write_whole
 from tune_mnist.tensorboard import FOLDER, TensorBoard
 
@@ -98,11 +99,13 @@ class Experiment:
         with cluster.started() as scratch:
             from tune_mnist.tuning import execute  # Ray is imported now, in the surroundings that it was given
 
-            check_room(resources.asked, log.info)
-            self._open(mine)
             plan = self.plan()
             todo = [run for run in plan.todo if run.key in keys]
-            with Progress(plan, self.names(), console) as progress:
+            room = room_for(min(len(todo), resources.max_concurrent or len(todo)), resources.asked)
+            with room if cluster.address else nullcontext(), Progress(plan, self.names(), console) as progress:
+                check_room(resources.asked, log.info)
+                self._open(mine)
+                todo = [run for run in self.plan().todo if run.key in keys]
                 how = (resources, self.conditions.device, self.store, _Listener(progress, board), scratch)
                 self.errors |= execute(todo, self.data, *how)
         for run in todo:

@@ -21,12 +21,14 @@ from rich.live import Live
 from rich.text import Text
 
 from tune_mnist.merging import merge
+from tune_mnist.room import NODES_S_NAME
 from tune_mnist.screen import SCREEN, SCREEN_WIDTH
 from tune_mnist.store import Store
 
 BEGIN, END = "\x02", "\x03"  # what `ray exec` itself says stands outside of these; the end carries JSON
 ARRIVED = Path("arrived")  # the part of the caller's store that the sweep asks for
 ALIVE_S, MISSES = 5.0, 3  # between two looks whether Ray is still there; so many in vain, and it is lost
+PASSED = (SCREEN_WIDTH, NODES_S_NAME, "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT")
 READY_S = 30.0
 TOKEN = Path("~/.ray/auth_token")
 

@@ -26,6 +26,7 @@ from tune_mnist.errors import ClusterError
 from tune_mnist.launcher import Launcher
 from tune_mnist.merging import merge
 from tune_mnist.progress import LOG_NAME, log
+from tune_mnist.room import NODES_S_NAME
 from tune_mnist.screen import SCREEN_WIDTH
 from tune_mnist.store import Store, write_whole
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FETCH_S = 5.0  # from the end of one fetch to the next
+CLOUD_S = 1200  # for a cloud's first machine to start, and to load an image of gigabytes
 PYTHON = ".venv/bin/python"
 
 
@@ -133,6 +135,8 @@ class Launch:
         if self.sweep_file:
             options += ["--config", f"jobs/{self.job}.yaml"]
         passed = {"TUNE_MNIST_COMMAND": command_line(), "TUNE_MNIST_COMMIT": (git_state() or {}).get("commit", "")}
+        if not self.launcher.is_local:
+            passed[NODES_S_NAME] = str(CLOUD_S)
         if console.is_terminal:
             passed[SCREEN_WIDTH] = str(console.width)
         settings = shlex.join(f"{name}={value}" for name, value in passed.items() if value)

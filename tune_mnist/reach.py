@@ -1,14 +1,17 @@
-"""Is a Ray cluster at an address, and does it take our token? Asked without Ray, in a second instead of a minute."""
+"""Is a Ray cluster at an address, does it take our token, is it still there? Asked without Ray, which takes longer."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
 from pathlib import Path
 
 from tune_mnist.errors import UserError
 
 REACH_S = 3.0  # to answer; Ray itself tries for 40 s before it says that nothing is there
+LOOK_S, MISSES = 2.0, 4  # between two looks at a head; so many in vain, after 8 to 20 s, and it is lost
 
 
 def reach(address: str) -> None:
@@ -55,3 +58,44 @@ def _token() -> str:
         return path.read_text("utf-8").strip()
     except OSError as error:
         raise UserError(f"the token file '{path}' cannot be read: {error.strerror}; set RAY_AUTH_TOKEN_PATH") from None
+
+
+class HeadWatch:
+    """Looks whether the head at HOST:PORT is there, within its `with` block; interrupts the process once it is not.
+
+    Ray's own driver tries for a minute, and then ends the process.
+    """
+
+    def __init__(self, address: str) -> None:
+        host, _, port = address.rpartition(":")
+        self.place = host.strip("[]"), int(port)
+        self.lost = False
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="head watch", daemon=True)
+
+    def __enter__(self) -> HeadWatch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+
+    def gone(self) -> bool:
+        """Whether it is lost, now: for an error of Ray's that may come of it."""
+        return self.lost or all(not self._there() for _ in range(2))
+
+    def _watch(self) -> None:
+        missed = 0
+        while missed < MISSES:
+            if self._stop.wait(LOOK_S):
+                return
+            missed = 0 if self._there() else missed + 1
+        self.lost = True
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def _there(self) -> bool:
+        try:
+            socket.create_connection(self.place, REACH_S).close()
+        except OSError:
+            return False
+        return True

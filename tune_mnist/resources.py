@@ -85,9 +85,9 @@ def _check_machine(cpus: int, gpus: float | None) -> None:
         raise UserError(f"--gpus-per-trial {gpus:g}: this machine has no GPU that torch can use; leave it out")
 
 
-def slots(resources: Resources, cluster: Cluster) -> int:
-    """How many trials this machine runs side by side."""
+def slots(resources: Resources, cluster: Cluster, nodes: int = 1) -> int:
+    """How many trials this machine, or so many like it, run side by side."""
     count = max(1, cluster.cpus // resources.cpus)
     if resources.gpus:
         count = min(count, max(1, int(cluster.gpus / resources.gpus)))
-    return min(count, resources.max_concurrent or count)
+    return min(nodes * count, resources.max_concurrent or nodes * count)

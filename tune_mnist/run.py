@@ -88,6 +88,10 @@ def run(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave that cluster up at the end.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and a forecast, and stop.")] = False,
+    nodes: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(metavar="N", help="With --dry-run: forecast for N nodes like this machine."),
+    ] = None,
     no_share: Annotated[bool, typer.Option("--no-share", help="Train each point as a run of its own.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Use nothing of what is stored; train it again.")] = False,
     print_config: Annotated[bool, typer.Option("--print-config", help="Print the sweep file, and stop.")] = False,
@@ -102,6 +106,7 @@ def run(
         print(sweepfile.read(config or sweepfile.STANDARD).path.read_text("utf-8"), end="")
         return 0
     asked = request.build(config, sweep or (), vary or (), settings or (), seed, seeds)
+    _check_nodes(nodes, dry_run)
     launcher = _launcher(cluster_file, keep, address)
     is_local = address is None and launcher is None
     resources = choose(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, precision, local=is_local)
@@ -115,7 +120,7 @@ def run(
         if fresh:
             experiment.fresh.update(run.key for run in experiment.plan().runs)
         if dry_run:
-            return _print_plan(experiment, resources, cluster, console)
+            return _print_plan(experiment, resources, cluster, not is_local, nodes, console)
         folder = output or _default_output(asked.name, data.name)
         check_place(folder)
         if launcher or experiment.plan().todo:
@@ -175,25 +180,34 @@ def _default_output(name: str, dataset: str) -> Path:
     return Path("results") / (dataset if name == "standard" else f"{dataset}-{name}")
 
 
-def _print_plan(experiment: Experiment, resources: Resources, cluster: Cluster, console: Console) -> int:
+def _check_nodes(nodes: int | None, dry_run: bool) -> None:
+    if nodes is not None and nodes < 1:
+        raise UserError(f"--nodes must be a whole number of at least 1, not {nodes}")
+    if nodes is not None and not dry_run:
+        raise UserError("--nodes is for the forecast alone; give --dry-run, or leave it out")
+
+
+def _print_plan(
+    experiment: Experiment, resources: Resources, cluster: Cluster, elsewhere: bool, nodes: int | None, console: Console
+) -> int:
     plan = experiment.plan()
     console.print(summary.plan_table(plan, experiment.names()))
     for line in summary.plan_lines(plan):
         log.info(line)
-    if cluster.address is None:
-        log.info(_forecast(experiment, resources, cluster))
+    if nodes or not elsewhere:
+        log.info(_forecast(experiment, resources, cluster, nodes or 1))
     else:
-        log.info("no forecast: the size of the cluster is not known from here")
+        log.info("no forecast: the size of the cluster is not known from here; give --nodes N")
     return 0
 
 
-def _forecast(experiment: Experiment, resources: Resources, cluster: Cluster) -> str:
+def _forecast(experiment: Experiment, resources: Resources, cluster: Cluster, nodes: int) -> str:
     from tune_mnist.training import probe_epoch_seconds
 
     def probe(config: TrainConfig) -> float:
         return probe_epoch_seconds(config, experiment.data, resources.device, resources.cpus, resources.precision)
 
-    side_by_side = slots(resources, cluster)
+    side_by_side = slots(resources, cluster, nodes)
     seconds, source = forecast(experiment.plan(), experiment.conditions, experiment.store, side_by_side, probe)
     return summary.forecast_line(seconds, side_by_side, source)
 

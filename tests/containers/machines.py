@@ -1,7 +1,8 @@
-"""Machines to launch a cluster on: containers with addresses, disks and SSH servers of their own, made from the image."""
+"""Machines to launch a cluster on: containers of the image with addresses, disks and SSH servers of their own."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,8 +116,6 @@ def _write_file(made: Machines, key: Path) -> None:
 
 def need_ssh() -> None:
     """Skip where there is no ssh or rsync to call Ray's launcher with."""
-    import shutil
-
     for command in ("ssh", "ssh-keygen", "rsync"):
         if shutil.which(command) is None:
             pytest.skip(f"there is no {command} command")
