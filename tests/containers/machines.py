@@ -65,7 +65,7 @@ class Machines:
 
     def on(self, number: int, command: str, check: bool = True) -> str:
         """What a command on the machine prints."""
-        return docker("exec", self.name(number), "bash", "-c", command, check=check).stdout
+        return docker("exec", "--env", "HOME=/root", self.name(number), "bash", "-c", command, check=check).stdout
 
     def ray_processes(self) -> list[str]:
         """Command lines of all that runs of Ray or of a sweep, on all machines."""

@@ -79,7 +79,7 @@ def test_the_command_shows_what_the_job_says(away: Finished) -> None:
 
 
 @pytest.mark.usefixtures("away")
-def test_all_of_the_file_s_machines_are_nodes(hosts: Machines) -> None:
+def test_every_machine_of_the_file_is_a_node(hosts: Machines) -> None:
     """Version 2 of Ray's autoscaler starts the first worker alone."""
     code = "import ray; ray.init('auto', log_to_driver=False); print(sum(n['Alive'] for n in ray.nodes()))"
     said = hosts.on(1, f'RAY_AUTH_MODE=token /opt/venv/bin/python -c "{code}" 2>/dev/null')
