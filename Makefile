@@ -19,6 +19,7 @@ sweep: .venv/.made ## the three sweeps; other sweeps with ARGS='--vary lr=0.01,0
 	@$(BIN)/python -m tune_mnist.run $(ARGS)
 
 report: .venv/.made ## figures and reports of every folder in results/ again, from their tables; trains nothing
+	@test -n "$(wildcard results/*/mnist_results.csv)" || { echo "error: there are no results yet; run 'make sweep' first" >&2; exit 2; }
 	@$(BIN)/python -m tune_mnist report $(patsubst %/mnist_results.csv,%,$(wildcard results/*/mnist_results.csv)) $(ARGS)
 
 test: .venv/.made ## the tests; some of them with ARGS='-k store'

@@ -110,7 +110,13 @@ COURSES: list[tuple[str, str, dict[Any, float], str]] = [
         "one value that is done",
         "lr",
         {0.01: 0.95, 0.05: -1},
-        "One value of learning rate is done: 0.01 (95.00 %).",
+        "One value of learning rate is done: 0.01 (95.00 %). Not done: 0.05.",
+    ),
+    (
+        "a failed value among others",
+        "lr",
+        {0.01: 0.95, 0.05: 0.98, 0.5: -1},
+        "Test accuracy rises with learning rate, from 0.01 (95.00 %) to 0.05 (98.00 %). Not done: 0.5.",
     ),
 ]
 
@@ -120,6 +126,29 @@ COURSES: list[tuple[str, str, dict[Any, float], str]] = [
 )
 def test_what_accuracy_does(variable: str, means: dict[Any, float], said: str) -> None:
     assert answers(variable, {value: [mean] for value, mean in means.items()})[0] == said
+
+
+NOISE = {
+    "a rise of nothing": (
+        {0.01: [0.95, 0.96, 0.94], 0.05: [0.951, 0.962, 0.943]},
+        r"Over learning rate, mean test accuracy lies between 0\.01 \(95\.00 %\) and 0\.05 \(95\.20 %\), which is "
+        r"within chance: their 95 % intervals overlap\.",
+    ),
+    "a peak of nothing": (
+        {0.001: [0.87, 0.88, 0.86], 0.01: [0.95, 0.97, 0.96], 0.05: [0.95, 0.95, 0.94]},
+        r"Mean test accuracy rises with learning rate, from 0\.001 .*",
+    ),
+    "a hump beside its like": (
+        {0.1: [0.90, 0.89, 0.91], 0.2: [0.93, 0.92, 0.94], 0.3: [0.96, 0.92, 0.94], 0.4: [0.86, 0.85, 0.87]},
+        r"Over learning rate, mean test accuracy is highest at 0\.3 .*, but its 95 % interval overlaps that of "
+        r"0\.1 and 0\.2: .*",
+    ),
+}
+
+
+@pytest.mark.parametrize(("accuracies", "said"), NOISE.values(), ids=list(NOISE))
+def test_noise_is_told_as_noise(accuracies: dict[Any, list[float]], said: str) -> None:
+    assert re.fullmatch(said, answers("lr", accuracies)[0])
 
 
 def test_nothing_done_is_said() -> None:
@@ -246,6 +275,9 @@ def test_each_weakness_is_said_where_it_is_so() -> None:
     assert "One seed a point" in weak(plain[plain["seed"] == 1])
     assert "3 seeds a point: intervals are wide" in weak(plain[plain["seed"] < 4])
     assert "--exclusive gives clean times" in weak(plain.assign(concurrent=1))
+    history = epochs_of(plain).assign(train_time_s=9.0, eval_time_s=1.0, cpu_time_s=7.0, threads=1, device="cpu")
+    beside = weaknesses(plain.assign(concurrent=1), summarise(plain), False, history)
+    assert any("on the CPU, their epochs had 70 % of the CPU time they asked for" in said for said in beside)
     assert "Times come from 2 hosts" in weak(plain.assign(hostname=["a", "b"] * 5))
     assert "not all trained under the same threads" in weak(plain.assign(threads=[1, 2] * 5))
     assert "The data are not MNIST: digits (not MNIST)" in weak(plain.assign(dataset="digits"))
@@ -345,7 +377,15 @@ def summary_cells(row: dict[str, str]) -> list[str]:
     difference = points(row["difference"]) if row["difference"] else "–"
     p = f"{float(row['p_holm']):.4f}" if row["p_holm"] else "–"
     verdict = {"yes": "resolved", "no": "not resolved"}.get(row["resolved"], row["resolved"])
-    said = [row["value"], row["accuracy_n"], mean, per_cent(row["accuracy_sd"]), interval, difference, ends or "–"]
+    said = [
+        row["value"].replace("*", ", "),
+        row["accuracy_n"],
+        mean,
+        per_cent(row["accuracy_sd"]),
+        interval,
+        difference,
+        ends or "–",
+    ]
     return [*said, p, verdict, time(row["time_mean"]), row["same_run"].replace(" ", ", ") or "–"]
 
 
@@ -392,7 +432,7 @@ def whole_sentences(done: list[dict[str, str]], epochs: list[dict[str, str]]) ->
 
 def point_cells(row: dict[str, str]) -> list[str]:
     """A line of the table of all points, from its line of mnist_results.csv."""
-    value = "*".join(plainly(row[part]) for part in row["variable"].split("*"))
+    value = ", ".join(plainly(row[part]) for part in row["variable"].split("*"))
     measured = [per_cent(row["test_accuracy"]), time(row["train_time_s"])]
     beside = f"{float(row['concurrent']):g}" if row["concurrent"] else "–"
     return [row["sweep"], value, row["seed"], row["status"], *measured, beside, row["hostname"] or "–", row["run"][:8]]
@@ -435,8 +475,11 @@ def how_known(done: list[dict[str, str]], epochs: list[dict[str, str]]) -> set[s
         "threads",
     )
     held = {plainly(row[name]) for row in done for name in names}
-    # The advice: "with --seeds 3 or more".
-    return {str(count) for count in counts} | held | ({"3"} if len({row["seed"] for row in done}) == 1 else set())
+    # The advice: "with --seeds 3 or more"; the level of intervals and of p; the share of the CPU time asked for.
+    said = {"3"} if len({row["seed"] for row in done}) == 1 else {"95", "0.05"}
+    took = sum((float(row["train_time_s"]) + float(row["eval_time_s"])) * int(row["threads"]) for row in epochs)
+    said.add(f"{100 * sum(float(row['cpu_time_s']) for row in epochs) / took:.0f}")
+    return {str(count) for count in counts} | held | said
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from rich.table import Table
 from tune_mnist import cli
 from tune_mnist.errors import UserError
 from tune_mnist.progress import console
-from tune_mnist.values import rows_of
+from tune_mnist.values import combined, rows_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ def compare(
     """Compare the points that two results folders share: means, the difference B - A, and whether it is resolved."""
     for folder in (first, second):
         cli.check_folder(folder)
-    from tune_mnist.comparing import compare_points, differing
+    from tune_mnist.comparing import alone, compare_points, differing
     from tune_mnist.reading import read_points
 
     a, b = read_points(first), read_points(second)
@@ -36,6 +36,8 @@ def compare(
     for line in differing(a, b):
         screen.print(line)
     screen.print(_shown(table))
+    for line in alone(a, b):
+        screen.print(line)
     screen.print(
         "difference: B - A in percentage points, with its 95 % interval; p is corrected within each sweep (Holm)"
     )
@@ -49,5 +51,7 @@ def _shown(table: pd.DataFrame) -> Table:
         ends = "-" if math.isnan(row.low) else f"{100 * row.low:+.2f} to {100 * row.high:+.2f}"
         p = "-" if math.isnan(row.p_holm) else f"{row.p_holm:.4f}"
         means = f"{row.mean_a:.2%} (n={row.n_a})", f"{row.mean_b:.2%} (n={row.n_b})"
-        shown.add_row(row.sweep, row.value, *means, f"{100 * row.difference:+.2f}", ends, row.test, p, row.resolved)
+        shown.add_row(
+            row.sweep, combined(row.value), *means, f"{100 * row.difference:+.2f}", ends, row.test, p, row.resolved
+        )
     return shown

@@ -51,6 +51,13 @@ def differing(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
     return [line if sweeps == shared else f"{line} (sweep {', '.join(sweeps)})" for line, sweeps in where.items()]
 
 
+def alone(a: pd.DataFrame, b: pd.DataFrame) -> list[str]:
+    """How many finished points of each folder the other has not, a line each where there are any."""
+    ours, theirs = _by_point(a), _by_point(b)
+    counts = {"A": len(ours.keys() - theirs.keys()), "B": len(theirs.keys() - ours.keys())}
+    return [f"not compared: {count} of {name} that the other has not" for name, count in counts.items() if count]
+
+
 def _by_point(points: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
     done = finished(points)
     found = {}

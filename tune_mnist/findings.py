@@ -11,8 +11,9 @@ import pandas as pd
 
 from tune_mnist.statistics import finished
 from tune_mnist.style import data_name
-from tune_mnist.values import rows_of, texts, words
+from tune_mnist.values import combined, rows_of, texts, words
 
+CHANCE = "which is within chance: their 95 % intervals overlap"
 MOST = 0.9  # of a sweep's whole change: where that much is reached, it is called flat
 LIKE = 0.95  # of the longest time: what takes at least that much of it takes as long, as far as a shared machine tells
 
@@ -45,35 +46,78 @@ def in_order(summary: pd.DataFrame) -> pd.DataFrame:
 
 def answer(summary: pd.DataFrame) -> list[str]:
     """One sweep's answer: what accuracy does, what it costs in time, and what is resolved."""
+    if "*" in summary["variable"].iloc[0]:  # in brackets, for values in a list have commas between them too
+        summary = summary.assign(value="(" + summary["value"].map(combined) + ")")
     rows = in_order(summary)
     if rows.empty:
         return ["No point of this sweep is done."]
-    return [_course(rows), _cost(rows), _resolved(rows)]
+    missing = summary.loc[summary["accuracy_n"] == 0, "value"]
+    lacking = f" Not done: {several(missing)}." if len(missing) else ""
+    return [_course(rows) + lacking, _cost(rows), _resolved(rows)]
 
 
 def _course(rows: pd.DataFrame) -> str:
     variable = words(rows["variable"].iloc[0])
-    first, last, best = rows.iloc[0], rows.iloc[-1], rows.iloc[rows["accuracy_mean"].argmax()]
     if len(rows) == 1:
-        return f"One value of {variable} is done: {_at(first)}."
+        return f"One value of {variable} is done: {_at(rows.iloc[0])}."
     if pd.to_numeric(rows["value"], errors="coerce").isna().any():
-        worst = rows.iloc[rows["accuracy_mean"].argmin()]
+        best, worst = (rows.iloc[place(rows["accuracy_mean"])] for place in (pd.Series.argmax, pd.Series.argmin))
+        if _may_be_chance(best, worst):
+            return _level(rows, variable)
         return f"Over {variable}, test accuracy is highest at {_at(best)} and lowest at {_at(worst)}."
-    what = "Mean test accuracy" if rows["accuracy_n"].max() > 1 else "Test accuracy"
-    steps = rows["accuracy_mean"].diff().iloc[1:]
+    steps = _steps(rows)
     if (steps >= 0).all() or (steps <= 0).all():
-        way = "rises" if last["accuracy_mean"] > first["accuracy_mean"] else "falls"
-        if (steps == 0).all():
-            return f"Over {variable}, test accuracy stays the same: {_at(first)}."
-        return f"{what} {way} with {variable}, from {_at(first)} to {_at(last)}{_flat(rows)}."
+        return _one_way(rows, variable)
+    return _both_ways(rows, variable)
+
+
+def _level(rows: pd.DataFrame, variable: str) -> str:
+    """No two ends apart: what lies between is not called a rise or a peak."""
+    low, high = (rows.iloc[place(rows["accuracy_mean"])] for place in (pd.Series.argmin, pd.Series.argmax))
+    return f"Over {variable}, {_what(rows).lower()} lies between {_at(low)} and {_at(high)}, {CHANCE}."
+
+
+def _one_way(rows: pd.DataFrame, variable: str) -> str:
+    first, last = rows.iloc[0], rows.iloc[-1]
+    if rows["accuracy_mean"].nunique() == 1:
+        return f"Over {variable}, test accuracy stays the same: {_at(first)}."
+    if _may_be_chance(first, last):
+        low, high = (rows.iloc[place(rows["accuracy_mean"])] for place in (pd.Series.argmin, pd.Series.argmax))
+        return _level(rows, variable) if _may_be_chance(low, high) else _both_ways(rows, variable)
+    way = "rises" if last["accuracy_mean"] > first["accuracy_mean"] else "falls"
+    return f"{_what(rows)} {way} with {variable}, from {_at(first)} to {_at(last)}{_flat(rows)}."
+
+
+def _both_ways(rows: pd.DataFrame, variable: str) -> str:
+    first, last, best = rows.iloc[0], rows.iloc[-1], rows.iloc[rows["accuracy_mean"].argmax()]
     ends = f"{_at(first)} at one end and {_at(last)} at the other"
+    like = [row["value"] for _, row in rows.iterrows() if row["value"] != best["value"] and _may_be_chance(best, row)]
     if best["value"] in (first["value"], last["value"]):
         return f"Over {variable}, test accuracy has no single direction; it is highest at {_at(best)}: {ends}."
+    if first["value"] in like or last["value"] in like:
+        overlap = f"its 95 % interval overlaps that of {several(like)}"
+        return f"Over {variable}, {_what(rows).lower()} is highest at {_at(best)}, but {overlap}: {ends}."
     return f"Over {variable}, test accuracy peaks at {_at(best)}, with {ends}."
 
 
+def _what(rows: pd.DataFrame) -> str:
+    return "Mean test accuracy" if rows["accuracy_n"].max() > 1 else "Test accuracy"
+
+
+def _steps(rows: pd.DataFrame) -> pd.Series:
+    """From each mean to the next; 0 where that may be chance, so that noise is no change of direction."""
+    steps = rows["accuracy_mean"].diff().iloc[1:]
+    pairs = [rows.iloc[place : place + 2] for place in range(len(rows) - 1)]
+    return steps.where([not _may_be_chance(pair.iloc[0], pair.iloc[1]) for pair in pairs], 0.0)
+
+
+def _may_be_chance(one: pd.Series, other: pd.Series) -> bool:
+    """Whether two points' intervals overlap; without intervals, as with one seed, nothing is known of it: False."""
+    return bool(one["accuracy_low"] <= other["accuracy_high"] and other["accuracy_low"] <= one["accuracy_high"])
+
+
 def _at(row: pd.Series) -> str:
-    return f"{row['value']} ({percent(row['accuracy_mean'])})"
+    return f"{combined(row['value'])} ({percent(row['accuracy_mean'])})"
 
 
 def _flat(rows: pd.DataFrame) -> str:
@@ -138,14 +182,16 @@ def best(summary: pd.DataFrame) -> str:
     if done.empty:
         return "No point is done."
     top, *also = rows_of(done[done["accuracy_mean"] == done["accuracy_mean"].max()])
-    like = f" (as {several(f'{words(row.variable)} {row.value}' for row in also)} does)" if also else ""
+    like = f" (as {several(f'{words(row.variable)} {combined(row.value)}' for row in also)} does)" if also else ""
     ends = f"95 % interval {percent(top.accuracy_low)} to {percent(top.accuracy_high)}, {top.accuracy_n} seeds"
     spread = ends if top.accuracy_n > 1 else "one seed"
     reached = f"{percent(top.accuracy_mean)} ({spread})"
-    return f"{words(top.variable)} {top.value} reaches the highest test accuracy{like}, {reached}."
+    return f"{words(top.variable)} {combined(top.value)} reaches the highest test accuracy{like}, {reached}."
 
 
-def weaknesses(points: pd.DataFrame, summary: pd.DataFrame, dirty: bool) -> list[str]:
+def weaknesses(
+    points: pd.DataFrame, summary: pd.DataFrame, dirty: bool, history: pd.DataFrame | None = None
+) -> list[str]:
     """What a critic would hold against the results; each only where it is so."""
     done, seeds = finished(points), points["seed"].nunique()
     hosts, left = done["hostname"].nunique(), len(points) - len(done)
@@ -156,7 +202,7 @@ def weaknesses(points: pd.DataFrame, summary: pd.DataFrame, dirty: bool) -> list
         "Intervals are over seeds; the test images are the same each time, and others would shift all.": seeds > 1,
         f"{left} of {len(points)} points are not done or not measured{_reasons(points)}.": left > 0,
         "The best point is named by its test accuracy: on new images it would be somewhat lower.": len(done) > 0,
-        "Trials ran side by side and took time from each other; --exclusive gives clean times.": _beside(done),
+        _contention(history): _beside(done),
         f"Times come from {hosts} hosts, which may differ in speed.": hosts > 1,
         f"Points were not all trained under the same {several(mixed)}.": bool(mixed),
         "Points that differ only in epochs are read off one training: they rise and fall together.": (
@@ -189,6 +235,19 @@ def _reasons(points: pd.DataFrame) -> str:
     """Why points failed: the first of each reason."""
     failed = points[points["error"].fillna("") != ""].drop_duplicates(["sweep", "error"])
     return "".join(f"; {row.sweep} {row.value}: {row.error}" for row in rows_of(failed))
+
+
+def _contention(history: pd.DataFrame | None) -> str:
+    """What running side by side did to the times: the CPU seconds that the epochs had, of the seconds they took."""
+    said = "Trials ran side by side and may have taken time from each other; --exclusive gives clean times."
+    if history is None or history[["cpu_time_s", "train_time_s", "eval_time_s"]].isna().any(axis=None):
+        return said
+    cpus = history[history["device"] == "cpu"]
+    asked = ((cpus["train_time_s"] + cpus["eval_time_s"]) * cpus["threads"]).sum()
+    if not asked:
+        return said
+    had = f"their epochs had {percent(cpus['cpu_time_s'].sum() / asked, 0)} of the CPU time they asked for"
+    return f"Trials ran side by side: on the CPU, {had}; --exclusive gives clean times."
 
 
 def _beside(done: pd.DataFrame) -> bool:

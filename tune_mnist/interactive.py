@@ -19,6 +19,7 @@ from tune_mnist.style import SERIES
 from tune_mnist.values import name, numbers_or_names, text
 
 MARKS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "plus")
+DASHES = ("solid", "dashed", "dotted", "dotdash", "dashdot")
 AXES = ["train_time_s", "test_accuracy"]  # of every run, after the hyper-parameters that differ
 HIDEABLE = {"click_policy": "hide", "label_text_font_size": "13px"}
 
@@ -97,7 +98,7 @@ def _scatter(done: pd.DataFrame) -> Plot:
 
 
 def _parallel(done: pd.DataFrame) -> Plot:
-    """One line a point, over the hyper-parameters that differ, its time and its accuracy."""
+    """One line a point, over the hyper-parameters that differ, its time and its accuracy; each sweep has a dash."""
     swept = list(dict.fromkeys(part for variable in done["variable"] for part in variable.split("*")))
     seeds = ["seed"] if done["seed"].nunique() > 1 else []
     columns = [*swept, *seeds, *AXES]
@@ -111,12 +112,15 @@ def _parallel(done: pd.DataFrame) -> Plot:
     )
     places = {column: _places(done[column] * 100 if column == AXES[1] else done[column]) for column in columns}
     renderers = []
-    for (sweep, rows), (colour, _) in zip(done.groupby("sweep", sort=False), SERIES * 9, strict=False):
+    first = ~done.duplicated(columns)  # a point of several sweeps has one line: that of the first
+    looks = zip(done[first].groupby("sweep", sort=False), SERIES * 9, DASHES * 9, strict=False)
+    for (sweep, rows), (colour, _), dash in looks:
         ys = [[places[column][0][index] for column in columns] for index in rows.index]
         source = _source(rows, xs=[list(range(len(columns)))] * len(rows), ys=ys)
         look: dict[str, object] = {
             "name": mark_names(str(sweep))[1],
             "line_width": 2,
+            "line_dash": dash,
             "line_alpha": 0.6,
             "hover_line_alpha": 1,
             "hover_line_width": 4,

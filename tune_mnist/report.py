@@ -13,7 +13,7 @@ from tune_mnist.errors import UserError
 
 def report(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Folders that sweeps left, with mnist_results.csv.")
+        list[Path], typer.Argument(metavar="DIR", help="Folders that sweeps left, with mnist_results.csv.")
     ],
 ) -> int:
     """Write the summary, every figure and the report of results folders again; nothing is trained."""

@@ -13,7 +13,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from tune_mnist.errors import UserError
 from tune_mnist.statistics import finished, timed_alike
 from tune_mnist.style import INK, SERIES, conditions, data_name, framed, held, label_points, legend_below, plain
-from tune_mnist.values import rows_of, texts, values_of
+from tune_mnist.values import combined, rows_of, texts, values_of
 
 
 def tradeoff(points: pd.DataFrame) -> pd.DataFrame:
@@ -46,6 +46,8 @@ def draw_tradeoff(points: pd.DataFrame) -> Figure:
         raise UserError("no finished point to draw accuracy against time from")
     left_out = len(finished(points)) - len(timed)
     note = f"{left_out} point{'s' * (left_out > 1)} timed under other conditions not shown." if left_out else ""
+    seeds = int(table["n"].max())
+    note = " ".join(filter(None, (f"Means of {seeds} seeds." if seeds > 1 else "", note)))
     swept = {part for variable in texts(points["variable"]) for part in variable.split("*")}
     lines = [held(timed, [*swept]), conditions(timed)]
     figure, room = framed(f"Accuracy against training time: {data_name(timed)}", lines, note)
@@ -64,7 +66,7 @@ def draw_tradeoff(points: pd.DataFrame) -> Figure:
     plain(axes)
     legend_below(figure, axes, columns=5)
     named = front.drop_duplicates(["time_s", "accuracy"])
-    labels = [f"{row.sweep} {row.value}" for row in rows_of(named)]
+    labels = [f"{row.sweep} {combined(row.value)}" for row in rows_of(named)]
     steps = [(right, y) for right, y in zip(named["time_s"].iloc[1:], named["accuracy"] * 100, strict=False)]
     marks, places = (
         axes.transData.transform(np.column_stack([one["time_s"], one["accuracy"] * 100])) for one in (table, named)

@@ -41,6 +41,11 @@ def values_of(points: pd.DataFrame) -> pd.Series:
     return joined
 
 
+def combined(value: str) -> str:
+    """The values of a cross as a person reads them: "0.05, 0"."""
+    return value.replace("*", ", ")
+
+
 def name(variable: str) -> str:
     """A hyper-parameter in words."""
     return {"lr": "learning rate", "train_size": "training set size"}.get(variable, variable.replace("_", " "))

@@ -120,11 +120,16 @@ def _off(name: str, now: float, then: float) -> str:
 
 def _differences(facts: dict[str, Any], now: Any) -> list[str]:
     """What is not as it was; or that nothing known is."""
-    held, packages, cpu = facts.get("conditions", {}), facts.get("packages", {}), facts.get("cpu", {})
+    held, packages, cpu = (facts.get(name) or {} for name in ("conditions", "packages", "cpu"))
     if not held:
-        return [f"{environment.ENVIRONMENT_JSON} is missing, so what differs in the environment is not known"]
+        lacks = "is missing" if not facts else "tells nothing of the conditions"
+        return [f"{environment.ENVIRONMENT_JSON} {lacks}, so what differs in the environment is not known"]
     pairs = [(name, value, getattr(now, name)) for name, value in held.items() if hasattr(now, name)]
     pairs += [(name, packages.get(name), environment.package_version(name)) for name in ("numpy", "tune-mnist")]
     pairs.append(("cpu", cpu.get("model"), environment.cpu_model()))
-    lines = [f"{name} was {then}, is {value}" for name, then, value in pairs if then != value]
+    lines = [
+        f"{name} is {value}; what it was is not recorded" if then is None else f"{name} was {then}, is {value}"
+        for name, then, value in pairs
+        if then != value
+    ]
     return lines or ["nothing that environment.json records differs here"]

@@ -21,9 +21,19 @@ from tune_mnist.reading import read_environment, read_history, read_points
 from tune_mnist.statistics import SUMMARY_CSV, finished, summarise
 from tune_mnist.store import write_whole
 from tune_mnist.style import conditions, data_name, held
-from tune_mnist.values import name, rows_of, text, texts
+from tune_mnist.values import combined, name, rows_of, text, texts
 
 REPORTS = ("report.md", "report.html", "report.pdf")
+EXPECTED = (
+    "command",
+    "started",
+    "ended",
+    "python",
+    "platform",
+    "packages",
+    "cpu",
+    "data_sha256",
+)  # of environment.json
 VERDICTS = {"yes": "resolved", "no": "not resolved"}
 
 
@@ -62,7 +72,7 @@ def compose(
         *_overall(points, drawn),
         *_published(points),
         Section("How it was done", tuple(_how(points, history, environment))),
-        Section("What would weaken it", (Bullets((*lacking, *findings.weaknesses(points, summary, dirty))),)),
+        Section("What would weaken it", (Bullets((*lacking, *findings.weaknesses(points, summary, dirty, history))),)),
     ]
     words = _words(points)
     verb = "do" if len(words) > 1 or words == ["epochs"] else "does"
@@ -108,7 +118,7 @@ def _table(rows: pd.DataFrame, sweep: str) -> Grid:
         several_seeds, differs = row.accuracy_n > 1, not pd.isna(row.difference)
         body.append(
             (
-                str(row.value),
+                combined(str(row.value)),
                 str(row.accuracy_n),
                 percent(row.accuracy_mean) if row.accuracy_n else "not done",
                 percent(row.accuracy_sd) if several_seeds else "–",
@@ -133,7 +143,7 @@ def _overall(points: pd.DataFrame, drawn: list[Drawn]) -> list[Section]:
     pictures = tuple(_picture(one) for one in drawn if not one.sweep)
     rows = tuple(
         (
-            *(row.sweep, row.value, str(row.seed), row.status),
+            *(row.sweep, combined(text(row.value)), str(row.seed), row.status),
             "–" if pd.isna(row.test_accuracy) else percent(row.test_accuracy),
             "–" if pd.isna(row.train_time_s) else seconds(row.train_time_s),
             *("–" if pd.isna(cell) else text(cell) for cell in (row.concurrent, row.hostname or None)),
@@ -174,15 +184,18 @@ def _how(points: pd.DataFrame, history: pd.DataFrame | None, environment: dict[s
     swept = [part for variable in texts(points["variable"]) for part in variable.split("*")]
     done = finished(points)
     facts = [f"Data: {data_name(points)}, {several(texts(points['train_size']))} training images.", held(points, swept)]
+    facts += _baseline(points)
     asked = f"Plan: {len(points)} points, {points['run'].nunique()} runs, {points['epochs'].sum()} epochs asked for"
     facts.append(asked + (f", {len(history)} trained." if history is not None else "."))
     if len(done):
         facts.append(conditions(done) + ".")
-    facts += _machine(environment)
+    facts += [_statistics(points), *_machine(environment)]
+    hosts = texts(done["hostname"].dropna())
+    facts += [f"Trials ran on {len(hosts)} hosts: {several(hosts)}."] if len(hosts) > 1 else []
     sums = environment.get("data_sha256") or {}
     facts += [f"Data file {file}: SHA-256 {checksum}." for file, checksum in sums.items()]
     blocks: list[Block] = [Bullets(tuple(fact.replace("\xa0", " ") for fact in facts))]
-    if "command" in environment:
+    if environment.get("command"):
         blocks += [Text("The same again, from the store or from nothing:"), Code(environment["command"])]
     if not environment:
         blocks.append(
@@ -191,17 +204,41 @@ def _how(points: pd.DataFrame, history: pd.DataFrame | None, environment: dict[s
     return blocks
 
 
+def _baseline(points: pd.DataFrame) -> list[str]:
+    """The value of every swept hyper-parameter where another is swept."""
+    rows = points[points["baseline"].astype(bool)]
+    swept = list(dict.fromkeys(part for variable in texts(points["variable"]) for part in variable.split("*")))
+    if rows.empty or any(len(texts(rows[part])) > 1 for part in swept):
+        return []
+    return [f"Baseline: {', '.join(f'{name(part)} {texts(rows[part])[0]}' for part in swept)}."]
+
+
+def _statistics(points: pd.DataFrame) -> str:
+    if points["seed"].nunique() < 2:
+        return "Statistics: none, for there is one seed."
+    return (
+        "Statistics: means and 95 % intervals by Student’s t over the seeds, each interval for itself alone; "
+        "differences to the baseline by the paired t test, seed by seed, resolved where p, corrected by Holm for "
+        "the sweep’s other points, is below 0.05."
+    )
+
+
 def _machine(environment: dict[str, Any]) -> list[str]:
+    """What environment.json tells of the machine and the code; what it lacks is named, not made up."""
     if not environment:
         return []
     cpu, packages = environment.get("cpu") or {}, environment.get("packages") or {}
     gpus = environment.get("gpus") or ["no GPU"]
     versions = [f"{package} {version}" for package, version in packages.items() if version]
-    facts = [
-        f"Machine: {cpu.get('model')}, {cpu.get('usable')} CPUs usable, {several(gpus)}, {environment.get('platform')}."
-    ]
-    facts.append(f"Versions: Python {environment.get('python')}, {', '.join(versions)}.")
+    usable = f"{cpu['usable']} CPUs usable" if cpu.get("usable") else None
+    machine = [part for part in (cpu.get("model"), usable, several(gpus), environment.get("platform")) if part]
+    facts = [f"This command ran on {environment.get('hostname') or 'a machine'}: {', '.join(machine)}."]
+    python = [f"Python {environment['python']}"] if environment.get("python") else []
+    facts += [f"Versions: {', '.join([*python, *versions])}."] if python or versions else []
     if environment.get("git"):
         changed = ", with changes that are in no commit" if environment["git"].get("dirty") else ""
         facts.append(f"Code: commit {environment['git'].get('commit')}{changed}.")
-    return [*facts, f"Started {environment.get('started')}, ended {environment.get('ended')}."]
+    times = [f"{what} {environment[what]}" for what in ("started", "ended") if environment.get(what)]
+    facts += [f"S{', '.join(times)[1:]}." if environment.get("started") else f"E{times[0][1:]}."] if times else []
+    lacks = [key for key in EXPECTED if not environment.get(key)]
+    return [*facts, f"environment.json does not tell: {several(lacks)}."] if lacks else facts
