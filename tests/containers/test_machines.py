@@ -25,7 +25,7 @@ from conftest import (
 )
 from machines import Machines, machines, need_ssh
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 EPOCHS, LRS = 6, ("0.01", "0.02", "0.05")
 # Epochs of a second or two: there is a middle to lose a machine in.
