@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import shlex
 import sys
@@ -58,6 +59,7 @@ def _client() -> Any:
     """Ray's job server on this machine; just after `ray up` it is not there yet."""
     from ray.job_submission import JobSubmissionClient
 
+    logging.getLogger("ray").setLevel(logging.ERROR)
     end = time.monotonic() + READY_S
     while True:
         try:

@@ -18,11 +18,11 @@ NETWORK, SUBNET = "tune-mnist-machines", "10.213.7"
 MACHINE = f"""
 FROM {IMAGE}
 USER root
+ENV HOME=/root
+COPY key.pub /run/key.pub
 RUN apt-get update && apt-get install -y --no-install-recommends openssh-server procps \\
- && rm -rf /var/lib/apt/lists/* && mkdir -p /run/sshd /root/.ssh /root/tune-mnist && chmod 700 /root/.ssh \\
- && ln -s /opt/venv /root/tune-mnist/.venv
-COPY key.pub /root/.ssh/authorized_keys
-RUN chmod 600 /root/.ssh/authorized_keys
+ && rm -rf /var/lib/apt/lists/* && mkdir -p /run/sshd ~/.ssh ~/tune-mnist && chmod 700 ~/.ssh \\
+ && ln -s /opt/venv ~/tune-mnist/.venv && cp /run/key.pub ~/.ssh/authorized_keys && chmod 600 ~/.ssh/authorized_keys
 ENTRYPOINT []
 CMD ["/usr/sbin/sshd", "-D", "-e"]
 """
@@ -65,7 +65,7 @@ class Machines:
 
     def on(self, number: int, command: str, check: bool = True) -> str:
         """What a command on the machine prints."""
-        return docker("exec", "--env", "HOME=/root", self.name(number), "bash", "-c", command, check=check).stdout
+        return docker("exec", self.name(number), "bash", "-c", command, check=check).stdout
 
     def ray_processes(self) -> list[str]:
         """Command lines of all that runs of Ray or of a sweep, on all machines."""

@@ -28,7 +28,6 @@ from machines import Machines, machines, need_ssh
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
 EPOCHS, LRS = 6, ("0.01", "0.02", "0.05")
-# Epochs of a second or two: there is a middle to lose a machine in.
 SWEEP = ("--dataset", "digits", "--set", "model=mlp", "--set", "batch_size=1", "--set", f"epochs={EPOCHS}")
 VARIED = (*SWEEP, "--vary", f"lr={','.join(LRS)}")
 
@@ -95,25 +94,23 @@ def test_nobody_without_the_token_is_answered(hosts: Machines) -> None:
     assert status in ("", "000")  # the dashboard is on the head's loopback alone
 
 
-def in_their_middle(hosts: Machines, name: str, started: UnderWay) -> str:
-    """Wait until all three trials are in their middle; what the log says then."""
-    path = hosts.folder / "results" / name / "mnist_experiments.log"
+def in_their_middle(hosts: Machines, started: UnderWay) -> str:
+    """Wait until all three trials are in their middle; what the command has shown then."""
 
-    def log() -> str:
-        assert started.process.poll() is None, (hosts.folder / "stdout.txt").read_text() + (
-            hosts.folder / "stderr.txt"
-        ).read_text()
-        return path.read_text("utf-8") if path.exists() else ""
+    def shown() -> str:
+        out = (hosts.folder / "stdout.txt").read_text("utf-8")
+        assert started.process.poll() is None, out + (hosts.folder / "stderr.txt").read_text("utf-8")
+        return out
 
-    wait_for(lambda: len(set(re.findall(r"(\S+): epoch 1/", log()))) == len(LRS), "three trials in their middle")
-    return log()
+    wait_for(lambda: len(set(re.findall(r"(\S+): epoch 1/", shown()))) == len(LRS), "three trials in their middle")
+    return shown()
 
 
 def log_of(hosts: Machines, name: str) -> str:
     return (hosts.folder / "results" / name / "mnist_experiments.log").read_text("utf-8")
 
 
-# Longer, for it takes five seconds until an epoch is seen here.
+# Longer: there is a middle to lose a machine in.
 LONG = (*SWEEP[:-1], "epochs=20", "--vary", f"lr={','.join(LRS)}")
 
 
@@ -131,7 +128,7 @@ def lost_at_most(hosts: Machines, name: str, epochs: int) -> None:
 @pytest.mark.usefixtures("away")
 def test_a_killed_and_restarted_machine_costs_an_epoch(hosts: Machines, long: Finished) -> None:
     with under_way(*on(hosts, "killed", *LONG, "--keep"), folder=hosts.folder) as started:
-        in_their_middle(hosts, "killed", started)
+        in_their_middle(hosts, started)
         hosts.kill(2)
         time.sleep(10)
         hosts.start(2)
@@ -145,7 +142,7 @@ def test_a_killed_and_restarted_machine_costs_an_epoch(hosts: Machines, long: Fi
 @pytest.mark.usefixtures("away")
 def test_a_lost_connection_does_not_stop_the_job(hosts: Machines, long: Finished) -> None:
     with under_way(*on(hosts, "connection", *LONG, "--keep"), folder=hosts.folder) as started:
-        in_their_middle(hosts, "connection", started)
+        in_their_middle(hosts, started)
         started.process.send_signal(signal.SIGKILL)
         started.process.wait()
     assert any("tune_mnist.run" in line for line in hosts.ray_processes())
@@ -159,7 +156,7 @@ def test_a_lost_connection_does_not_stop_the_job(hosts: Machines, long: Finished
 @pytest.mark.usefixtures("away")
 def test_a_cut_network_costs_an_epoch(hosts: Machines, long: Finished) -> None:
     with under_way(*on(hosts, "cut", *LONG, "--keep"), folder=hosts.folder) as started:
-        in_their_middle(hosts, "cut", started)
+        in_their_middle(hosts, started)
         hosts.cut(3)
         time.sleep(60)
         hosts.mend(3)
@@ -172,7 +169,7 @@ def test_a_cut_network_costs_an_epoch(hosts: Machines, long: Finished) -> None:
 @pytest.mark.usefixtures("away")
 def test_a_dead_head_is_named_and_the_command_goes_on_from_there(hosts: Machines, long: Finished) -> None:
     with under_way(*on(hosts, "head", *LONG), folder=hosts.folder) as started:
-        before = trained(in_their_middle(hosts, "head", started)).total()
+        before = trained(in_their_middle(hosts, started)).total()
         hosts.kill(1)
         killed = time.monotonic()
         done = started.finished(90)
