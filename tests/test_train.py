@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import DIGITS, SMALL, Finished, run, succeeded
+from conftest import DIGITS, SMALL, Finished, command, run, succeeded, surroundings
 
 EPOCH = re.compile(r"epoch (\d+)/(\d+): train loss ([\d.]+), test accuracy ([\d.]+)%, test loss ([\d.]+); ")
 ALONE = (*DIGITS, "--model=mlp", "--train-size=320", "--threads=1")
@@ -148,3 +149,17 @@ def test_runs_of_an_empty_store(tmp_path: Path) -> None:
     done = succeeded(run("runs", "--store", "none", folder=tmp_path, module="tune_mnist"))
     assert done.out == "no runs in none\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_ends_a_training_as_ctrl_c_does(tmp_path: Path) -> None:
+    arguments = command("--dataset", "digits", "--epochs", "1000", module="tune_mnist.train")
+    with subprocess.Popen(
+        arguments, cwd=tmp_path, env=surroundings(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "interrupted"
+    assert "Traceback" not in err

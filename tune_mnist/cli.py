@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import typer
 
-from tune_mnist.cluster import abandoned
+from tune_mnist.cluster import abandoned, interrupt
 from tune_mnist.errors import ClusterError, UserError
 
 INTERRUPTED = 130
@@ -29,7 +30,8 @@ def application(*commands: Callable[..., Any], help: str | None = None) -> typer
 
 
 def start(app: typer.Typer) -> None:
-    """Run the application and end the process with its exit code."""
+    """Run the application and end the process with its exit code. SIGTERM, as of `docker stop`, is as Ctrl-C."""
+    signal.signal(signal.SIGTERM, interrupt)
     try:
         code = app(standalone_mode=False)
     except UserError as error:

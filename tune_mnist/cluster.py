@@ -144,7 +144,7 @@ class Cluster:
                 _start(folder, options)
             else:
                 _join(self.address, options | {"runtime_env": {"env_vars": WORKER_SETTINGS}})
-        signal.signal(signal.SIGTERM, _interrupt)  # ray.init put its own handler there
+        signal.signal(signal.SIGTERM, interrupt)  # ray.init put its own handler there
         if not self.ray_logs:
             _silence()
 
@@ -224,7 +224,8 @@ def _silence() -> None:
         worker.print_to_stdstream = lambda *_, **__: None
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """What SIGINT and SIGTERM do: raise KeyboardInterrupt, once."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # a second one must not break what the first one puts in order
     raise KeyboardInterrupt
@@ -241,7 +242,7 @@ def _handling(handler: Any) -> Iterator[None]:
 
 
 def _interruptible() -> contextlib.AbstractContextManager[None]:
-    return _handling(_interrupt)
+    return _handling(interrupt)
 
 
 def _deaf() -> contextlib.AbstractContextManager[None]:

@@ -133,6 +133,7 @@ class Experiment:
         tables = {folder / results.RESULTS_CSV: points, folder / results.HISTORY_CSV: history}
         if all(results.is_written(table, path) for path, table in tables.items()) and _complete(folder):
             return points, []
+        earlier = _made_from_tables(folder)
         written = [results.write_csv(table, path) for path, table in tables.items()]
         facts = self._environment(plan)
         written.append(_write_environment(folder, facts))
@@ -141,6 +142,9 @@ class Experiment:
 
             written += write_report(folder)
             _write_environment(folder, facts | {"files": [path.name for path in written]})
+        else:
+            for path in earlier:  # figures and a report of other tables than those that stand beside them now
+                path.unlink(missing_ok=True)
         return points, [*written, folder / FOLDER, folder / LOG_NAME]
 
     def _environment(self, plan: Plan) -> dict[str, Any]:
@@ -157,6 +161,16 @@ def _write_environment(folder: Path, facts: dict[str, Any]) -> Path:
     path = folder / environment.ENVIRONMENT_JSON
     write_whole(path, (json.dumps(facts, indent=2) + "\n").encode())
     return path
+
+
+def _made_from_tables(folder: Path) -> list[Path]:
+    """What an earlier command made from its tables."""
+    try:
+        names = json.loads((folder / environment.ENVIRONMENT_JSON).read_text("utf-8"))["files"]
+        kept = (results.RESULTS_CSV, results.HISTORY_CSV, environment.ENVIRONMENT_JSON)
+        return [folder / name for name in names if name == Path(name).name and name not in kept]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _complete(folder: Path) -> bool:

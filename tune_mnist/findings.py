@@ -108,7 +108,8 @@ def _steps(rows: pd.DataFrame) -> pd.Series:
     """From each mean to the next; 0 where that may be chance, so that noise is no change of direction."""
     steps = rows["accuracy_mean"].diff().iloc[1:]
     pairs = [rows.iloc[place : place + 2] for place in range(len(rows) - 1)]
-    return steps.where([not _may_be_chance(pair.iloc[0], pair.iloc[1]) for pair in pairs], 0.0)
+    real = pd.Series([not _may_be_chance(pair.iloc[0], pair.iloc[1]) for pair in pairs], index=steps.index, dtype=bool)
+    return steps * real
 
 
 def _may_be_chance(one: pd.Series, other: pd.Series) -> bool:

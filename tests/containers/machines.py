@@ -79,7 +79,7 @@ def machines(folder: Path, count: int) -> Iterator[Machines]:
     need_engine()
     built()
     made = Machines(folder, count)
-    for name in ("tune_mnist", "docker"):
+    for name in ("tune_mnist", "docker", "data"):
         (folder / name).symlink_to(ROOT / name)
     key = folder / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from conftest import HISTORY, LOG, RESULTS, rows, trained, wait_for
-from engine import HARDENED, USER, built, docker, inspected, need_engine, owned
+from engine import HARDENED, ROOT, USER, built, docker, inspected, need_engine, owned
 
 pytestmark = pytest.mark.timeout(2400)  # the first test may have to build the image
 
@@ -142,6 +142,12 @@ def test_the_image_is_labelled_and_runs_as_an_ordinary_user(image: str) -> None:
 def test_the_image_brings_no_token_no_data_and_no_results(image: str) -> None:
     looked = docker("run", "--rm", "--entrypoint", "find", image, *("/ray-token", "/data", "/results", "/tmp"))
     assert looked.stdout.split() == ["/ray-token", "/data", "/results", "/tmp"]
+
+
+def test_the_image_has_what_a_report_compares_with(image: str) -> None:
+    program = "from tune_mnist.published import PUBLISHED_CSV as path; print(path.read_text('utf-8'), end='')"
+    said = docker("run", "--rm", "--entrypoint", "python", image, "-c", program).stdout
+    assert said == (ROOT / "data" / "published.csv").read_text("utf-8")
 
 
 def test_gpus_are_asked_of_the_engine(image: str) -> None:
