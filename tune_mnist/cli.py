@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import typer
@@ -31,7 +32,7 @@ def application(*commands: Callable[..., Any], help: str | None = None) -> typer
 
 def start(app: typer.Typer) -> None:
     """Run the application and end the process with its exit code. SIGTERM, as of `docker stop`, is as Ctrl-C."""
-    signal.signal(signal.SIGTERM, interrupt)
+    signals = _heard()
     try:
         code = app(standalone_mode=False)
     except UserError as error:
@@ -41,17 +42,37 @@ def start(app: typer.Typer) -> None:
         code = 1
     except (typer.Exit, typer.Abort, KeyboardInterrupt) as ended:
         code = getattr(ended, "exit_code", INTERRUPTED)
-        if code == INTERRUPTED:  # typer's Exit for Ctrl-C, too
-            print("interrupted", file=sys.stderr)
+        if code == INTERRUPTED:
+            signals.append(signal.SIGINT)
     except Exception as error:
         if not hasattr(error, "format_message"):  # a bug; only what the parser of options raises has one
             raise
         fail(error.format_message())
+    if signals and code == INTERRUPTED:  # of Ctrl-C, typer makes an exit code without a word
+        print("interrupted", file=sys.stderr)
+    _leave(int(code or 0))
+
+
+def _heard() -> list[int]:
+    """The signals that ask for an end, as they come; each raises KeyboardInterrupt."""
+    signals: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+        interrupt(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
+    return signals
+
+
+def _leave(code: int) -> None:
     if abandoned:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code or 0)  # Ray's own way out waits a minute for a head that is lost
-    sys.exit(code or 0)
+        os._exit(code)  # Ray's own way out waits a minute for a head that is lost
+    sys.exit(code)
 
 
 def check_folder(folder: Path) -> None:
