@@ -120,11 +120,11 @@ class UnderWay:
 
 
 @contextmanager
-def under_way(*arguments: str, folder: Path) -> Iterator[UnderWay]:
+def under_way(*arguments: str, folder: Path, **more: str) -> Iterator[UnderWay]:
     """Start the command; it is killed if it still runs at the end of the `with` block."""
     with (folder / "stdout.txt").open("wb") as out, (folder / "stderr.txt").open("wb") as err:
         process = subprocess.Popen(
-            command(*arguments), cwd=folder, env=surroundings(), stdout=out, stderr=err, start_new_session=True
+            command(*arguments), cwd=folder, env=surroundings(**more), stdout=out, stderr=err, start_new_session=True
         )
     try:
         yield UnderWay(folder, process)

@@ -629,3 +629,23 @@ def test_a_token_file_that_is_not_there_is_named(cluster: Cluster, tmp_path: Pat
     said = f"error: the token file '{tmp_path / 'token'}' cannot be read: No such file or directory; set RAY_AUTH_"
     assert done.code == 2
     assert done.err.startswith(said)
+
+
+def test_a_lost_head_is_named_within_a_minute_and_loses_nothing(
+    cluster: Cluster, uninterrupted: Finished, tmp_path: Path
+) -> None:
+    """The last test of this cluster."""
+    with under_way(*SLOW, "--address", cluster.address, folder=tmp_path, **cluster.settings) as slow:
+        wait_for(lambda: ": epoch 2/5" in slow.log(), "a second epoch")
+        port = cluster.address.rpartition(":")[2]
+        lines = {pid: line for pid, (_, line) in processes().items()}
+        (head,) = [pid for pid, line in lines.items() if "gcs_server" in line and f"_port={port}" in line]
+        os.kill(head, signal.SIGKILL)
+        before = time.monotonic()
+        done = slow.finished(90)
+        assert time.monotonic() - before < 60
+    assert done.code == 1, done.out + done.err
+    assert f"the Ray head at '{cluster.address}' was lost; every finished epoch is in the store" in done.out
+    again = succeeded(run(*SLOW, folder=tmp_path))
+    assert numbers(again.epochs()) == numbers(uninterrupted.epochs())
+    assert 20 <= trained(again.log()).total() <= 20 + len(SLOW_LRS)

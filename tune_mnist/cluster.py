@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -101,16 +102,17 @@ class Cluster:
             return
         import ray
 
-        with HeadWatch(ray.get_runtime_context().gcs_address) as watch:
+        address = ray.get_runtime_context().gcs_address
+        what = "every finished epoch is in the store; the same command goes on from there"
+        said = f"the Ray head at '{address}' was lost; {what}"
+        with HeadWatch(address, lambda: _give_up(said)) as watch:
             try:
                 yield
             except (KeyboardInterrupt, Exception) as error:
                 if not (watch.lost if isinstance(error, KeyboardInterrupt) else watch.gone()):
                     raise
                 abandoned.append(watch.place)
-                host, port = watch.place
-                what = "every finished epoch is in the store; the same command goes on from there"
-                raise ClusterError(f"the Ray head at '{host}:{port}' was lost; {what}") from None
+                raise ClusterError(said) from None
 
     @contextlib.contextmanager
     def _settings(self) -> Iterator[None]:
@@ -147,6 +149,15 @@ class Cluster:
         signal.signal(signal.SIGTERM, interrupt)  # ray.init put its own handler there
         if not self.ray_logs:
             _silence()
+
+
+def _give_up(said: str) -> None:
+    """End the process where Ray keeps its main thread: the store is as after any crash, whole."""
+    logging.getLogger("tune_mnist").error(said)
+    if sys.stdout.isatty():
+        sys.stdout.write("\x1b[?25h")  # the live display had hidden the cursor
+    sys.stdout.flush()
+    os._exit(1)
 
 
 def _scratch_folder() -> Path:

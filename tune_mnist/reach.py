@@ -6,11 +6,13 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from tune_mnist.errors import UserError
 
 REACH_S = 3.0  # to answer; Ray itself tries for 40 s before it says that nothing is there
+GRACE_S = 15.0
 LOOK_S, MISSES = 2.0, 4  # between two looks at a head; so many in vain, after 8 to 20 s, and it is lost
 
 
@@ -63,10 +65,12 @@ def _token() -> str:
 class HeadWatch:
     """Looks whether the head at HOST:PORT is there, within its `with` block; interrupts the process once it is not.
 
-    Ray's own driver tries for a minute, and then ends the process.
+    Ray's own driver tries for a minute, and then ends the process. Its calls to the head cannot be interrupted: where
+    the block has not ended after GRACE_S, `give_up` is called.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, give_up: Callable[[], None]) -> None:
+        self.give_up = give_up
         host, _, port = address.rpartition(":")
         self.place = host.strip("[]"), int(port)
         self.lost = False
@@ -92,6 +96,8 @@ class HeadWatch:
             missed = 0 if self._there() else missed + 1
         self.lost = True
         os.kill(os.getpid(), signal.SIGINT)
+        if not self._stop.wait(GRACE_S):
+            self.give_up()
 
     def _there(self) -> bool:
         try:
