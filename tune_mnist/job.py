@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 import time
@@ -31,6 +32,7 @@ ARRIVED = Path("arrived")  # the part of the caller's store that the sweep asks 
 ALIVE_S, MISSES = 5.0, 3  # between two looks whether Ray is still there; so many in vain, and it is lost
 PASSED = (SCREEN_WIDTH, NODES_S_NAME, "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT")
 READY_S = 30.0
+_RAYS = re.compile(r"^(\d{4}-\d\d-\d\d \S+\s+[A-Z]+ \w+\.py:\d+ -- |Running entrypoint for job ).*\n?", re.MULTILINE)
 TOKEN = Path("~/.ray/auth_token")
 
 
@@ -59,7 +61,7 @@ def _client() -> Any:
     """Ray's job server on this machine; just after `ray up` it is not there yet."""
     from ray.job_submission import JobSubmissionClient
 
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    logging.disable(logging.WARNING)  # what Ray's client says of its connection
     end = time.monotonic() + READY_S
     while True:
         try:
@@ -120,13 +122,19 @@ async def _show(client: Any, job: str, screen: Path) -> None:
     width = int(os.environ.get(SCREEN_WIDTH) or 0)
     if not width:
         async for text in client.tail_job_logs(job):
-            sys.stdout.write(text)
+            sys.stdout.write(_ours(text))
             sys.stdout.flush()
         return
     console = Console(force_terminal=True, width=width, highlight=False)
     with Live(get_renderable=lambda: _picture(screen), console=console, refresh_per_second=2, transient=True):
         async for text in client.tail_job_logs(job):
-            console.print(Text.from_ansi(text.rstrip("\n")))
+            if said := _ours(text).rstrip("\n"):
+                console.print(Text.from_ansi(said))
+
+
+def _ours(text: str) -> str:
+    """Without the lines that Ray writes into a job's log before the job does."""
+    return _RAYS.sub("", text)
 
 
 def _picture(screen: Path) -> Text:
