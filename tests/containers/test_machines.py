@@ -122,7 +122,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 @pytest.fixture
 def emptied(hosts: Machines, away: Finished) -> Machines:
-    """The machines of a cluster that is up, whose head has nothing stored: what is stored there is not trained again."""
+    """Machines of a cluster that is up, whose head has nothing stored: what it stores is not trained again."""
     assert away.code == 0
     hosts.on(1, "rm -rf ~/tune-mnist/results ~/tune-mnist/arrived")
     return hosts
