@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 
 BIN := .venv/bin
-COMPILE := $(BIN)/uv --no-config pip compile --quiet --universal --python-version 3.10
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10
 N ?= 2
 # The plugin where it is there, else the older command. The results belong to whoever calls make.
 COMPOSE = MNIST_USER="$${MNIST_USER:-$$(id -u):$$(id -g)}" \

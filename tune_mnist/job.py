@@ -15,6 +15,7 @@ import shlex
 import sys
 import time
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def main() -> None:
     try:
         client = _client()
         if action == "find":
-            ended = {"running": _running(client, name) is not None, "others": _others(client)}
+            running = _running(client, name) is not None
+            ended = {"running": running, "others": _others(client), "ray": version("ray")}
         elif action == "stop":
             ended = _stop(client, name)
         else:

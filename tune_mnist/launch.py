@@ -16,13 +16,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_mnist import machines
 from tune_mnist.datasets import FOLDERS
 from tune_mnist.environment import command_line, git_state
-from tune_mnist.errors import ClusterError
+from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.launcher import Launcher
 from tune_mnist.merging import merge
 from tune_mnist.progress import LOG_NAME, log
@@ -59,6 +60,10 @@ class Launch:
         return f"sweep-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:10]}"
 
     @property
+    def _find_job(self) -> str:
+        return f"{PYTHON} -m tune_mnist.job find {self.job}"
+
+    @property
     def arrivals(self) -> Path:
         """What comes from the head, as it lies there."""
         return self.store.folder / f".{self.launcher.name}" / self.job
@@ -90,7 +95,7 @@ class Launch:
             if not head.runs:
                 return False
         try:
-            found = self.launcher.call(f"{PYTHON} -m tune_mnist.job find {self.job}")
+            found = self.launcher.call(self._find_job)
         except ClusterError:
             return False
         if found.get("running"):
@@ -102,8 +107,21 @@ class Launch:
 
     def _start(self) -> None:
         log.info(f"starting the cluster {self.launcher.name}: ray up {self.launcher.file}")
-        self.launcher.up()
+        try:
+            self.launcher.up()
+            if not self.launcher.is_local:  # whose machines were asked before
+                self._check_image()
+        except (KeyboardInterrupt, ClusterError, UserError):
+            log.warning(f"{self.launcher.name} may be up in part; ray down {self.launcher.file} ends what was started")
+            raise
         self._send()
+
+    def _check_image(self) -> None:
+        there, here = self.launcher.call(self._find_job).get("ray"), version("ray")
+        if there != here:
+            raise UserError(
+                f"the image of {self.launcher.file} has Ray {there}, this machine Ray {here}; build it again"
+            )
 
     def _send(self) -> None:
         """To the head: the data, what is stored of the runs that are asked for, and the sweep file."""

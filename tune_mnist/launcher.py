@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +25,8 @@ from tune_mnist.job import BEGIN, END
 PLACE = "~/tune-mnist"  # on every machine of a cluster; its .venv has Ray and what tune_mnist needs
 CALL_S = 60.0  # for a short question to the head
 _NOISE = re.compile(r"\x1b\[[0-9;]*m")
-_LEFT = re.compile(r"HEAD|WORKER\d+|USER|[A-Z_/]*(?:REGISTRY|PROJECT)[A-Za-z_/:.\d]*")
+_LEFT = re.compile(r"HEAD|WORKER\d+|USER|AMI|IMAGE|PROJECT|REGISTRY/.*")
+_NEEDS = {"aws": ("boto3",), "gcp": ("googleapiclient", "google_auth_httplib2", "cryptography")}
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,11 @@ def read(file: Path) -> Launcher:
         raise UserError(f"cluster file '{file}' cannot be read: {cause}") from None
     if not isinstance(config, dict) or not isinstance(config.get("provider"), dict) or not config.get("cluster_name"):
         raise UserError(f"'{file}' is no cluster file of Ray's: it needs cluster_name and provider")
+    kind = str(config["provider"].get("type"))
+    if missing := [name for name in _NEEDS.get(kind, ()) if find_spec(name) is None]:
+        raise UserError(
+            f"{file} needs {' and '.join(missing)} here, for {kind}'s API; install what its first lines name"
+        )
     for name, value in _values(config):
         if _LEFT.fullmatch(str(value)):
             raise UserError(f"{name} in {file} is still '{value}'; fill it in, as the file says")

@@ -53,7 +53,8 @@ def look(config: dict[str, Any], file: Path) -> tuple[Machine, list[Machine]]:
     if head.error:
         raise ClusterError(f"the head {head.address} of {file} cannot be reached by SSH: {head.error}")
     check_versions([head, *workers])
-    _check_state(config["cluster_name"], str(provider["head_ip"]), head)
+    if "docker" not in config:  # else Ray's part of the machine is inside of a container, and goes with it
+        _check_state(config["cluster_name"], str(provider["head_ip"]), head)
     return head, workers
 
 

@@ -15,12 +15,14 @@ from conftest import ROOT
 from engine import IMAGE, built, docker, need_engine
 
 NETWORK, SUBNET = "tune-mnist-machines", "10.213.7"
+# What a machine that has Docker shares with the engine's host, whose containers are then its own.
+HOST = ("/var/run/docker.sock", "/usr/bin/docker", "/tmp/ray_tmp_mount")
 MACHINE = f"""
 FROM {IMAGE}
 USER root
 ENV HOME=/root
 COPY key.pub /run/key.pub
-RUN apt-get update && apt-get install -y --no-install-recommends openssh-server procps \\
+RUN apt-get update && apt-get install -y --no-install-recommends openssh-server procps sudo \\
  && rm -rf /var/lib/apt/lists/* && mkdir -p /run/sshd ~/.ssh ~/tune-mnist && chmod 700 ~/.ssh \\
  && ln -s /opt/venv ~/tune-mnist/.venv && cp /run/key.pub ~/.ssh/authorized_keys && chmod 600 ~/.ssh/authorized_keys
 ENTRYPOINT []
@@ -45,11 +47,11 @@ class Machines:
     def name(self, number: int) -> str:
         return f"tune-mnist-machine-{number}"
 
-    def make(self, number: int) -> None:
+    def make(self, number: int, *more: str) -> None:
         docker("rm", "-f", self.name(number), check=False)
         place = "--network", NETWORK, "--ip", self.address(number), "--hostname", f"machine-{number}"
         size = "--cpus", "1", "--memory", "4g", "--shm-size", "1g"
-        docker("run", "-d", "--name", self.name(number), *place, *size, f"{IMAGE}-machine")
+        docker("run", "-d", "--name", self.name(number), *place, *size, *more, f"{IMAGE}-machine")
 
     def kill(self, number: int) -> None:
         docker("kill", self.name(number))

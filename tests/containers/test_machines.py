@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import (
     HISTORY,
+    ROOT,
     Finished,
     Rows,
     UnderWay,
@@ -23,7 +25,8 @@ from conftest import (
     under_way,
     wait_for,
 )
-from machines import Machines, machines, need_ssh
+from engine import IMAGE, docker
+from machines import HOST, Machines, machines, need_ssh
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
 
@@ -222,3 +225,28 @@ def test_machines_made_anew_at_the_same_addresses_are_noticed(hosts: Machines) -
     done = run(*on(hosts, "anew", *VARIED), folder=hosts.folder)
     assert done.code == 2
     assert f"it was made anew; remove {state} and give the command again" in done.err
+
+
+@pytest.mark.parametrize("cloud", ["aws", "gcp"])
+def test_what_a_cloud_file_starts_on_its_machines(hosts: Machines, here: Finished, cloud: str) -> None:
+    """All of the file but the cloud: its container, set-up and start, on a machine of ours that has Docker."""
+    config = yaml.safe_load((ROOT / "cluster" / f"{cloud}.yaml").read_text("utf-8"))
+    own = yaml.safe_load(hosts.file.read_text("utf-8"))
+    for name in ("available_node_types", "head_node_type", "max_workers", "upscaling_speed", "idle_timeout_minutes"):
+        del config[name]
+    config |= {"cluster_name": f"tune-mnist-test-{cloud}", "auth": own["auth"], "provider": own["provider"]}
+    config["provider"]["worker_ips"] = []
+    config["docker"] |= {"image": IMAGE, "pull_before_run": False, "container_name": f"tune-mnist-{cloud}"}
+    (install,) = (command for command in config["head_setup_commands"] if "pip" in command)
+    config["head_setup_commands"].remove(install)  # of the package for the cloud's API, from the network
+    file = hosts.file.with_name(f"{cloud}.yaml")
+    file.write_text(yaml.safe_dump(config), "utf-8")
+    Path("/tmp/ray_tmp_mount").mkdir(exist_ok=True)
+    hosts.make(1, *(f"--volume={path}:{path}" for path in HOST))
+    try:
+        options = ("--cluster", str(file), *VARIED, "--store", f"{cloud}-store", "--output", f"results/{cloud}")
+        succeeded(run(*options, folder=hosts.folder))
+        assert numbers(epochs_of(hosts, cloud)) == numbers(here.epochs())
+        assert f"tune-mnist-{cloud}" not in docker("ps", "--format", "{{.Names}}").stdout.split()
+    finally:
+        docker("rm", "-f", f"tune-mnist-{cloud}", check=False)
