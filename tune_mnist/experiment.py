@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 import time
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from tune_mnist.errors import UserError
 from tune_mnist.planning import Plan, Run, make_plan, run_names
 from tune_mnist.progress import LOG_NAME, Progress, log, plural
 from tune_mnist.request import Request
-from tune_mnist.room import check_room, room_for
+from tune_mnist.room import Room, check_room
 from tune_mnist.store import Held, Row, Store, now, write_whole
 from tune_mnist.tensorboard import FOLDER, TensorBoard
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from tune_mnist.cluster import Cluster
     from tune_mnist.resources import Resources
 
-MOST_AT_ONCE = 200  # runs whose locks are held, each an open file; many systems allow a process 256
 WAIT_S = 1.0  # between two looks at a run that another command is training
 
 
@@ -76,7 +74,7 @@ class Experiment:
         try:
             waiting = False
             while todo := [run for run in self.plan().todo if run.key not in self.errors]:
-                with self.store.claim([run.key for run in todo[:MOST_AT_ONCE]]) as mine:
+                with self.store.claim([run.key for run in todo]) as mine:
                     if mine:
                         waiting = False
                         self._train([run for run in todo if run.key in mine], resources, cluster, console, board)
@@ -101,12 +99,12 @@ class Experiment:
 
             plan = self.plan()
             todo = [run for run in plan.todo if run.key in keys]
-            room = room_for(min(len(todo), resources.max_concurrent or len(todo)), resources.asked)
-            with room if cluster.address else nullcontext(), Progress(plan, self.names(), console) as progress:
+            room = Room(len(todo), resources.max_concurrent or len(todo), resources.asked)
+            with room, Progress(plan, self.names(), console) as progress:
                 check_room(resources.asked, log.info)
                 self._open(mine)
                 todo = [run for run in self.plan().todo if run.key in keys]
-                how = (resources, self.conditions.device, self.store, _Listener(progress, board), scratch)
+                how = (resources, self.conditions.device, self.store, _Listener(progress, board, room), scratch)
                 self.errors |= execute(todo, self.data, *how)
         for run in todo:
             if run.key not in self.errors and self.store.held(run.key).epochs <= run.held.epochs:
@@ -185,10 +183,11 @@ def _complete(folder: Path) -> bool:
 
 @dataclass(frozen=True)
 class _Listener:
-    """Passes what happens to the display and each epoch to TensorBoard."""
+    """Passes what happens to the display, each epoch to TensorBoard, and the end of a run to who asks for machines."""
 
     progress: Progress
     board: TensorBoard
+    room: Room
 
     def started(self, key: str, trained: int, hostname: str) -> None:
         self.progress.started(key, trained, hostname)
@@ -196,12 +195,15 @@ class _Listener:
     def epoch(self, key: str, row: Row) -> None:
         self.board.epoch(key, row)
         self.progress.epoch(key, row)
+        if not self.progress.left[key]:
+            self.room.one_less()
 
     def lost(self, key: str) -> None:
         self.progress.lost(key)
 
     def failed(self, key: str, error: str, trace: str) -> None:
         self.progress.failed(key, error, trace)
+        self.room.one_less()
 
     def said(self, key: str, text: str) -> None:
         self.progress.said(key, text)

@@ -22,6 +22,7 @@ from tune_mnist.screen import Screen, asked_for, is_asked_for
 from tune_mnist.store import Row
 
 LOG_NAME = "mnist_experiments.log"
+MOST_SHOWN = 12  # runs under way, of which a big cluster has more than a terminal has lines
 # Everything that happens is said once, here; where it is heard (screen, file) is decided by who opens them below.
 log = logging.getLogger("tune_mnist")
 log.setLevel(logging.DEBUG)
@@ -100,6 +101,7 @@ class Progress:
         self.plan, self.names = plan, names
         self.reached = {run.key: min(run.held.epochs, run.config.epochs) for run in plan.runs}
         self.left = {run.key: run.to_train for run in plan.runs}
+        self.epochs = {run.key: run.config.epochs for run in plan.runs}
         self.running: dict[str, Row | None] = {}
         self.seconds: list[float] = []
         self._live: Live | Screen | None = asked_for(self)
@@ -120,21 +122,21 @@ class Progress:
     def started(self, key: str, trained: int, hostname: str) -> None:
         """A trial began, or began again, after `trained` epochs."""
         self.running[key] = None
-        self.left[key] = self._epochs(key) - trained
+        self.left[key] = self.epochs[key] - trained
         after = f" after epoch {trained}" if trained else ""
-        log.debug(f"{self.names[key]}: training on {hostname}{after}, to epoch {self._epochs(key)}")
+        log.debug(f"{self.names[key]}: training on {hostname}{after}, to epoch {self.epochs[key]}")
 
     def epoch(self, key: str, row: Row) -> None:
         """A trial finished an epoch; its row is in the store."""
         self.running[key] = row
         self.reached[key] = max(self.reached[key], row["epoch"])
-        self.left[key] = self._epochs(key) - row["epoch"]
+        self.left[key] = self.epochs[key] - row["epoch"]
         self.seconds.append(row["train_time_s"] + row["eval_time_s"])
-        said = f"{self.names[key]}: epoch {row['epoch']}/{self._epochs(key)}, {_measured(row)}"
+        said = f"{self.names[key]}: epoch {row['epoch']}/{self.epochs[key]}, {_measured(row)}"
         log.debug(f"{said}, {duration(self.seconds[-1])}")
         if not self.left[key]:
             self.running.pop(key, None)
-            log.info(f"{self.names[key]}: done, {plural(self._epochs(key), 'epoch')}, {_measured(row)}")
+            log.info(f"{self.names[key]}: done, {plural(self.epochs[key], 'epoch')}, {_measured(row)}")
 
     def lost(self, key: str) -> None:
         """A trial's worker or machine went away; Ray will start it again."""
@@ -152,9 +154,6 @@ class Progress:
     def said(self, key: str, text: str) -> None:
         """A trial has something to say of where it runs."""
         log.warning(f"{self.names[key]}: {text}")
-
-    def _epochs(self, key: str) -> int:
-        return next(run.config.epochs for run in self.plan.runs if run.key == key)
 
     def seconds_left(self) -> float | None:
         """From the epochs so far; None before the first."""
@@ -181,12 +180,15 @@ class Progress:
 
     def _running_table(self) -> Table:
         table = Table.grid(padding=(0, 2))
-        for key, row in list(self.running.items()):
-            epochs, done = self._epochs(key), self._epochs(key) - self.left[key]
+        running = list(self.running.items())
+        for key, row in running[:MOST_SHOWN]:
+            epochs, done = self.epochs[key], self.epochs[key] - self.left[key]
             bar = ProgressBar(total=epochs, completed=done, width=20)
             seen = _measured(row) if row else "starting" if not done else f"from epoch {done}"
             table.add_row(escape(self.names[key]), bar, f"epoch {min(done + 1, epochs)}/{epochs}", seen)
-        if not self.running:
+        if len(running) > MOST_SHOWN:
+            table.add_row(f"and {plural(len(running) - MOST_SHOWN, 'run')} more")
+        if not running:
             table.add_row("starting Ray and its workers")
         return table
 

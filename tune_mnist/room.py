@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from tune_mnist.cluster import abandoned
 from tune_mnist.errors import UserError
@@ -41,21 +40,35 @@ def _wanted(asked: Mapping[str, float]) -> str:
     return ", ".join(f"{amount:g} {name.upper()}" for name, amount in asked.items() if amount)
 
 
-@contextlib.contextmanager
-def room_for(trials: int, asked: Mapping[str, float]) -> Iterator[None]:
-    """Ask the cluster's autoscaler, if it has one, for the room of so many trials at once, within the `with` block.
+class Room:
+    """Asks the cluster's autoscaler, if it has one, for the room of all trials that are left, within the `with` block.
 
-    By itself it would see only the few trials that Tune keeps pending, and start a machine after the other.
+    By itself it would see only the few trials that Tune keeps pending, and start a machine after the other. `left` and
+    `at_once` count trials; `asked` is what each asks for.
     """
-    from ray.autoscaler.sdk import request_resources
 
-    bundle = {name.upper(): amount for name, amount in asked.items() if amount}
-    request_resources(bundles=[bundle] * trials)
-    try:
-        yield
-    finally:
+    def __init__(self, left: int, at_once: int, asked: Mapping[str, float]) -> None:
+        self.left, self.at_once = left, at_once
+        self._bundle = {name.upper(): amount for name, amount in asked.items() if amount}
+
+    def __enter__(self) -> Room:
+        self._ask(min(self.left, self.at_once))
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if not abandoned:
-            request_resources(bundles=[])
+            self._ask(0)
+
+    def one_less(self) -> None:
+        """A trial has ended: a machine that no trial is left for may go."""
+        self.left -= 1
+        if self.left < self.at_once:
+            self._ask(self.left)
+
+    def _ask(self, trials: int) -> None:
+        from ray.autoscaler.sdk import request_resources
+
+        request_resources(bundles=[self._bundle] * trials)
 
 
 def _nodes() -> list[dict[str, float]]:

@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ from tune_mnist.errors import UserError
 
 Row = dict[str, Any]
 KEPT_CHECKPOINTS = 2
+OTHER_FILES = 256  # what a process opens beside the locks: Ray's sockets, event files, the log
 _CHECKPOINT = re.compile(r"epoch-(\d{5,})\.([0-9a-f]{16})\.pt")
 
 
@@ -96,10 +98,13 @@ class Store:
 
     @contextlib.contextmanager
     def claim(self, keys: Sequence[str]) -> Iterator[list[str]]:
-        """Take the locks of those runs that nobody else is training, for the length of the `with` block."""
+        """Take the locks of those runs that nobody else is training, for the length of the `with` block.
+
+        Each is an open file: of more runs than the system allows this process, the first are taken.
+        """
         with contextlib.ExitStack() as locks:
-            mine = []
-            for key in keys:
+            mine: list[str] = []
+            for key in keys[: _files(len(keys))]:
                 with contextlib.suppress(Timeout), self._writing():
                     locks.enter_context(self._lock(key))
                     mine.append(key)
@@ -239,6 +244,19 @@ def _content(path: Path) -> bytes | None:
         if match is not None and hashlib.sha256(content).hexdigest()[:16] == match[2]:
             return content
     return None
+
+
+def _files(wanted: int) -> int:
+    """How many files this process may open beside its others, its limit raised to `wanted` where the system lets it."""
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit < wanted + OTHER_FILES:
+        with contextlib.suppress(ValueError, OSError):
+            high = wanted + OTHER_FILES
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE, (high if most == resource.RLIM_INFINITY else min(high, most), most)
+            )
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, limit - OTHER_FILES)
 
 
 def write_whole(path: Path, content: bytes) -> None:

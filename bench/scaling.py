@@ -1,0 +1,168 @@
+"""A thousand trials that sleep, on a local Ray that is told it has 64 CPUs: is the driver quick enough? `make scaling`.
+
+All is as in a sweep (plan, store, locks, messages, TensorBoard, log) but the training, which sleeps and then gives a
+checkpoint of the CNN's size. Writes bench/scaling.json: how busy the CPUs were, and the memory of the driver and of the
+mailbox as trials finished. Run nothing beside it: the worker processes start on this machine's real CPUs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tune_mnist import datasets, environment, progress, request
+from tune_mnist.cluster import Cluster
+from tune_mnist.devices import conditions
+from tune_mnist.experiment import Experiment
+from tune_mnist.resources import choose
+from tune_mnist.store import Store, now, write_whole
+
+HERE = Path(__file__).parent
+CHECKPOINT = 14 << 20  # bytes: the CNN's weights and Adadelta's two averages of each
+SAMPLE_S = 5.0
+
+
+class Sleep:
+    """Stands for a training: an epoch that sleeps."""
+
+    epoch = 0
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __iter__(self) -> Iterator[Any]:
+        from tune_mnist.training import EpochResult
+
+        time.sleep(self.seconds)
+        yield EpochResult(1, 0.01, 1.0, 0.5, 1.0, 0.5, self.seconds, 0.0, self.seconds)
+
+    def state(self) -> bytes:
+        return os.urandom(CHECKPOINT)
+
+
+def sleeping(config: dict[str, Any], seconds: float, **parts: Any) -> None:
+    """A trial of ours, in a worker, that sleeps where it would train."""
+    from tune_mnist import tuning
+
+    tuning._training = lambda *_: Sleep(seconds)  # type: ignore[assignment,return-value]
+    tuning._saved = lambda state: state  # type: ignore[assignment,return-value]
+    tuning.trainable(config, **parts)
+
+
+@dataclass
+class Watch:
+    """Samples, every few seconds: how many trials are stored, and the memory of driver and mailbox in MB."""
+
+    store: Path
+    begin: float
+
+    def __post_init__(self) -> None:
+        self.samples: list[dict[str, float]] = []
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+        self.thread.start()
+
+    def _watch(self) -> None:
+        while not self.stop.wait(SAMPLE_S):
+            stored = sum(1 for _ in self.store.glob("*/history.jsonl"))
+            memory = {"driver_mb": _memory(os.getpid()), "mailbox_mb": sum(map(_memory, _processes("ray::Mailbox")))}
+            self.samples.append({"s": round(time.monotonic() - self.begin, 1), "stored": stored, **memory})
+
+    def ended(self) -> list[dict[str, float]]:
+        self.stop.set()
+        self.thread.join()
+        return self.samples
+
+
+def _processes(name: str) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(name.encode()):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def _memory(process: int) -> int:
+    """Megabytes that are resident."""
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+    except OSError:
+        return 0
+
+
+def _times(store: Store, seconds: float) -> tuple[float, float]:
+    """When the first trial began and when the last ended, by the clock of the trials' last lines in the store."""
+    ends = sorted((store.folder / key / "history.jsonl").stat().st_mtime for key in store.run_keys())
+    return ends[0] - seconds, ends[-1]
+
+
+def measure(trials: int, cpus: int, seconds: float, folder: Path) -> dict[str, Any]:
+    """Run the trials; what was measured."""
+    lrs = ",".join(f"{index / 10000:g}" for index in range(1, trials + 1))
+    asked = request.build(vary=[f"lr={lrs}"], settings=["epochs=1", "model=linear"])
+    resources = choose("cpu", None, None, None, False, "fp32", local=True)
+    data = datasets.load("digits", folder, print)
+    store = Store(folder / "store")
+    experiment = Experiment(asked, data, conditions(data, "cpu", 1, "fp32"), store)
+    cluster = Cluster(None, cpus)
+    with cluster._settings():  # Ray reads them when it is imported
+        from tune_mnist import tuning
+    ours = tuning.trainable
+    tuning.trainable = partial(sleeping, seconds=seconds)
+    begin = time.monotonic()
+    watch = Watch(store.folder, begin)
+    try:
+        experiment.train(folder / "results", resources, cluster, Console(quiet=True))
+    finally:
+        tuning.trainable = ours
+    whole, samples = time.monotonic() - begin, watch.ended()
+    assert not experiment.errors, experiment.errors
+    first, last = _times(store, seconds)
+    reported = time.monotonic()
+    experiment.write(folder / "results", report=False)
+    return {
+        "trials": trials,
+        "cpus": cpus,
+        "seconds_a_trial": seconds,
+        "whole_s": round(whole, 1),
+        "busy_s": round(last - first, 1),
+        "busy": round(trials * seconds / cpus / (last - first), 3),
+        "tables_s": round(time.monotonic() - reported, 1),
+        "samples": samples,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--cpus", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=30, help="a trial sleeps")
+    parser.add_argument("--output", type=Path, default=HERE / "scaling.json")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, progress.heard_on(progress.LogFile()):
+        found = measure(options.trials, options.cpus, options.seconds, Path(folder))
+    machine = environment.describe(now(), now(), {})
+    facts = {"cpu": machine["cpu"], "packages": machine["packages"]}
+    write_whole(options.output, (json.dumps(found | facts, indent=1) + "\n").encode())
+    samples = found["samples"]
+    print(f"{found['busy']:.0%} of {options.cpus} CPUs busy over {found['busy_s']:g} s of {found['whole_s']:g} s")
+    for sample in samples[:: max(1, len(samples) // 10)]:
+        print(f"{sample['stored']:5} stored: driver {sample['driver_mb']} MB, mailbox {sample['mailbox_mb']} MB")
+
+
+if __name__ == "__main__":
+    main()
