@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import itertools
 import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 from PIL import Image
 
 from tune_mnist.errors import UserError
@@ -16,6 +18,7 @@ from tune_mnist.gallery import save_figures
 from tune_mnist.heatmap import cross_table, draw_cross
 from tune_mnist.learning import draw_learning, learning_curves
 from tune_mnist.plots import accuracy_curve, draw_accuracy, draw_time, time_curve
+from tune_mnist.style import INK
 from tune_mnist.tradeoff import draw_tradeoff, tradeoff
 
 if TYPE_CHECKING:
@@ -405,6 +408,38 @@ def test_a_cross_is_a_table_of_both_variables() -> None:
     assert table.index.tolist() == [0.01, 0.05]
     assert [float(name) for name in table.columns] == [0.0, 0.25]
     assert table.to_numpy().tolist() == [pytest.approx([0.91, 0.9125]), pytest.approx([0.95, 0.9525])]
+
+
+def brightness(colour: Any) -> float:
+    """As the eye has it (Rec. 709), from 0 to 1."""
+    return float(np.dot(to_rgb(colour), (0.2126, 0.7152, 0.0722)))
+
+
+def looks(figure: Figure) -> set[tuple[float, Any, Any]]:
+    """What is left of each line of a figure without its hue: brightness, mark, dashes."""
+    lines = [line for axes in figure.axes for line in axes.lines]
+    return {(round(brightness(line.get_color()), 2), line.get_marker(), line.get_linestyle()) for line in lines}
+
+
+@pytest.mark.parametrize("kind", ["learning", "tradeoff", "accuracy"])
+def test_in_grey_no_two_series_look_alike(kind: str) -> None:
+    """Any two differ in mark, in dashes, or by a tenth in brightness; and all stand out from the paper."""
+    if kind == "learning":
+        points = sweep("lr", [(lr, 1, 0.8, 1.0) for lr in (0.001, 0.01, 0.05, 0.1)]).assign(run=list("abcd"), epochs=3)
+        figure = draw_learning(points, pd.concat([HISTORY, HISTORY.replace({"run": {"a": "c", "b": "d"}})]))
+    elif kind == "tradeoff":
+        figure = draw_tradeoff(pd.concat([sweep("lr", LR), sweep("batch_size", [(32, 1, 0.9, 200.0)])]))
+    else:
+        figure = draw_accuracy(sweep("lr", SEEDED))
+    found = looks(figure)
+    assert len(found) > 1
+    for (bright, *look), (other, *another) in itertools.combinations(found, 2):
+        assert look != another or abs(bright - other) >= 0.1
+    assert max(bright for bright, *_ in found) < 0.85
+
+
+def test_words_are_dark_on_white() -> None:
+    assert brightness(INK) < 0.25
 
 
 def test_a_heat_map_writes_each_number_and_hatches_what_is_not_done() -> None:

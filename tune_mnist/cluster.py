@@ -36,6 +36,7 @@ WORKER_SETTINGS = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
+    "MALLOC_ARENA_MAX": "1",  # each trial is a new thread, and would keep 40 MB in an arena of its own
 }
 _TOKEN = secrets.token_hex(32)  # of this process's local clusters: nobody else on the machine may submit to them
 abandoned: list[tuple[str, int]] = []  # heads that were lost: to shut down Ray, also at exit, would take a minute

@@ -16,6 +16,7 @@ from tune_mnist.devices import gpu_count
 
 PACKAGES = ("tune-mnist", "torch", "torchvision", "ray", "numpy", "pandas", "matplotlib", "scikit-learn", "tensorboard")
 ENVIRONMENT_JSON = "environment.json"
+CGROUP = Path("/sys/fs/cgroup")
 NOT_RESULTS = ("--", ":/", ":(top,exclude)results")
 
 
@@ -24,6 +25,15 @@ def cpu_count() -> int:
     import joblib
 
     return int(joblib.cpu_count())
+
+
+def memory() -> int:
+    """The bytes of memory that this process may use: its container's limit (version 2 or 1), or the machine's."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no container, or no limit: "max"
+            found = min(found, int((CGROUP / limit).read_text()))
+    return found
 
 
 def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tune_mnist.cluster import Cluster
 from tune_mnist.devices import DEVICES, check_precision, gpu_count, resolve
@@ -12,6 +12,8 @@ from tune_mnist.progress import plural
 
 # Four trials on one GPU: the network fills a small part of any, and of its memory about 1 GB.
 GPUS_A_TRIAL = 0.25
+# Measured with MNIST and the CNN, rounded up: Ray and the driver; a trial's worker, while it evaluates.
+RAY_BYTES = TRIAL_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,16 @@ def choose(
     check_precision(precision, device, local)
     share = GPUS_A_TRIAL if gpus is None else gpus
     return Resources(cpus, share if device == "cuda" else 0.0, device, max_concurrent, precision)
+
+
+def fit(resources: Resources, cpus: int, memory: int) -> tuple[Resources, str | None]:
+    """As many trials side by side as `memory` (bytes) is enough for; and a line where that is fewer than CPUs allow."""
+    wanted = min(max(1, cpus // resources.cpus), resources.max_concurrent or cpus)
+    room = max(1, (memory - RAY_BYTES) // TRIAL_BYTES)
+    if room >= wanted:
+        return resources, None
+    there = f"{memory / (1 << 30):.1f} GB of memory"
+    return replace(resources, max_concurrent=room), f"{there}: {plural(room, 'trial')} side by side, not {wanted}"
 
 
 def _check_numbers(cpus: int | None, gpus: float | None, max_concurrent: int | None) -> None:

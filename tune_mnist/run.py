@@ -16,7 +16,7 @@ from tune_mnist.forecast import forecast
 from tune_mnist.launch import Launch
 from tune_mnist.launcher import Launcher, read
 from tune_mnist.progress import log, plural
-from tune_mnist.resources import GPUS_A_TRIAL, Resources, choose, slots
+from tune_mnist.resources import GPUS_A_TRIAL, Resources, choose, fit, slots
 from tune_mnist.store import Store
 
 if TYPE_CHECKING:
@@ -110,11 +110,16 @@ def run(
     launcher = _launcher(cluster_file, keep, address)
     is_local = address is None and launcher is None
     resources = choose(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, precision, local=is_local)
+    short = None
+    if is_local:
+        resources, short = fit(resources, environment.cpu_count(), environment.memory())
     cluster = Cluster(address, environment.cpu_count(), gpu_count() if resources.gpus else 0, ray_logs)
     cluster.reach()
     console, log_file = progress.console(), progress.LogFile()
     with progress.heard_on(progress.on_console(console)), progress.heard_on(log_file):
         data = datasets.load(dataset, data_dir, log.warning)
+        if short:
+            log.warning(short)
         held = conditions(data, resources.device, resources.cpus, precision)
         experiment = Experiment(asked, data, held, Store(store), share=not no_share)
         if fresh:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from engine import ROOT
+from engine import ROOT, compose_command
 
 DOCKER = ROOT / "docker"
 COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text("utf-8"))
@@ -80,3 +80,29 @@ def test_the_image_has_the_locked_versions() -> None:
     named = {version.partition("==")[0] for version in lock}
     assert {version for version in grown if version.partition("==")[0] in named} == lock
     assert any(version.startswith("aiohttp==") for version in grown)
+
+
+def test_the_gpu_file_gives_a_worker_every_gpu_and_asks_for_a_share_a_trial() -> None:
+    """As Docker's compose reads both files together."""
+    if shutil.which("docker") is None:
+        pytest.skip("there is no docker command")
+    files = ["-f", DOCKER / "compose.yaml", "-f", DOCKER / "compose.gpu.yaml"]
+    done = subprocess.run([*compose_command(), *files, "config"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout)["services"]
+    (device,) = services["worker"]["deploy"]["resources"]["reservations"]["devices"]
+    assert (device["driver"], device["capabilities"]) == ("nvidia", [["gpu"]]) or device["capabilities"] == ["gpu"]
+    assert services["sweep"]["command"] == ["--gpus-per-trial", "0.25"]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("image", ["docker build -t mnist -f docker/Dockerfile", "--build-arg VERSION="]),
+        ("cluster", ["up --detach --no-build --scale worker=5 head worker tensorboard", "run --rm --no-deps sweep"]),
+        ("cluster-down", ["down --volumes --remove-orphans"]),
+    ],
+)
+def test_make_says_what_it_would_do(target: str, words: list[str]) -> None:
+    done = subprocess.run(["make", "-n", target, "N=5"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert all(word in done.stdout for word in words), done.stdout

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ import pytest
 from conftest import HISTORY, LOG, RESULTS, rows, trained, wait_for
 from engine import HARDENED, ROOT, USER, built, docker, inspected, need_engine, owned
 
+LOCK = (ROOT / "requirements.txt").read_text("utf-8")
 pytestmark = pytest.mark.timeout(2400)  # the first test may have to build the image
 
 QUICK = ("--set", "model=mlp", "--set", "train_size=320", "--set", "epochs=3", "--vary", "lr=0.01,0.05")
@@ -79,6 +81,29 @@ def test_without_data_and_network_it_takes_the_digits_and_says_so(hardened: Ende
 def test_trials_follow_the_containers_cpus(hardened: Ended) -> None:
     assert {row["concurrent"] for row in rows(hardened.digits / HISTORY)} == {"0"}
     assert json.loads((hardened.digits / "environment.json").read_text("utf-8"))["cpu"]["usable"] == 1
+
+
+def test_trials_follow_the_containers_memory(image: str, tmp_path: Path) -> None:
+    """Two CPUs, and memory for one trial."""
+    flags = ("--cpus", "2", "--memory", "1900m")
+    tight = contained(image, "run", *QUICK, results=tmp_path / "results", flags=flags)
+    assert tight.code == 0, tight.err
+    if os.cpu_count() == 1:
+        pytest.skip("one CPU has one trial anyhow")
+    assert "1.9 GB of memory: 1 trial side by side, not 2\n" in tight.out
+    assert {row["concurrent"] for row in rows(tight.digits / HISTORY)} == {"0"}
+
+
+def test_the_bill_of_materials_names_what_is_inside(image: str, tmp_path: Path) -> None:
+    made = tmp_path / "sbom.json"
+    script = ROOT / "docker" / "sbom.py"
+    subprocess.run([sys.executable, script, image, made], capture_output=True, check=True)
+    bill = json.loads(made.read_text("utf-8"))
+    assert bill["bomFormat"] == "CycloneDX"
+    versions = {part["name"]: part["version"] for part in bill["components"]}
+    (locked,) = re.findall(r"^torch==(\S+) ; python_full_version >= '3.11'", LOCK, flags=re.MULTILINE)
+    assert versions["torch"].partition("+")[0] == locked
+    assert {"tini", "rsync", "tune-mnist", "ray"} <= set(versions)
 
 
 def test_little_shared_memory_is_a_line(hardened: Ended) -> None:
