@@ -10,7 +10,7 @@ COMPOSE = MNIST_USER="$${MNIST_USER:-$$(id -u):$$(id -g)}" \
 	$$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) -f docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv sweep report test check bench lock image cluster cluster-down chaos sbom
+.PHONY: help .venv sweep report test check bench scaling lock image cluster cluster-down chaos sbom
 
 help: ## this list
 	@sed -n 's/^\([.a-z]*\):[^#]*## /make \1 /p' Makefile | awk '{ $$2 = sprintf("%-12s", $$2); print }'
@@ -33,6 +33,9 @@ check: .venv/.made ## format, lint and types
 
 bench: .venv/.made ## ours against the usual way, in turns, with nothing beside it; FULL=1: all images, hours
 	@$(BIN)/python bench/bench.py $(if $(FULL),--full) $(ARGS)
+
+scaling: .venv/.made ## a thousand trials that sleep on 64 CPUs that are not there: is the driver quick enough?
+	@$(BIN)/python bench/scaling.py $(ARGS)
 
 image: ## the container image mnist; another base with ARGS='--build-arg BASE=…'
 	@docker build -t mnist -f docker/Dockerfile $(ARGS) \

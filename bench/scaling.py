@@ -58,8 +58,9 @@ def sleeping(config: dict[str, Any], seconds: float, **parts: Any) -> None:
     """A trial of ours, in a worker, that sleeps where it would train."""
     from tune_mnist import tuning
 
-    tuning._training = lambda *_: Sleep(seconds)  # type: ignore[assignment,return-value]
-    tuning._saved = lambda state: state  # type: ignore[assignment,return-value]
+    parts_of_ours = vars(tuning)
+    parts_of_ours["_training"] = lambda *_: Sleep(seconds)
+    parts_of_ours["_saved"] = lambda state: state
     tuning.trainable(config, **parts)
 
 
@@ -107,10 +108,25 @@ def _memory(process: int) -> int:
         return 0
 
 
-def _times(store: Store, seconds: float) -> tuple[float, float]:
-    """When the first trial began and when the last ended, by the clock of the trials' last lines in the store."""
-    ends = sorted((store.folder / key / "history.jsonl").stat().st_mtime for key in store.run_keys())
-    return ends[0] - seconds, ends[-1]
+def _busy(store: Store, seconds: float, cpus: int) -> dict[str, float]:
+    """How busy the CPUs were, by when each trial's epoch was stored; it slept for `seconds` before that.
+
+    `all` is from the first trial's start to the last's end. `full` leaves out the start of the workers, who share a
+    few real CPUs here, and the end: from when most trials first ran side by side to the start of the last trial.
+    """
+    ends = [(store.folder / key / "history.jsonl").stat().st_mtime for key in store.run_keys()]
+    starts = sorted(end - seconds for end in ends)
+    whole = max(ends) - starts[0]
+    beside = [sum(other <= start < other + seconds for other in starts) for start in starts]
+    begin, end = starts[beside.index(max(beside))], starts[-1]
+    slept = sum(max(0.0, min(end, start + seconds) - max(begin, start)) for start in starts)
+    return {
+        "most_side_by_side": max(beside),
+        "all": round(len(ends) * seconds / cpus / whole, 3),
+        "all_s": round(whole, 1),
+        "full": round(slept / cpus / (end - begin), 3),
+        "full_s": round(end - begin, 1),
+    }
 
 
 def measure(trials: int, cpus: int, seconds: float, folder: Path) -> dict[str, Any]:
@@ -134,7 +150,6 @@ def measure(trials: int, cpus: int, seconds: float, folder: Path) -> dict[str, A
         tuning.trainable = ours
     whole, samples = time.monotonic() - begin, watch.ended()
     assert not experiment.errors, experiment.errors
-    first, last = _times(store, seconds)
     reported = time.monotonic()
     experiment.write(folder / "results", report=False)
     return {
@@ -142,8 +157,7 @@ def measure(trials: int, cpus: int, seconds: float, folder: Path) -> dict[str, A
         "cpus": cpus,
         "seconds_a_trial": seconds,
         "whole_s": round(whole, 1),
-        "busy_s": round(last - first, 1),
-        "busy": round(trials * seconds / cpus / (last - first), 3),
+        "busy": _busy(store, seconds, cpus),
         "tables_s": round(time.monotonic() - reported, 1),
         "samples": samples,
     }
@@ -162,7 +176,11 @@ def main() -> None:
     facts = {"cpu": machine["cpu"], "packages": machine["packages"]}
     write_whole(options.output, (json.dumps(found | facts, indent=1) + "\n").encode())
     samples = found["samples"]
-    print(f"{found['busy']:.0%} of {options.cpus} CPUs busy over {found['busy_s']:g} s of {found['whole_s']:g} s")
+    busy = found["busy"]
+    print(
+        f"{busy['full']:.1%} of {options.cpus} CPUs busy over {busy['full_s']:g} s between start and end of the workers"
+    )
+    print(f"{busy['all']:.1%} over all {busy['all_s']:g} s of trials; the whole command took {found['whole_s']:g} s")
     for sample in samples[:: max(1, len(samples) // 10)]:
         print(f"{sample['stored']:5} stored: driver {sample['driver_mb']} MB, mailbox {sample['mailbox_mb']} MB")
 

@@ -20,7 +20,7 @@ from typing import Any
 from tune_mnist.errors import ClusterError
 from tune_mnist.reach import HeadWatch, reach, unreachable
 
-OBJECTS = 512 << 20  # bytes for Ray's objects: the data once, and what is on its way
+OBJECTS, OBJECTS_A_CPU = 512 << 20, 32 << 20  # bytes for Ray's objects, see Cluster.objects
 SHARED_MEMORY = Path("/dev/shm")
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -65,11 +65,19 @@ class Cluster:
         if self.address not in (None, "auto"):
             reach(str(self.address))
 
+    @property
+    def objects(self) -> int:
+        """Bytes for a local Ray's objects: the data once, and from each trial a checkpoint on its way, of 14 MB.
+
+        Ray writes them to disk, and has every worker collect garbage, where less than a third is free.
+        """
+        return max(OBJECTS, (128 << 20) + self.cpus * OBJECTS_A_CPU)
+
     def objects_note(self) -> str | None:
         """A line to say where a local Ray's objects do not fit into shared memory, as in most containers."""
-        if self.address is not None or not SHARED_MEMORY.is_dir() or _free(SHARED_MEMORY) >= OBJECTS:
+        if self.address is not None or not SHARED_MEMORY.is_dir() or _free(SHARED_MEMORY) >= self.objects:
             return None
-        free = f"{_free(SHARED_MEMORY) >> 20} MiB of {OBJECTS >> 20} MiB"
+        free = f"{_free(SHARED_MEMORY) >> 20} MiB of {self.objects >> 20} MiB"
         return f"{SHARED_MEMORY} has {free} free: Ray keeps its objects in /tmp (docker run --shm-size=1g avoids it)"
 
     @contextlib.contextmanager
@@ -144,7 +152,7 @@ class Cluster:
         with _quiet_start(not self.ray_logs):
             if self.address is None:
                 options |= {"num_cpus": self.cpus, "num_gpus": self.gpus, "include_dashboard": False}
-                _start(folder, options)
+                _start(folder, self.objects, options)
             else:
                 _join(self.address, options | {"runtime_env": {"env_vars": WORKER_SETTINGS}})
         signal.signal(signal.SIGTERM, interrupt)  # ray.init put its own handler there
@@ -177,18 +185,18 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _start(folder: Path, options: dict[str, Any]) -> None:
+def _start(folder: Path, objects: int, options: dict[str, Any]) -> None:
     import ray
 
-    if not (SHARED_MEMORY.is_dir() and _free(SHARED_MEMORY) >= OBJECTS) and _free(folder) < OBJECTS:
+    if not (SHARED_MEMORY.is_dir() and _free(SHARED_MEMORY) >= objects) and _free(folder) < objects:
         short = f"/tmp has {_free(folder) >> 20} MiB free"
-        raise ClusterError(f"{short}, and Ray needs {OBJECTS >> 20} MiB there or in /dev/shm; make room in one of them")
+        raise ClusterError(f"{short}, and Ray needs {objects >> 20} MiB there or in /dev/shm; make room in one of them")
     for attempt in (
         "1",
         "2",
     ):  # Ray waits 30 s for its parts: too short for a cold, busy disk, and enough when it is warm
         try:
-            ray.init(address="local", object_store_memory=OBJECTS, _temp_dir=str(folder / attempt), **options)
+            ray.init(address="local", object_store_memory=objects, _temp_dir=str(folder / attempt), **options)
             return
         except Exception as error:  # Ray raises it bare where a part of it is not up in time
             ray.shutdown()

@@ -21,7 +21,7 @@ NAMES = ("torch", "torchvision")
 
 
 def locked(name: str) -> str:
-    return re.findall(rf"^{name}==([\d.]+)", LOCK, flags=re.MULTILINE)[-1]  # the last is for Python 3.11 and later
+    return str(re.findall(rf"^{name}==([\d.]+)", LOCK, flags=re.MULTILINE)[-1])  # the last is for Python 3.11 and later
 
 
 def stand_in(folder: Path, name: str, local: str) -> None:
@@ -58,8 +58,8 @@ def test_pytorch_comes_from_where_the_argument_says(base: str, argument: str) ->
         "BASE": [f"BASE={base}-torch"],
         "TORCH_INDEX": [f"BASE={base}", "TORCH_INDEX=file:///index"],
     }[argument]
-    options = [part for one in arguments for part in ("--build-arg", one)]
-    command = ["docker", "build", "--target", "packages", "-t", f"{BASE}-built", "-f", "docker/Dockerfile", *options, "."]
+    options = [f"--build-arg={one}" for one in arguments]
+    command = ["docker", "build", "--target=packages", f"--tag={BASE}-built", "--file=docker/Dockerfile", *options, "."]
     done = subprocess.run(command, cwd=checkout(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     look = "import torch, torchvision, ray; print(torch.__version__, torchvision.__version__)"

@@ -86,7 +86,7 @@ def test_the_gpu_file_gives_a_worker_every_gpu_and_asks_for_a_share_a_trial() ->
     """As Docker's compose reads both files together."""
     if shutil.which("docker") is None:
         pytest.skip("there is no docker command")
-    files = ["-f", DOCKER / "compose.yaml", "-f", DOCKER / "compose.gpu.yaml"]
+    files = ["-f", str(DOCKER / "compose.yaml"), "-f", str(DOCKER / "compose.gpu.yaml")]
     done = subprocess.run([*compose_command(), *files, "config"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     services = yaml.safe_load(done.stdout)["services"]

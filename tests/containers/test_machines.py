@@ -28,7 +28,7 @@ from conftest import (
 from engine import IMAGE, docker
 from machines import HOST, Machines, machines, need_ssh
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 EPOCHS, LRS = 6, ("0.01", "0.02", "0.05")
 SWEEP = ("--dataset", "digits", "--set", "model=mlp", "--set", "batch_size=1", "--set", f"epochs={EPOCHS}")
@@ -113,6 +113,12 @@ def log_of(hosts: Machines, name: str) -> str:
     return (hosts.folder / "results" / name / "mnist_experiments.log").read_text("utf-8")
 
 
+def log_here(hosts: Machines, name: str) -> str:
+    """As much of it as has come home, or nothing yet."""
+    path = hosts.folder / "results" / name / "mnist_experiments.log"
+    return path.read_text("utf-8") if path.exists() else ""
+
+
 # Longer: there is a middle to lose a machine in.
 LONG = (*SWEEP[:-1], "epochs=20", "--vary", f"lr={','.join(LRS)}")
 
@@ -150,6 +156,7 @@ def test_a_killed_and_restarted_machine_costs_an_epoch(emptied: Machines, long: 
     assert numbers(epochs_of(hosts, "killed")) == numbers(long.epochs())
 
 
+@pytest.mark.chaos
 def test_a_lost_connection_does_not_stop_the_job(emptied: Machines, long: Finished) -> None:
     hosts = emptied
     with under_way(*on(hosts, "connection", *LONG, "--keep"), folder=hosts.folder) as started:
@@ -177,6 +184,32 @@ def test_a_cut_network_costs_an_epoch(emptied: Machines, long: Finished) -> None
     assert numbers(epochs_of(hosts, "cut")) == numbers(long.epochs())
 
 
+@pytest.mark.chaos
+def test_losses_one_after_another_cost_an_epoch_each(emptied: Machines, tmp_path: Path) -> None:
+    """Longer: a worker is killed and comes back, another's network is cut and mended, twice each."""
+    hosts, epochs = emptied, 120
+    asked = (*SWEEP[:-1], f"epochs={epochs}", "--vary", f"lr={','.join(LRS)}")
+
+    def reach(more: int) -> None:
+        enough = trained(log_here(hosts, "losses")).total() + more
+        wait_for(lambda: trained(log_here(hosts, "losses")).total() >= enough, f"{more} more epochs", 240)
+
+    with under_way(*on(hosts, "losses", *asked, "--keep"), folder=hosts.folder) as started:
+        for _ in range(2):
+            reach(20)
+            hosts.kill(2)
+            time.sleep(10)
+            hosts.start(2)
+            reach(20)
+            hosts.cut(3)
+            time.sleep(30)
+            hosts.mend(3)
+        done = started.finished()
+    assert done.code == 0, done.out + done.err
+    assert epochs * len(LRS) <= trained(log_of(hosts, "losses")).total() <= epochs * len(LRS) + 4
+    assert numbers(epochs_of(hosts, "losses")) == numbers(succeeded(run(*asked, folder=tmp_path)).epochs())
+
+
 def test_a_dead_head_is_named_and_the_command_goes_on_from_there(emptied: Machines, long: Finished) -> None:
     hosts = emptied
     with under_way(*on(hosts, "head", *LONG), folder=hosts.folder) as started:
@@ -199,6 +232,7 @@ def test_ray_down_leaves_nothing(hosts: Machines) -> None:
     wait_for(lambda: not hosts.ray_processes(), "nothing of Ray's left on the machines", 90)
 
 
+@pytest.mark.chaos
 def test_real_mnist_on_three_machines(hosts: Machines, tmp_path: Path) -> None:
     data = mnist_folder()
     asked = ("--dataset", "mnist", "--data-dir", str(data), "--set", "train_size=1024", "--set", "epochs=1", "--vary")
@@ -227,6 +261,7 @@ def test_machines_made_anew_at_the_same_addresses_are_noticed(hosts: Machines) -
     assert f"it was made anew; remove {state} and give the command again" in done.err
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("cloud", ["aws", "gcp"])
 def test_what_a_cloud_file_starts_on_its_machines(hosts: Machines, here: Finished, cloud: str) -> None:
     """All of the file but the cloud: its container, set-up and start, on a machine of ours that has Docker."""
