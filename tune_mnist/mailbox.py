@@ -9,6 +9,8 @@ from typing import Any
 
 from tune_mnist.store import Store
 
+MOST = 8  # messages on their way at once: each has a checkpoint of up to 14 MB
+
 
 class Mailbox:
     """Trials put messages in, the driver takes them out. It only reads the store."""
@@ -25,14 +27,14 @@ class Mailbox:
         await dealt_with.wait()
 
     async def take(self, wait: float) -> list[dict[str, Any]]:
-        """All messages there are, waiting up to `wait` seconds for the first. To ask says that the last are stored."""
+        """Up to MOST messages, waiting up to `wait` seconds for the first. To ask says that the last are stored."""
         for dealt_with in self.taken:
             dealt_with.set()
         found = []
         if wait and self.messages.empty():
             with suppress(asyncio.TimeoutError):
                 found.append(await asyncio.wait_for(self.messages.get(), wait))
-        while not self.messages.empty():
+        while not self.messages.empty() and len(found) < MOST:
             found.append(self.messages.get_nowait())
         self.taken = [dealt_with for _, dealt_with in found]
         return [message for message, _ in found]
