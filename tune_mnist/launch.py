@@ -176,6 +176,8 @@ class Launch:
         self._bring_home()
         kept = f"what had come home is in {self.store.folder}"
         again = "the same command again attaches to the sweep if it still runs, or goes on from there"
+        if not self.launcher.is_local:
+            again += f"; a cloud's machines run on until then, or until ray down {self.launcher.file}"
         return f"the head of {self.launcher.name} is lost, or the way to it ({cause}); {kept}; {again}"
 
     def _end(self, ended: dict[str, Any]) -> None:

@@ -30,7 +30,8 @@ from machines import HOST, Machines, machines, need_ssh
 
 pytestmark = pytest.mark.timeout(900)
 
-EPOCHS, LRS = 6, ("0.01", "0.02", "0.05")
+# So long that the workers join, and that there is a middle to lose a machine in.
+EPOCHS, LRS = 20, ("0.01", "0.02", "0.05")
 SWEEP = ("--dataset", "digits", "--set", "model=mlp", "--set", "batch_size=1", "--set", f"epochs={EPOCHS}")
 VARIED = (*SWEEP, "--vary", f"lr={','.join(LRS)}")
 
@@ -119,16 +120,6 @@ def log_here(hosts: Machines, name: str) -> str:
     return path.read_text("utf-8") if path.exists() else ""
 
 
-# Longer: there is a middle to lose a machine in.
-LONG = (*SWEEP[:-1], "epochs=20", "--vary", f"lr={','.join(LRS)}")
-
-
-@pytest.fixture(scope="module")
-def long(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The longer sweep on this machine."""
-    return succeeded(run(*LONG, folder=tmp_path_factory.mktemp("long")))
-
-
 @pytest.fixture
 def emptied(hosts: Machines, away: Finished) -> Machines:
     """Machines of a cluster that is up, whose head has nothing stored: what it stores is not trained again."""
@@ -139,12 +130,12 @@ def emptied(hosts: Machines, away: Finished) -> Machines:
 
 def lost_at_most(hosts: Machines, name: str, epochs: int) -> None:
     counted = trained(log_of(hosts, name)).total()
-    assert 20 * len(LRS) <= counted <= 20 * len(LRS) + epochs
+    assert EPOCHS * len(LRS) <= counted <= EPOCHS * len(LRS) + epochs
 
 
-def test_a_killed_and_restarted_machine_costs_an_epoch(emptied: Machines, long: Finished) -> None:
+def test_a_killed_and_restarted_machine_costs_an_epoch(emptied: Machines, here: Finished) -> None:
     hosts = emptied
-    with under_way(*on(hosts, "killed", *LONG, "--keep"), folder=hosts.folder) as started:
+    with under_way(*on(hosts, "killed", *VARIED, "--keep"), folder=hosts.folder) as started:
         in_their_middle(hosts, started)
         hosts.kill(2)
         time.sleep(10)
@@ -153,27 +144,27 @@ def test_a_killed_and_restarted_machine_costs_an_epoch(emptied: Machines, long: 
     assert done.code == 0, done.out + done.err
     assert "its worker was lost" in log_of(hosts, "killed")
     lost_at_most(hosts, "killed", 1)
-    assert numbers(epochs_of(hosts, "killed")) == numbers(long.epochs())
+    assert numbers(epochs_of(hosts, "killed")) == numbers(here.epochs())
 
 
 @pytest.mark.chaos
-def test_a_lost_connection_does_not_stop_the_job(emptied: Machines, long: Finished) -> None:
+def test_a_lost_connection_does_not_stop_the_job(emptied: Machines, here: Finished) -> None:
     hosts = emptied
-    with under_way(*on(hosts, "connection", *LONG, "--keep"), folder=hosts.folder) as started:
+    with under_way(*on(hosts, "connection", *VARIED, "--keep"), folder=hosts.folder) as started:
         in_their_middle(hosts, started)
         started.process.send_signal(signal.SIGKILL)
         started.process.wait()
     assert any("tune_mnist.run" in line for line in hosts.ray_processes())
-    done = run(*on(hosts, "connection", *LONG, "--keep"), folder=hosts.folder)
+    done = run(*on(hosts, "connection", *VARIED, "--keep"), folder=hosts.folder)
     assert done.code == 0, done.out + done.err
     assert "attaching to the sweep that runs" in done.out
     lost_at_most(hosts, "connection", 0)
-    assert numbers(epochs_of(hosts, "connection")) == numbers(long.epochs())
+    assert numbers(epochs_of(hosts, "connection")) == numbers(here.epochs())
 
 
-def test_a_cut_network_costs_an_epoch(emptied: Machines, long: Finished) -> None:
+def test_a_cut_network_costs_an_epoch(emptied: Machines, here: Finished) -> None:
     hosts = emptied
-    with under_way(*on(hosts, "cut", *LONG, "--keep"), folder=hosts.folder) as started:
+    with under_way(*on(hosts, "cut", *VARIED, "--keep"), folder=hosts.folder) as started:
         in_their_middle(hosts, started)
         hosts.cut(3)
         time.sleep(60)
@@ -181,7 +172,7 @@ def test_a_cut_network_costs_an_epoch(emptied: Machines, long: Finished) -> None
         done = started.finished()
     assert done.code == 0, done.out + done.err
     lost_at_most(hosts, "cut", 1)
-    assert numbers(epochs_of(hosts, "cut")) == numbers(long.epochs())
+    assert numbers(epochs_of(hosts, "cut")) == numbers(here.epochs())
 
 
 @pytest.mark.chaos
@@ -210,9 +201,9 @@ def test_losses_one_after_another_cost_an_epoch_each(emptied: Machines, tmp_path
     assert numbers(epochs_of(hosts, "losses")) == numbers(succeeded(run(*asked, folder=tmp_path)).epochs())
 
 
-def test_a_dead_head_is_named_and_the_command_goes_on_from_there(emptied: Machines, long: Finished) -> None:
+def test_a_dead_head_is_named_and_the_command_goes_on_from_there(emptied: Machines, here: Finished) -> None:
     hosts = emptied
-    with under_way(*on(hosts, "head", *LONG), folder=hosts.folder) as started:
+    with under_way(*on(hosts, "head", *VARIED), folder=hosts.folder) as started:
         before = trained(in_their_middle(hosts, started)).total()
         hosts.kill(1)
         killed = time.monotonic()
@@ -222,8 +213,8 @@ def test_a_dead_head_is_named_and_the_command_goes_on_from_there(emptied: Machin
     assert re.search(r"^error: the head of tune-mnist-test is lost", done.err, re.MULTILINE), done.err
     assert before >= len(LRS)
     hosts.start(1)
-    again = succeeded(run(*on(hosts, "head", *LONG), folder=hosts.folder))
-    assert numbers(epochs_of(hosts, "head")) == numbers(long.epochs())
+    again = succeeded(run(*on(hosts, "head", *VARIED), folder=hosts.folder))
+    assert numbers(epochs_of(hosts, "head")) == numbers(here.epochs())
     assert "epochs in the store" in again.out
 
 
