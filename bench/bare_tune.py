@@ -16,13 +16,13 @@ os.environ |= {"TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1", "RAY_CHDIR_TO_TRIAL_DI
 import ray
 from ray import tune
 
-from tune_mnist import datasets
-from tune_mnist.config import TrainConfig
+from tune_mnist.mnist import datasets
+from tune_mnist.mnist.config import TrainConfig
 
 
 def trainable(config: dict[str, float], data: datasets.Dataset) -> None:
     """One image, one epoch, a linear model: the same as in the trials that it is held against."""
-    from tune_mnist.training import Training
+    from tune_mnist.mnist.training import Training
 
     tiny = TrainConfig(lr=config["lr"], epochs=1, train_size=1, batch_size=1, model="linear")
     for result in Training(tiny, data):

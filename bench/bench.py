@@ -25,10 +25,11 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import ttest_ind
 
-from tune_mnist import datasets, environment
-from tune_mnist.devices import BF16_FLAGS, cpu_flags
-from tune_mnist.request import build
-from tune_mnist.store import now, write_whole
+from tune_mnist.machine import environment
+from tune_mnist.machine.devices import BF16_FLAGS, cpu_flags
+from tune_mnist.mnist import datasets
+from tune_mnist.plan.request import build
+from tune_mnist.store.store import now, write_whole
 
 HERE = Path(__file__).parent
 Seconds = Callable[[], float]

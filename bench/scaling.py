@@ -22,12 +22,15 @@ from typing import Any
 
 from rich.console import Console
 
-from tune_mnist import datasets, environment, progress, request
-from tune_mnist.cluster import Cluster
-from tune_mnist.devices import conditions
+from tune_mnist.display import progress
 from tune_mnist.experiment import Experiment
-from tune_mnist.resources import choose
-from tune_mnist.store import Store, now, write_whole
+from tune_mnist.machine import environment
+from tune_mnist.machine.devices import conditions
+from tune_mnist.mnist import datasets
+from tune_mnist.plan import request
+from tune_mnist.store.store import Store, now, write_whole
+from tune_mnist.tuning.cluster import Cluster
+from tune_mnist.tuning.resources import choose
 
 HERE = Path(__file__).parent
 CHECKPOINT = 14 << 20  # bytes: the CNN's weights and Adadelta's two averages of each
@@ -60,7 +63,7 @@ def sleeping(config: dict[str, Any], seconds: float, warm: float, **parts: Any) 
     The first in each worker waits until `warm`, when all are up: a worker that is starting would lose its trial to one
     that is free, and on few real CPUs it starts for a minute, not for 3 s.
     """
-    from tune_mnist import tuning
+    from tune_mnist.tuning import tuner as tuning
 
     time.sleep(max(0.0, warm - time.time()))
     seconds *= 0.75 + int(config["run"]["key"][:4], 16) / (1 << 17)
@@ -144,7 +147,7 @@ def measure(trials: int, cpus: int, seconds: float, start: float, folder: Path) 
     experiment = Experiment(asked, data, conditions(data, "cpu", 1, "fp32"), store)
     cluster = Cluster(None, cpus)
     with cluster._settings():  # Ray reads them when it is imported
-        from tune_mnist import tuning
+        from tune_mnist.tuning import tuner as tuning
     ours = tuning.trainable
     tuning.trainable = partial(sleeping, seconds=seconds, warm=time.time() + start)
     begin = time.monotonic()

@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from tune_mnist.launcher import read
+from tune_mnist.launch.ray_up import read
 
 ASKED = {"head": 1, "cpu": 2, "gpu": 1}
 # Google's answers: part of a method and address, what it says.

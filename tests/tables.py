@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 from test_plots import BASELINE, sweep
 
-from tune_mnist.results import EPOCH_COLUMNS, HISTORY_CSV, POINT_COLUMNS, RESULTS_CSV, write_csv
+from tune_mnist.results.tables import EPOCH_COLUMNS, HISTORY_CSV, POINT_COLUMNS, RESULTS_CSV, write_csv
 
 ENVIRONMENT: dict[str, Any] = {
     "command": "tune-mnist run --seeds 3",

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_mnist.config import VARIABLES, Conditions, TrainConfig, run_key, variable
 from tune_mnist.errors import UserError
+from tune_mnist.mnist.config import VARIABLES, Conditions, TrainConfig, run_key, variable
 
 CONDITIONS = Conditions("mnist", "abc", "cpu x86_64 AVX2", 1, "fp32", "2.15.0", 1)
 NAN, INF = float("nan"), float("inf")

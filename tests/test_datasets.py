@@ -22,9 +22,9 @@ import numpy as np
 import pytest
 import torchvision
 
-from tune_mnist import datasets, downloads
-from tune_mnist.datasets import NAMES, load
 from tune_mnist.errors import UserError
+from tune_mnist.mnist import datasets, downloads
+from tune_mnist.mnist.datasets import NAMES, load
 
 ROOT = Path(__file__).parents[1]
 MNIST_TEST_LABELS = "t10k-labels-idx1-ubyte"
@@ -360,7 +360,7 @@ def test_two_processes_download_once(tmp_path: Path, serve: Serve) -> None:
     code = f"""
 import sys, torchvision
 from pathlib import Path
-from tune_mnist.datasets import load
+from tune_mnist.mnist.datasets import load
 torchvision.datasets.KMNIST.mirrors = {[server.address]!r}
 torchvision.datasets.KMNIST.resources = {resources(server.files)!r}
 print("ready", flush=True)

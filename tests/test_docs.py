@@ -13,10 +13,15 @@ from pathlib import Path
 import pytest
 import typer
 
-from tune_mnist import cli, environment, progress, request, results, run, tensorboard
-from tune_mnist.config import Conditions
-from tune_mnist.planning import Plan, make_plan
-from tune_mnist.store import Held
+from tune_mnist.commands import options as cli
+from tune_mnist.commands import run
+from tune_mnist.display import progress, tensorboard
+from tune_mnist.machine import environment
+from tune_mnist.mnist.config import Conditions
+from tune_mnist.plan import request
+from tune_mnist.plan.plan import Plan, make_plan
+from tune_mnist.results import tables as results
+from tune_mnist.store.store import Held
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_mnist.config import Conditions, TrainConfig, run_key
-from tune_mnist.forecast import forecast, stored_epoch_times
-from tune_mnist.planning import Plan, make_plan, makespan, run_names
-from tune_mnist.request import build
-from tune_mnist.store import Held, Store
-from tune_mnist.sweeps import Point
+from tune_mnist.mnist.config import Conditions, TrainConfig, run_key
+from tune_mnist.plan.forecast import forecast, stored_epoch_times
+from tune_mnist.plan.plan import Plan, make_plan, makespan, run_names
+from tune_mnist.plan.request import build
+from tune_mnist.plan.sweeps import Point
+from tune_mnist.store.store import Held, Store
 
 CONDITIONS = Conditions("digits", "abc", "cpu x86_64 AVX2", 1, "fp32", "2.15.0", 1)
 CONFIGS = st.builds(

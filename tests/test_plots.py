@@ -14,12 +14,12 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from tune_mnist.errors import UserError
-from tune_mnist.gallery import save_figures
-from tune_mnist.heatmap import cross_table, draw_cross
-from tune_mnist.learning import draw_learning, learning_curves
-from tune_mnist.plots import accuracy_curve, draw_accuracy, draw_time, time_curve
-from tune_mnist.style import INK
-from tune_mnist.tradeoff import draw_tradeoff, tradeoff
+from tune_mnist.figures.curve import accuracy_curve, draw_accuracy, draw_time, time_curve
+from tune_mnist.figures.gallery import save_figures
+from tune_mnist.figures.heatmap import cross_table, draw_cross
+from tune_mnist.figures.learning import draw_learning, learning_curves
+from tune_mnist.figures.style import INK
+from tune_mnist.figures.tradeoff import draw_tradeoff, tradeoff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,8 +17,8 @@ from tables import LRS, seeded_sweep, write_folder
 from test_plots import texts as words_of
 
 from tune_mnist.__main__ import main
-from tune_mnist.plots import draw_accuracy
-from tune_mnist.reading import read_history, read_points
+from tune_mnist.figures.curve import draw_accuracy
+from tune_mnist.results.read import read_history, read_points
 
 RESULTS, HISTORY = "mnist_results.csv", "history.csv"
 Rows = list[list[str]]

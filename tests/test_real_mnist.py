@@ -7,7 +7,7 @@ import json
 import pytest
 from conftest import Finished, mnist_folder, run, succeeded
 
-from tune_mnist.datasets import MNIST_SHA256
+from tune_mnist.mnist.datasets import MNIST_SHA256
 
 
 @pytest.fixture(scope="module")

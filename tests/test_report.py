@@ -17,11 +17,11 @@ import pytest
 from conftest import ROOT, Finished, command, rows, succeeded, surroundings
 from tables import ENVIRONMENT, LRS, complete, epochs_of, seeded_sweep, several_sweeps, write_folder
 
-from tune_mnist.findings import answer, best, gaps, weaknesses
-from tune_mnist.published import compare_published
-from tune_mnist.reading import read_points
-from tune_mnist.statistics import summarise
-from tune_mnist.writing import REPORTS, write_report
+from tune_mnist.report.findings import answer, best, gaps, weaknesses
+from tune_mnist.report.sections import REPORTS, write_report
+from tune_mnist.results.read import read_points
+from tune_mnist.results.reference import compare_published
+from tune_mnist.results.summary import summarise
 
 pytestmark = pytest.mark.timeout(1200)  # for the sweeps that a test finds first
 NUMBER = r"(?<![\w.])[+−-]?\d+(?:\.\d+)*(?:e[+-]?\d+)?(?![\w])"
@@ -585,7 +585,7 @@ def test_a_report_drawn_again_is_the_same_byte_for_byte(standard: Finished, agai
 def test_a_report_trains_nothing_and_loads_neither_torch_nor_ray(again: Finished) -> None:
     imported = set(re.findall(r"\|\s+([\w.]+)$", again.err, re.MULTILINE))
     assert "tune_mnist.writing" in imported
-    assert not {"ray", "torch", "tune_mnist.training"} & imported
+    assert not {"ray", "torch", "tune_mnist.mnist.training"} & imported
 
 
 def test_two_reports_of_one_process_are_each_as_they_would_be_alone(tmp_path: Path) -> None:

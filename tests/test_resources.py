@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tune_mnist import environment
-from tune_mnist.resources import Resources, fit
+from tune_mnist.machine import environment
+from tune_mnist.tuning.resources import Resources, fit
 
 ONE_CPU = Resources(cpus=1, gpus=0.0, device="cpu", max_concurrent=None, precision="fp32")
 GB = 1 << 30

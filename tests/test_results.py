@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_mnist.config import Conditions, TrainConfig
-from tune_mnist.planning import Plan, make_plan
-from tune_mnist.request import build
-from tune_mnist.results import EPOCH_COLUMNS, POINT_COLUMNS, history_frame, points_frame, write_csv
-from tune_mnist.store import Row, Store
+from tune_mnist.mnist.config import Conditions, TrainConfig
+from tune_mnist.plan.plan import Plan, make_plan
+from tune_mnist.plan.request import build
+from tune_mnist.results.tables import EPOCH_COLUMNS, POINT_COLUMNS, history_frame, points_frame, write_csv
+from tune_mnist.store.store import Row, Store
 
 CONDITIONS = Conditions("digits", "abc", "cuda NVIDIA H200", 2, "fp32", "2.15.0", 1)
 IMAGES = 1437

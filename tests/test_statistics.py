@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from test_plots import sweep
 
-from tune_mnist.statistics import estimate, holm, paired, summarise, timed_alike, unpaired
+from tune_mnist.results.summary import estimate, holm, paired, summarise, timed_alike, unpaired
 
 NUMBERS = st.lists(st.floats(-100, 100, allow_nan=False), min_size=2, max_size=9)
 

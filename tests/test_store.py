@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune_mnist.errors import UserError
-from tune_mnist.store import Held, Row, Store, encode
+from tune_mnist.store.store import Held, Row, Store, encode
 
 KEY, OTHER = "0123456789abcdef", "fedcba9876543210"
 RECORD = {"config": {"lr": 0.1}, "conditions": {"dataset": "digits"}}
@@ -80,9 +80,7 @@ def new_store() -> Iterator[Store]:
 @contextmanager
 def process(store: Store, code: str) -> Iterator[subprocess.Popen[str]]:
     """Another process that runs `code` with `store` and KEY, started and given up by this one."""
-    start = (
-        f"from pathlib import Path\nfrom tune_mnist.store import Store\nstore = Store(Path({str(store.folder)!r}))\n"
-    )
+    start = f"from pathlib import Path\nfrom tune_mnist.store.store import Store\nstore = Store(Path({str(store.folder)!r}))\n"
     text = start + f"KEY = {KEY!r}\n" + textwrap.dedent(code)
     child = subprocess.Popen(
         [sys.executable, "-c", text], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tune_mnist.errors import UserError
-from tune_mnist.sweepfile import STANDARD, SweepFile, read
+from tune_mnist.plan.sweepfile import STANDARD, SweepFile, read
 
 ISSUE = """\
 name: lr-fine

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tune_mnist.config import TrainConfig
 from tune_mnist.errors import UserError
-from tune_mnist.request import Request, build
-from tune_mnist.sweeps import Sweep, one_variable
+from tune_mnist.mnist.config import TrainConfig
+from tune_mnist.plan.request import Request, build
+from tune_mnist.plan.sweeps import Sweep, one_variable
 
 FILE = """\
 name: mine

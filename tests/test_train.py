@@ -78,7 +78,7 @@ def test_a_dry_run_is_one_batch_of_the_recipe(tmp_path: Path) -> None:
 
 def test_the_weights_are_those_that_were_measured(tmp_path: Path) -> None:
     """Read back, a linear model's weights give the accuracy that was printed."""
-    from tune_mnist.datasets import load
+    from tune_mnist.mnist.datasets import load
 
     done = train(*DIGITS, "--model=linear", "--epochs=2", "--lr=0.5", "--save-model=weights.pt", folder=tmp_path)
     weights = torch.load(tmp_path / "weights.pt", weights_only=True)

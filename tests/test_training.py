@@ -19,12 +19,12 @@ import torchvision
 from torch import nn
 
 import tune_mnist
-from tune_mnist.config import MODELS, OPTIMIZERS, TrainConfig, check_fits
-from tune_mnist.datasets import Dataset, Split
-from tune_mnist.devices import TRAINING_VERSION, conditions, resolve
 from tune_mnist.errors import TrainingFailed, UserError
-from tune_mnist.model import Dropout, build
-from tune_mnist.training import EpochResult, Training, probe_epoch_seconds
+from tune_mnist.machine.devices import TRAINING_VERSION, conditions, resolve
+from tune_mnist.mnist.config import MODELS, OPTIMIZERS, TrainConfig, check_fits
+from tune_mnist.mnist.datasets import Dataset, Split
+from tune_mnist.mnist.networks import Dropout, build
+from tune_mnist.mnist.training import EpochResult, Training, probe_epoch_seconds
 
 # What TRAINING_VERSION was held against last: (version, SHA-256 of model.py and training.py, one after the other).
 FINGERPRINT = (2, "c54cacedd5c564c8a51646c35b4823d9c57c1fbb2ac3abf73b1670f4300d656d")

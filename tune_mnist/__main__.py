@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tune_mnist import cli
-from tune_mnist.compare import compare
-from tune_mnist.report import report
-from tune_mnist.run import run
-from tune_mnist.runs import runs
-from tune_mnist.train import train
-from tune_mnist.verify import verify
+from tune_mnist.commands import options as cli
+from tune_mnist.commands.compare import compare
+from tune_mnist.commands.report import report
+from tune_mnist.commands.run import run
+from tune_mnist.commands.runs import runs
+from tune_mnist.commands.train import train
+from tune_mnist.commands.verify import verify
 
 
 def main() -> None:

@@ -10,23 +10,24 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune_mnist import environment, results
-from tune_mnist.config import Conditions, check_fits
-from tune_mnist.datasets import Dataset
+from tune_mnist.display.progress import LOG_NAME, Progress, log, plural
+from tune_mnist.display.tensorboard import FOLDER, TensorBoard
 from tune_mnist.errors import UserError
-from tune_mnist.planning import Plan, Run, make_plan, run_names
-from tune_mnist.progress import LOG_NAME, Progress, log, plural
-from tune_mnist.request import Request
-from tune_mnist.room import Room, check_room
-from tune_mnist.store import Held, Row, Store, now, write_whole
-from tune_mnist.tensorboard import FOLDER, TensorBoard
+from tune_mnist.machine import environment
+from tune_mnist.mnist.config import Conditions, check_fits
+from tune_mnist.mnist.datasets import Dataset
+from tune_mnist.plan.plan import Plan, Run, make_plan, run_names
+from tune_mnist.plan.request import Request
+from tune_mnist.results import tables as results
+from tune_mnist.store.store import Held, Row, Store, now, write_whole
+from tune_mnist.tuning.nodes import Room, check_room
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from tune_mnist.cluster import Cluster
-    from tune_mnist.resources import Resources
+    from tune_mnist.tuning.cluster import Cluster
+    from tune_mnist.tuning.resources import Resources
 
 WAIT_S = 1.0  # between two looks at a run that another command is training
 
@@ -95,7 +96,7 @@ class Experiment:
         if note := cluster.objects_note():
             log.info(note)
         with cluster.started() as scratch:
-            from tune_mnist.tuning import execute  # Ray is imported now, in the surroundings that it was given
+            from tune_mnist.tuning.tuner import execute  # Ray is imported now, in the surroundings that it was given
 
             plan = self.plan()
             todo = [run for run in plan.todo if run.key in keys]
@@ -136,7 +137,7 @@ class Experiment:
         facts = self._environment(plan)
         written.append(_write_environment(folder, facts))
         if report:
-            from tune_mnist.writing import write_report
+            from tune_mnist.report.sections import write_report
 
             written += write_report(folder)
             _write_environment(folder, facts | {"files": [path.name for path in written]})

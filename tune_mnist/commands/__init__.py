@@ -1,0 +1,1 @@
+"""The command lines: each module is one command of `tune-mnist`; `options` is what they share."""

@@ -1,0 +1,87 @@
+"""What the commands of `tune-mnist` share. What a user did wrong is one line and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import typer
+
+from tune_mnist.errors import ClusterError, UserError
+from tune_mnist.tuning.cluster import abandoned, interrupt
+
+INTERRUPTED = 130
+# `-` and `_` are one letter in every option's name: --batch-size and --batch_size.
+CONTEXT = {"token_normalize_func": lambda name: name.replace("_", "-"), "help_option_names": ["-h", "--help"]}
+
+
+def application(*commands: Callable[..., Any], help: str | None = None) -> typer.Typer:  # noqa: A002
+    """An application of these commands; of one alone, its options come without the command's name."""
+    app = typer.Typer(
+        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=CONTEXT, help=help
+    )
+    for command in commands:
+        app.command(context_settings=CONTEXT)(command)
+    return app
+
+
+def start(app: typer.Typer) -> None:
+    """Run the application and end the process with its exit code. SIGTERM, as of `docker stop`, is as Ctrl-C."""
+    signals = _heard()
+    try:
+        code = app(standalone_mode=False)
+    except UserError as error:
+        fail(str(error))
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 1
+    except (typer.Exit, typer.Abort, KeyboardInterrupt) as ended:
+        code = getattr(ended, "exit_code", INTERRUPTED)
+        if code == INTERRUPTED:
+            signals.append(signal.SIGINT)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # a bug; only what the parser of options raises has one
+            raise
+        fail(error.format_message())
+    if signals and code == INTERRUPTED:  # of Ctrl-C, typer makes an exit code without a word
+        print("interrupted", file=sys.stderr)
+    _leave(int(code or 0))
+
+
+def _heard() -> list[int]:
+    """The signals that ask for an end, as they come; each raises KeyboardInterrupt."""
+    signals: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+        interrupt(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
+    return signals
+
+
+def _leave(code: int) -> None:
+    if abandoned:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # Ray's own way out waits a minute for a head that is lost
+    sys.exit(code)
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UserError if there is no such folder."""
+    if not folder.is_dir():
+        raise UserError(f"there is no folder '{folder}'; give one that a sweep left, such as results/mnist")
+
+
+def fail(line: str) -> None:
+    """Say what was wrong and end with exit code 2."""
+    print(f"error: {' '.join(line.split())}", file=sys.stderr)
+    sys.exit(2)

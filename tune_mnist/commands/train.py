@@ -1,0 +1,117 @@
+"""One training alone, without Ray and without the store: `python -m tune_mnist.train --epochs=10 --batch_size=32`."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from tune_mnist.commands import options as cli
+from tune_mnist.display.progress import plural
+from tune_mnist.errors import TrainingFailed, UserError
+from tune_mnist.machine import environment
+from tune_mnist.machine.devices import DEVICES, check_precision, resolve
+from tune_mnist.mnist import datasets
+from tune_mnist.mnist.config import TrainConfig
+from tune_mnist.store.store import write_whole
+
+if TYPE_CHECKING:
+    from tune_mnist.mnist.training import Training
+
+
+def train(
+    epochs: Annotated[str, typer.Option(metavar="N")] = str(TrainConfig.epochs),
+    batch_size: Annotated[str, typer.Option(metavar="N")] = str(TrainConfig.batch_size),
+    lr: Annotated[str, typer.Option(metavar="X", help="Learning rate.")] = str(TrainConfig.lr),
+    gamma: Annotated[str, typer.Option(metavar="X", help="Factor of the learning rate after each epoch.")] = str(
+        TrainConfig.gamma
+    ),
+    optimizer: Annotated[
+        str, typer.Option(metavar="NAME", help="adadelta, sgd, adam or adamw.")
+    ] = TrainConfig.optimizer,
+    momentum: Annotated[str, typer.Option(metavar="X", help="Of sgd.")] = str(TrainConfig.momentum),
+    weight_decay: Annotated[str, typer.Option(metavar="X")] = str(TrainConfig.weight_decay),
+    dropout: Annotated[
+        str, typer.Option(metavar="X", help="After the convolutions; the last layer's is twice it.")
+    ] = str(TrainConfig.dropout),
+    model: Annotated[str, typer.Option(metavar="NAME", help="cnn, mlp or linear.")] = TrainConfig.model,
+    schedule: Annotated[str, typer.Option(metavar="NAME", help="step or cosine.")] = TrainConfig.schedule,
+    shuffle: Annotated[str, typer.Option(metavar="BOOL", help="false trains in file order.")] = "true",
+    train_size: Annotated[str, typer.Option(metavar="N", help="The first N training images.")] = "all",
+    seed: Annotated[str, typer.Option(metavar="N")] = str(TrainConfig.seed),
+    dataset: Annotated[str, typer.Option(metavar="NAME", help="auto, " + ", ".join(datasets.NAMES) + ".")] = "auto",
+    data_dir: Annotated[Path, typer.Option(envvar="TUNE_MNIST_DATA", help="Where the data sets lie.")] = Path("data"),
+    device: Annotated[str, typer.Option(metavar="NAME", help=", ".join(DEVICES) + ".")] = "auto",
+    threads: Annotated[Optional[int], typer.Option(help="CPU threads (default: every CPU).")] = None,  # noqa: UP045
+    precision: Annotated[str, typer.Option(metavar="NAME", help="fp32, or bf16 where the CPU or GPU has it.")] = "fp32",
+    save_model: Annotated[Optional[Path], typer.Option(metavar="PATH", help="Write the weights there.")] = None,  # noqa: UP045
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="One batch and one evaluation, to see that it works.")
+    ] = False,
+) -> int:
+    """Train one network and print each epoch. Options take `-` and `_` alike."""
+    names: tuple[str, ...] = (
+        "epochs",
+        "batch_size",
+        "lr",
+        "gamma",
+        "optimizer",
+        "momentum",
+        "weight_decay",
+        "dropout",
+        "model",
+    )
+    names += ("schedule", "shuffle", "train_size", "seed")
+    given = locals()
+    config = TrainConfig(**{name: given[name] for name in names})
+    if threads is not None and threads < 1:
+        raise UserError(f"--threads must be a whole number of at least 1, not {threads}")
+    if save_model is not None and not save_model.absolute().parent.is_dir():
+        raise UserError(f"--save-model '{save_model}': there is no folder '{save_model.parent}'")
+    if save_model is not None and (save_model.is_dir() or not os.access(save_model.absolute().parent, os.W_OK)):
+        raise UserError(f"--save-model '{save_model}' is a folder or cannot be written; give the path of a file")
+    on = resolve(device)
+    check_precision(precision, on, local=True)
+    data = datasets.load(dataset, data_dir, lambda text: print(text, flush=True))
+    if dry_run:
+        config = config.but(epochs=1, train_size=min(config.batch_size, config.train_size or config.batch_size))
+    from tune_mnist.mnist.training import Training
+
+    training = Training(config, data, on, threads or environment.cpu_count(), precision=precision)
+    print(f"training {config.model} on {data.name}, {on}, {plural(training.threads, 'thread')}", flush=True)
+    try:
+        for result in training:
+            accuracy = f"test accuracy {result.test_accuracy:.2%}, test loss {result.test_loss:.4f}"
+            seconds = f"{result.train_time_s:.1f} s to train, {result.eval_time_s:.1f} s to evaluate"
+            print(
+                f"epoch {result.epoch}/{config.epochs}: train loss {result.train_loss:.4f}, {accuracy}; {seconds}",
+                flush=True,
+            )
+    except TrainingFailed as failure:
+        print(f"failed: {failure}", flush=True)
+        return 1
+    if save_model is not None:
+        _save(training, save_model)
+    return 0
+
+
+def _save(training: Training, path: Path) -> None:
+    """The weights alone, under pytorch/examples' names: `torch.load(path, weights_only=True)` reads them."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save({name: value.cpu().contiguous() for name, value in training.model.state_dict().items()}, buffer)
+    write_whole(path, buffer.getvalue())
+    print(f"wrote {path}", flush=True)
+
+
+def main() -> None:
+    """`python -m tune_mnist.train`."""
+    cli.start(cli.application(train))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a terminal, the log and TensorBoard show while a sweep runs."""

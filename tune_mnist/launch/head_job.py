@@ -1,0 +1,179 @@
+"""The head's side of `run --cluster`: a sweep as a job of Ray's on the cluster, followed until it ends.
+
+`launch` calls it on the head, in ~/tune-mnist, over SSH: `python -m tune_mnist.launch.head_job follow NAME OPTIONS…` attaches to
+the job of that name or submits it, and shows what it says; `… stop NAME` interrupts it, `… find NAME` looks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import re
+import shlex
+import sys
+import time
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from tune_mnist.display.screen import SCREEN, SCREEN_WIDTH
+from tune_mnist.store.merge import merge
+from tune_mnist.store.store import Store
+from tune_mnist.tuning.nodes import NODES_S_NAME
+
+BEGIN, END = "\x02", "\x03"  # what `ray exec` itself says stands outside of these; the end carries JSON
+ARRIVED = Path("arrived")  # the part of the caller's store that the sweep asks for
+ALIVE_S, MISSES = 5.0, 3  # between two looks whether Ray is still there; so many in vain, and it is lost
+PASSED = (SCREEN_WIDTH, NODES_S_NAME, "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT")
+READY_S = 30.0
+_RAYS = re.compile(r"^(\d{4}-\d\d-\d\d \S+\s+[A-Z]+ \w+\.py:\d+ -- |Running entrypoint for job ).*\n?", re.MULTILINE)
+TOKEN = Path("~/.ray/auth_token")
+
+
+def main() -> None:
+    """`python -m tune_mnist.launch.head_job follow NAME OPTIONS…` or `… stop NAME`."""
+    action, name, *options = sys.argv[1:]
+    if TOKEN.expanduser().exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    print(BEGIN, end="", flush=True)
+    ended: dict[str, Any] = {"lost": True}
+    try:
+        client = _client()
+        if action == "find":
+            running = _running(client, name) is not None
+            ended = {"running": running, "others": _others(client), "ray": version("ray")}
+        elif action == "stop":
+            ended = _stop(client, name)
+        else:
+            ended = asyncio.run(_follow(client, _running(client, name) or _submit(client, name, options), name))
+    except (OSError, RuntimeError, TimeoutError) as error:
+        ended = {"lost": True, "cause": (str(error).strip() or type(error).__name__).splitlines()[0]}
+    print(f"{END}{json.dumps(ended)}{END}", flush=True)
+    os._exit(0)  # a thread may still wait for a Ray that is gone
+
+
+def _client() -> Any:
+    """Ray's job server on this machine; just after `ray up` it is not there yet."""
+    from ray.job_submission import JobSubmissionClient
+
+    logging.disable(logging.WARNING)  # what Ray's client says of its connection
+    end = time.monotonic() + READY_S
+    while True:
+        try:
+            return JobSubmissionClient("http://127.0.0.1:8265")
+        except (ConnectionError, RuntimeError):
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.5)
+
+
+def _running(client: Any, name: str) -> str | None:
+    """The job of that name that has not ended, if there is one."""
+    jobs = [job for job in client.list_jobs() if str(job.submission_id).startswith(f"{name}-")]
+    return next((job.submission_id for job in jobs if not job.status.is_terminal()), None)
+
+
+def _submit(client: Any, name: str, options: list[str]) -> str:
+    """Start the job with what the caller's store had, and what this one has."""
+    merge(ARRIVED, Store(Path("results/store")))
+    Path(f"jobs/{name}.screen").unlink(missing_ok=True)
+    shown = {SCREEN: f"jobs/{name}.screen"} if os.environ.get(SCREEN_WIDTH) else {}
+    passed = {
+        key: os.environ[key] for key in (SCREEN_WIDTH, "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT") if key in os.environ
+    }
+    here = shlex.quote(str(Path.cwd()))
+    settings = shlex.join(f"{key}={value}" for key, value in (shown | passed).items())
+    command = shlex.join([sys.executable, "-m", "tune_mnist.run", "--address", "auto", *options])
+    entry = f"cd {here} && exec env {settings} {command}"
+    return str(client.submit_job(entrypoint=entry, submission_id=f"{name}-{time.time_ns() // 1_000_000}"))
+
+
+def _stop(client: Any, name: str) -> dict[str, Any]:
+    """Interrupt the job and wait until it has ended: it keeps what is finished and writes its tables."""
+    job = _running(client, name)
+    if job is None:
+        return {"code": 0}
+    client.stop_job(job)
+    while not client.get_job_status(job).is_terminal():
+        time.sleep(0.5)
+    return {"code": 130}
+
+
+async def _follow(client: Any, job: str, name: str) -> dict[str, Any]:
+    """Show what the job says until it ends, or until Ray has not answered three times."""
+    show = asyncio.create_task(_show(client, job, Path(f"jobs/{name}.screen")))
+    watch = asyncio.create_task(_watch(client, job))
+    await asyncio.wait({show, watch}, return_when=asyncio.FIRST_COMPLETED)
+    if watch.done():
+        show.cancel()
+        return {"lost": True, "cause": watch.result()}
+    watch.cancel()
+    with suppress(RuntimeError, OSError):  # of the log alone; the job's own end is asked for
+        show.result()
+    return await _ended(client, job)
+
+
+async def _show(client: Any, job: str, screen: Path) -> None:
+    width = int(os.environ.get(SCREEN_WIDTH) or 0)
+    if not width:
+        async for text in client.tail_job_logs(job):
+            sys.stdout.write(_ours(text))
+            sys.stdout.flush()
+        return
+    console = Console(force_terminal=True, width=width, highlight=False)
+    with Live(get_renderable=lambda: _picture(screen), console=console, refresh_per_second=2, transient=True):
+        async for text in client.tail_job_logs(job):
+            if said := _ours(text).rstrip("\n"):
+                console.print(Text.from_ansi(said))
+
+
+def _ours(text: str) -> str:
+    """Without the lines that Ray writes into a job's log before the job does."""
+    return _RAYS.sub("", text)
+
+
+def _picture(screen: Path) -> Text:
+    with suppress(OSError):
+        return Text.from_ansi(screen.read_text("utf-8"))
+    return Text("starting the sweep")
+
+
+async def _watch(client: Any, job: str) -> str:
+    """Returns, with the cause, once Ray is no longer there."""
+    missed, cause = 0, ""
+    while missed < MISSES:
+        await asyncio.sleep(ALIVE_S)
+        try:
+            await asyncio.wait_for(asyncio.to_thread(client.get_job_info, job), ALIVE_S)
+            missed = 0
+        except Exception as error:
+            missed, cause = missed + 1, f"Ray no longer answers ({type(error).__name__})"
+    return cause
+
+
+async def _ended(client: Any, job: str) -> dict[str, Any]:
+    """The job's exit code, and how many other jobs run. Raises RuntimeError if it has not ended within a minute."""
+    end = time.monotonic() + 60
+    while not (info := client.get_job_info(job)).status.is_terminal():
+        if time.monotonic() > end:
+            raise RuntimeError("its log has ended, and the job has not")
+        await asyncio.sleep(0.5)
+    code = info.driver_exit_code
+    if code is None:
+        return {"code": 130 if info.status == "STOPPED" else 1, "cause": info.message, "others": _others(client)}
+    return {"code": code, "others": _others(client)}
+
+
+def _others(client: Any) -> int:
+    return sum(not job.status.is_terminal() for job in client.list_jobs() if job.submission_id)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""Ray's cluster launcher, asked from here: `ray up`, `ray exec`, `ray rsync-up`, `ray rsync-down`, `ray down`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from tune_mnist.errors import ClusterError, UserError
+from tune_mnist.launch.head_job import BEGIN, END
+
+PLACE = "~/tune-mnist"  # on every machine of a cluster; its .venv has Ray and what tune_mnist needs
+CALL_S = 60.0  # for a short question to the head
+_NOISE = re.compile(r"\x1b\[[0-9;]*m")
+_LEFT = re.compile(r"HEAD|WORKER\d+|USER|AMI|IMAGE|PROJECT|REGISTRY/.*")
+_NEEDS = {"aws": ("boto3",), "gcp": ("googleapiclient", "google_auth_httplib2", "cryptography")}
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A cluster file, read and checked, and the commands of Ray's that it is given to."""
+
+    file: Path
+    config: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.config["cluster_name"])
+
+    @property
+    def is_local(self) -> bool:
+        """Machines of one's own, which no cloud tells about."""
+        return bool(self.config["provider"].get("type") == "local")
+
+    def up(self) -> None:
+        """Start the cluster, or start it anew with the code that is here. Raises ClusterError."""
+        self._ray("up", "--yes")
+
+    def down(self) -> None:
+        """Stop it and give its machines back. Raises ClusterError."""
+        self._ray("down", "--yes")
+
+    def shell(self, command: str) -> None:
+        """Run a command on the head. Raises ClusterError."""
+        self._ray("exec", command, seconds=CALL_S)
+
+    def send(self, here: Path, there: str) -> None:
+        """Copy a file to the head, or all that a folder holds into a folder there. Raises ClusterError."""
+        folder = "/" if here.is_dir() else ""
+        self._ray("rsync-up", f"{here}{folder}", f"{PLACE}/{there}{folder}")
+
+    def fetch(self, there: str, here: Path) -> None:
+        """Copy all that a folder of the head holds. Raises ClusterError."""
+        here.mkdir(parents=True, exist_ok=True)
+        self._ray("rsync-down", f"{PLACE}/{there}/", f"{here}/", seconds=10 * CALL_S)
+
+    def call(
+        self, arguments: str, hear: Callable[[bytes], None] = lambda _: None, seconds: float | None = CALL_S
+    ) -> dict[str, Any]:
+        """Run `job` on the head; `hear` gets what it shows, as it comes. Returns what it ends with.
+
+        Raises ClusterError if the connection breaks before, or after `seconds`.
+        """
+        command = f"cd {PLACE} && {arguments}"
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(
+                [*_RAY, "exec", str(self.file), command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=_surroundings(),
+                start_new_session=True,  # Ctrl-C is for this process: it puts things in order
+            )
+            try:
+                assert process.stdout is not None
+                if seconds is not None:
+                    _limit(process, seconds)
+                heard = b"".join(_between(process.stdout, hear))
+            finally:
+                _end(process)
+            if not heard:
+                raise ClusterError(f"the head of {self.file}: {_cause(_read(errors))}")
+        found = json.loads(heard)
+        assert isinstance(found, dict)
+        return found
+
+    def _ray(self, verb: str, *arguments: str, seconds: float | None = None) -> None:
+        options = [one for one in arguments if one.startswith("--")]
+        others = [one for one in arguments if not one.startswith("--")]
+        command = [*_RAY, verb, *options, str(self.file), *others]
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                env=_surroundings(),
+                start_new_session=True,
+            )
+            try:
+                code = process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                raise ClusterError(f"ray {verb} {self.file}: no answer in {seconds:g} s") from None
+            finally:
+                _end(process)
+            if code:
+                raise ClusterError(f"ray {verb} {self.file} failed: {_cause(_read(said))}")
+
+
+_RAY = (sys.executable, "-m", "ray.scripts.scripts")
+
+
+def read(file: Path) -> Launcher:
+    """The cluster file, with every value filled in. Raises UserError."""
+    try:
+        config = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        cause = getattr(error, "strerror", None) or str(error).replace("\n", " ")
+        raise UserError(f"cluster file '{file}' cannot be read: {cause}") from None
+    if not isinstance(config, dict) or not isinstance(config.get("provider"), dict) or not config.get("cluster_name"):
+        raise UserError(f"'{file}' is no cluster file of Ray's: it needs cluster_name and provider")
+    kind = str(config["provider"].get("type"))
+    if missing := [name for name in _NEEDS.get(kind, ()) if find_spec(name) is None]:
+        raise UserError(
+            f"{file} needs {' and '.join(missing)} here, for {kind}'s API; install what its first lines name"
+        )
+    for name, value in _values(config):
+        if _LEFT.fullmatch(str(value)):
+            raise UserError(f"{name} in {file} is still '{value}'; fill it in, as the file says")
+    for target, source in (config.get("file_mounts") or {}).items():
+        if not Path(os.path.expanduser(source)).exists():  # noqa: PTH111
+            way_out = "give the command in the repository's root"
+            raise UserError(f"'{source}', which {file} copies to {target}, is not here; {way_out}")
+    return Launcher(file, config)
+
+
+def _values(config: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every (name, value) of the file."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            yield from _values(value, str(key))
+    elif isinstance(config, list):
+        for value in config:
+            yield from _values(value, name)
+    else:
+        yield name, config
+
+
+def _surroundings() -> dict[str, str]:
+    return {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONWARNINGS": "ignore", "COLUMNS": "500"}
+
+
+def _between(stream: IO[bytes], hear: Callable[[bytes], None]) -> Iterator[bytes]:
+    """Pass on what stands between the marks of `job`; yield what stands after the second, up to the third."""
+    state = 0  # before the begin, within, in the end's JSON
+    while chunk := os.read(stream.fileno(), 1 << 16):
+        while chunk:
+            mark = (BEGIN, END, END)[state].encode() if state < 3 else b""
+            part, found, chunk = chunk.partition(mark) if mark else (b"", b"", b"")
+            if state == 1 and part:
+                hear(part)
+            if state == 2 and part:
+                yield part
+            state += bool(found)
+        if state == 3:
+            return
+
+
+def _limit(process: subprocess.Popen[bytes], seconds: float) -> None:
+    timer = threading.Timer(seconds, process.kill)
+    timer.daemon = True
+    timer.start()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End Ray's command, its ssh included."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
+    if process.stdout:
+        process.stdout.close()
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def _cause(said: str) -> str:
+    """The line of Ray's or ssh's that says what is wrong."""
+    lines = [_NOISE.sub("", line).strip() for line in said.replace("\r", "\n").splitlines()]
+    lines = [line for line in lines if line and not line.startswith(("Shared connection", "Connection to"))]
+    told = [
+        line for line in lines if re.search(r"error|fail|denied|refused|timed out|unreachable|not found", line, re.I)
+    ]
+    return (told or lines or ["it ended without a word"])[-1]

@@ -1,0 +1,1 @@
+"""This machine: devices, CPUs, memory, and the record of where a command ran."""

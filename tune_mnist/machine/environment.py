@@ -1,0 +1,110 @@
+"""Where and with what a command ran: versions, hardware, git commit, data. Written as environment.json."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from tune_mnist.machine.devices import gpu_count
+
+PACKAGES = ("tune-mnist", "torch", "torchvision", "ray", "numpy", "pandas", "matplotlib", "scikit-learn", "tensorboard")
+ENVIRONMENT_JSON = "environment.json"
+CGROUP = Path("/sys/fs/cgroup")
+NOT_RESULTS = ("--", ":/", ":(top,exclude)results")
+
+
+def cpu_count() -> int:
+    """The CPUs that this process may use: its affinity and its container's quota, not the host's count."""
+    import joblib
+
+    return int(joblib.cpu_count())
+
+
+def memory() -> int:
+    """The bytes of memory that this process may use: its container's limit (version 2 or 1), or the machine's."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no container, or no limit: "max"
+            found = min(found, int((CGROUP / limit).read_text()))
+    return found
+
+
+def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, Any]:
+    """All of it, as values that JSON knows. `checksums`: data file -> SHA-256. Times are ISO 8601."""
+    return {
+        "command": command_line(),
+        "started": started,
+        "ended": ended,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "hostname": platform.node(),
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "cpu": {"model": cpu_model(), "usable": cpu_count(), "in_machine": os.cpu_count()},
+        "gpus": _gpu_names(),
+        "git": git_state(),
+        "data_sha256": checksums,
+    }
+
+
+def command_line() -> str:
+    """The command that was given; a sweep on a cluster is told the one that was given at home."""
+    return os.environ.get("TUNE_MNIST_COMMAND") or shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]])
+
+
+def _program(path: Path) -> list[str]:
+    """How a person starts it: the file that Python names, such as …/tune_mnist/run.py, is not that."""
+    module = "tune_mnist" if path.stem == "__main__" else f"tune_mnist.{path.stem}"
+    return ["python", "-m", module] if path.suffix == ".py" else [path.name]
+
+
+def package_version(package: str) -> str | None:
+    """The installed version of a package; None if it is not installed."""
+    with contextlib.suppress(PackageNotFoundError):
+        return version(package)
+    return None
+
+
+def cpu_model() -> str:
+    """What the CPU calls itself."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpu_names() -> list[str]:
+    if not gpu_count():
+        return []
+    import torch
+
+    return [torch.cuda.get_device_name(i) for i in range(gpu_count())]
+
+
+def git_state() -> dict[str, Any] | None:
+    """The commit of the code that runs and whether it was changed since; None where it is not a git checkout.
+
+    What commands leave in results/ is no change of the code.
+    """
+    # Without the first, it would be the commit of whatever repository lies around an installed package.
+    tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
+    commit = _git("rev-parse", "HEAD") if tracked else None
+    if commit is None and (told := os.environ.get("TUNE_MNIST_COMMIT")):  # the image, and a cluster, are told theirs
+        return {"commit": told, "dirty": None}
+    return None if commit is None else {"commit": commit, "dirty": bool(_git("status", "--porcelain", *NOT_RESULTS))}
+
+
+def _git(*arguments: str) -> str | None:
+    with contextlib.suppress(OSError):
+        here = Path(__file__).parent
+        done = subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return done.stdout.strip()
+    return None

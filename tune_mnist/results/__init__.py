@@ -1,0 +1,1 @@
+"""A results folder: its file names, columns, tables, and what their numbers say."""

@@ -1,0 +1,1 @@
+"""The door to Ray: trials, delivery, resources, cluster. `tuner` runs a plan."""

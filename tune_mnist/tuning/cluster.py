@@ -1,0 +1,269 @@
+"""A Ray cluster to run on: a local one on loopback, made for one command, or one that is there. Quiet unless asked."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tune_mnist.errors import ClusterError
+from tune_mnist.tuning.head import HeadWatch, reach, unreachable
+
+OBJECTS, OBJECTS_A_CPU = 512 << 20, 32 << 20  # bytes for Ray's objects, see Cluster.objects
+SHARED_MEMORY = Path("/dev/shm")
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay where the command was given
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # no CSV, JSON and TensorBoard files of Tune's beside ours
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # the store is what a command goes on from, not Tune's experiment state
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1e9",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S_AUTOSCALER": "1e9",
+}
+# glibc gives tensors of megabytes back to the system at every step and faults them in at the next: 1.1 times the time.
+WORKER_SETTINGS = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
+    "MALLOC_TOP_PAD_": str(64 << 20),
+    "MALLOC_ARENA_MAX": "1",  # each trial is a new thread, and would keep 40 MB in an arena of its own
+}
+_TOKEN = secrets.token_hex(32)  # of this process's local clusters: nobody else on the machine may submit to them
+abandoned: list[tuple[str, int]] = []  # heads that were lost: to shut down Ray, also at exit, would take a minute
+_QUIET = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A folder for Tune's own files while Ray is connected, and whether Tune may speak."""
+
+    folder: Path
+    verbose: bool
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where Ray runs: at `address`, or with `cpus` and `gpus` on this machine; `ray_logs` lets it speak."""
+
+    address: str | None = None
+    cpus: int = 1
+    gpus: int = 0
+    ray_logs: bool = False
+
+    def reach(self) -> None:
+        """Raise UserError if no cluster is at the address, or one that refuses us: before anything is written."""
+        if self.address not in (None, "auto"):
+            reach(str(self.address))
+
+    @property
+    def objects(self) -> int:
+        """Bytes for a local Ray's objects: the data once, and from each trial a checkpoint on its way, of 14 MB.
+
+        Ray writes them to disk, and has every worker collect garbage, where less than a third is free.
+        """
+        return max(OBJECTS, (128 << 20) + self.cpus * OBJECTS_A_CPU)
+
+    def objects_note(self) -> str | None:
+        """A line to say where a local Ray's objects do not fit into shared memory, as in most containers."""
+        if self.address is not None or not SHARED_MEMORY.is_dir() or _free(SHARED_MEMORY) >= self.objects:
+            return None
+        free = f"{_free(SHARED_MEMORY) >> 20} MiB of {self.objects >> 20} MiB"
+        return f"{SHARED_MEMORY} has {free} free: Ray keeps its objects in /tmp (docker run --shm-size=1g avoids it)"
+
+    @contextlib.contextmanager
+    def started(self) -> Iterator[Scratch]:
+        """Connected to Ray within the `with` block, with a folder for Tune's own files. Raises UserError
+        if no cluster is at the address, ClusterError if a local one does not start or the head of another is lost.
+
+        SIGINT and SIGTERM raise KeyboardInterrupt in it.
+        """
+        folder = _scratch_folder()
+        try:
+            with _interruptible(), self._settings(), warnings.catch_warnings():
+                if not self.ray_logs:
+                    warnings.simplefilter("ignore")
+                self._connect(folder)
+                with self._watched():
+                    yield Scratch(folder, self.ray_logs)
+        finally:
+            with _deaf():
+                import ray
+
+                if not abandoned:
+                    ray.shutdown()
+                shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Raise ClusterError within seconds where the head of a cluster that is not our own is lost."""
+        if self.address is None:
+            yield
+            return
+        import ray
+
+        address = ray.get_runtime_context().gcs_address
+        what = "every finished epoch is in the store; the same command goes on from there"
+        said = f"the Ray head at '{address}' was lost; {what}"
+        with HeadWatch(address, lambda: _give_up(said)) as watch:
+            try:
+                yield
+            except (KeyboardInterrupt, Exception) as error:
+                if not (watch.lost if isinstance(error, KeyboardInterrupt) else watch.gone()):
+                    raise
+                abandoned.append(watch.place)
+                raise ClusterError(said) from None
+
+    @contextlib.contextmanager
+    def _settings(self) -> Iterator[None]:
+        """Ray reads these from the environment when it is imported and when it starts."""
+        changed = dict(_SETTINGS)
+        if not self.ray_logs:
+            changed |= _QUIET
+        if self.address is None or self.address.startswith(("127.", "localhost:")):
+            # The one way to have every port of a local Ray on 127.0.0.1, and to join one that is there: 2.60 otherwise
+            # takes the machine's own address instead.
+            changed["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        if self.address is None:
+            changed |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN} | WORKER_SETTINGS
+        before = {name: os.environ.get(name) for name in changed}
+        os.environ.update(changed)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+    def _connect(self, folder: Path) -> None:
+        options: dict[str, Any] = {
+            "log_to_driver": self.ray_logs,
+            "configure_logging": self.ray_logs,
+            "logging_level": logging.INFO if self.ray_logs else logging.CRITICAL + 1,
+        }
+        with _quiet_start(not self.ray_logs):
+            if self.address is None:
+                options |= {"num_cpus": self.cpus, "num_gpus": self.gpus, "include_dashboard": False}
+                _start(folder, self.objects, options)
+            else:
+                _join(self.address, options | {"runtime_env": {"env_vars": WORKER_SETTINGS}})
+        signal.signal(signal.SIGTERM, interrupt)  # ray.init put its own handler there
+        if not self.ray_logs:
+            _silence()
+
+
+def _give_up(said: str) -> None:
+    """End the process where Ray keeps its main thread: the store is as after any crash, whole."""
+    logging.getLogger("tune_mnist").error(said)
+    if sys.stdout.isatty():
+        sys.stdout.write("\x1b[?25h")  # the live display had hidden the cursor
+    sys.stdout.flush()
+    os._exit(1)
+
+
+def _scratch_folder() -> Path:
+    """In /tmp, for Ray's sockets lie in it and their paths may not be long."""
+    try:
+        return Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp" if os.path.isdir("/tmp") else None))  # noqa: PTH112
+    except OSError as error:
+        way_out = "make room there; a container gets it with --tmpfs /tmp"
+        raise ClusterError(
+            f"Ray keeps its files in /tmp, and it cannot be written ({error.strerror}); {way_out}"
+        ) from None
+
+
+def _free(folder: Path) -> int:
+    """Bytes."""
+    return shutil.disk_usage(folder).free
+
+
+def _start(folder: Path, objects: int, options: dict[str, Any]) -> None:
+    import ray
+
+    if not (SHARED_MEMORY.is_dir() and _free(SHARED_MEMORY) >= objects) and _free(folder) < objects:
+        short = f"/tmp has {_free(folder) >> 20} MiB free"
+        raise ClusterError(f"{short}, and Ray needs {objects >> 20} MiB there or in /dev/shm; make room in one of them")
+    for attempt in (
+        "1",
+        "2",
+    ):  # Ray waits 30 s for its parts: too short for a cold, busy disk, and enough when it is warm
+        try:
+            ray.init(address="local", object_store_memory=objects, _temp_dir=str(folder / attempt), **options)
+            return
+        except Exception as error:  # Ray raises it bare where a part of it is not up in time
+            ray.shutdown()
+            cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+            failed = ClusterError(f"Ray did not start on this machine: {cause}; try again, or see --ray-logs")
+            failed.__cause__ = error
+    raise failed
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
+    import ray
+
+    try:
+        ray.init(address=address, **options)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise unreachable(address, error) from None
+
+
+@contextlib.contextmanager
+def _quiet_start(on: bool) -> Iterator[None]:
+    """Ray's C++ writes to the process's own stderr while it connects."""
+    if not on:
+        yield
+        return
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _silence() -> None:
+    for name in ("ray", "ray.tune", "ray.train", "ray.air", "ray.data"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.CRITICAL + 1)
+        logger.propagate = False
+        logger.handlers[:] = [logging.NullHandler()]
+    from ray._private import worker
+
+    # "(raylet) A worker died ..." goes to stdout whatever log_to_driver says; the display says it in its own words.
+    if hasattr(worker, "print_to_stdstream"):
+        worker.print_to_stdstream = lambda *_, **__: None
+
+
+def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """What SIGINT and SIGTERM do: raise KeyboardInterrupt, once."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # a second one must not break what the first one puts in order
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _handling(handler: Any) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _interruptible() -> contextlib.AbstractContextManager[None]:
+    return _handling(interrupt)
+
+
+def _deaf() -> contextlib.AbstractContextManager[None]:
+    return _handling(signal.SIG_IGN)
