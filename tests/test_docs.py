@@ -12,22 +12,19 @@ from pathlib import Path
 
 import pytest
 import typer
+from tasks import asked, mnist
 
-from tune_mnist.commands import options as cli
-from tune_mnist.commands import run
-from tune_mnist.display import progress, tensorboard
-from tune_mnist.machine import environment
-from tune_mnist.mnist.config import Conditions
-from tune_mnist.plan import request
+from tune_mnist.commands.options import application
+from tune_mnist.commands.run import run
 from tune_mnist.plan.plan import Plan, make_plan
-from tune_mnist.results import tables as results
+from tune_mnist.results import folder
 from tune_mnist.store.store import Held
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 PROSE = re.sub(r"^```.*?^```$", "", README, flags=re.DOTALL | re.MULTILINE)
 COMMANDS = {"run", "train", "runs", "report", "compare", "verify"}
-LEFT = {results.RESULTS_CSV, results.HISTORY_CSV, progress.LOG_NAME, environment.ENVIRONMENT_JSON}
+LEFT = {folder.results_csv("mnist"), folder.HISTORY_CSV, folder.log_name("mnist"), folder.ENVIRONMENT_JSON}
 PLOTS = {f"{measure}_vs_{sweep}.png" for measure in ("accuracy", "time") for sweep in ("epochs", "batch", "lr")}
 
 
@@ -68,32 +65,11 @@ def blocks(language: str) -> str:
     return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE))
 
 
-def listed_files() -> list[str]:
-    """The paths of README's tree: two spaces deeper is one folder deeper."""
-    folder, paths = "", []
-    for line in README.rpartition("## The files")[2].partition("```\n")[2].partition("```")[0].splitlines():
-        name = line.split()[0]
-        if not line.startswith(" "):
-            folder = name if name.endswith("/") else ""
-        paths.append(f"{folder}{name}" if line.startswith(" ") else name)
-    return paths
-
-
-@pytest.mark.parametrize("path", listed_files())
-def test_a_listed_file_exists(path: str) -> None:
-    assert (ROOT / path).is_dir() if path.endswith("/") else (ROOT / path).is_file()
-
-
-def test_every_module_is_listed() -> None:
-    modules = {f"tune_mnist/{path.name}" for path in (ROOT / "tune_mnist").iterdir() if path.is_file()}
-    assert modules <= set(listed_files())
-
-
 def test_the_readme_names_what_a_command_leaves() -> None:
     table = README.partition("## What it leaves")[2].partition("\n## ")[0]
     files = {name for name in re.findall(r"`([^`\s]+)`", table) if re.search(r"\.(csv|log|png|json)$", name)}
     assert files == LEFT | PLOTS | {"summary.csv", "learning_epochs.png", "accuracy_vs_time.png"}
-    assert f"`{tensorboard.FOLDER}/`" in table
+    assert f"`{folder.TENSORBOARD}/`" in table
 
 
 @cache
@@ -125,12 +101,11 @@ def test_an_option_in_the_text_is_one_of_a_command() -> None:
 
 def plan(arguments: str) -> Plan:
     """The plan of `tune_mnist.run` with these arguments, nothing being stored."""
-    command = typer.main.get_command(cli.application(run.run))
+    command = typer.main.get_command(application(run))
     given = command.make_context("run", shlex.split(arguments)).params
     lists = {name: given[name] or () for name in ("sweep", "vary", "settings")}
-    asked = request.build(given["config"], **lists, seed=given["seed"], seeds=given["seeds"])
-    held = Conditions("digits", "", "cpu", 1, "fp32", "", 1)
-    return make_plan(asked.points, held, lambda _: Held())
+    request = asked(config=given["config"], **lists, seed=given["seed"], seeds=given["seeds"])
+    return make_plan(request.points, mnist(), lambda _: Held())
 
 
 @pytest.mark.parametrize("arguments", readme_commands("run"))

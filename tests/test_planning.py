@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tasks import CONDITIONS, asked, config, mnist
 
-from tune_mnist.mnist.config import Conditions, TrainConfig, run_key
 from tune_mnist.plan.forecast import forecast, stored_epoch_times
 from tune_mnist.plan.plan import Plan, make_plan, makespan, run_names
-from tune_mnist.plan.request import build
 from tune_mnist.plan.sweeps import Point
 from tune_mnist.store.store import Held, Store
+from tune_mnist.task import Config, Task, run_key
 
-CONDITIONS = Conditions("digits", "abc", "cpu x86_64 AVX2", 1, "fp32", "2.15.0", 1)
+TASK = mnist()
 CONFIGS = st.builds(
-    TrainConfig,
+    config,
     epochs=st.integers(1, 6),
     batch_size=st.sampled_from([32, 64]),
     lr=st.sampled_from([0.01, 0.05]),
@@ -60,14 +59,14 @@ def nothing(_: str) -> Held:
 
 def plan_of(share: bool = True, held: Callable[[str], Held] = nothing, **options: Any) -> Plan:
     """The plan of a command's options."""
-    return make_plan(build(**options).points, CONDITIONS, held, share)
+    return make_plan(asked(**options).points, TASK, held, share)
 
 
-def train(plan: Plan, store: Store, seconds: float = 2.0, conditions: Conditions = CONDITIONS) -> None:
+def train(plan: Plan, store: Store, seconds: float = 2.0, task: Task = TASK) -> None:
     """Store what training the plan would: a row for each epoch, taking `seconds`, and a checkpoint at the end."""
     for run in plan.runs:
         with store.claim([run.key]):
-            store.open(run.key, {"config": run.config.identity(), "conditions": asdict(conditions)})
+            store.open(run.key, {"config": run.config.identity(), "conditions": dict(task.conditions)})
             for epoch in range(run.held.resume + 1, run.config.epochs + 1):
                 store.append(run.key, {"epoch": epoch, "train_time_s": seconds - 0.5, "eval_time_s": 0.5})
             store.save_checkpoint(run.key, run.config.epochs, b"state")
@@ -86,7 +85,7 @@ def store(tmp_path: Path) -> Store:
 def test_every_point_is_read_off_a_run_that_is_long_enough(
     points: list[Point], held: Callable[[str], Held], share: bool
 ) -> None:
-    plan = make_plan(points, CONDITIONS, held, share)
+    plan = make_plan(points, TASK, held, share)
     runs = {run.key: run for run in plan.runs}
     answered = [runs[key] for key in plan.keys]
     assert all(
@@ -100,7 +99,7 @@ def test_every_point_is_read_off_a_run_that_is_long_enough(
 def test_each_run_is_trained_or_stored_to_its_end_and_no_further(
     points: list[Point], held: Callable[[str], Held], share: bool
 ) -> None:
-    plan = make_plan(points, CONDITIONS, held, share)
+    plan = make_plan(points, TASK, held, share)
     longest = {
         key: max(p.config.epochs for p, k in zip(points, plan.keys, strict=True) if k == key) for key in plan.keys
     }
@@ -112,7 +111,7 @@ def test_each_run_is_trained_or_stored_to_its_end_and_no_further(
 def test_no_epoch_is_trained_that_the_store_can_go_on_from(
     points: list[Point], held: Callable[[str], Held], share: bool
 ) -> None:
-    for run in make_plan(points, CONDITIONS, held, share).runs:
+    for run in make_plan(points, TASK, held, share).runs:
         rows, resume = held(run.key).epochs, held(run.key).resume
         assert run.to_train == (0 if rows >= run.config.epochs else run.config.epochs - resume)
 
@@ -121,7 +120,7 @@ def test_no_epoch_is_trained_that_the_store_can_go_on_from(
 @LAWS
 def test_points_that_only_differ_in_epochs_are_one_run(points: list[Point], held: Callable[[str], Held]) -> None:
     distinct = {run_key(point.config, CONDITIONS) for point in points}
-    assert len(make_plan(points, CONDITIONS, held).runs) == len(distinct)
+    assert len(make_plan(points, TASK, held).runs) == len(distinct)
 
 
 @given(POINTS, stores())
@@ -129,9 +128,9 @@ def test_points_that_only_differ_in_epochs_are_one_run(points: list[Point], held
 def test_a_run_with_a_cosine_schedule_answers_points_of_its_own_length_only(
     points: list[Point], held: Callable[[str], Held]
 ) -> None:
-    plan = make_plan(points, CONDITIONS, held)
+    plan = make_plan(points, TASK, held)
     runs = {run.key: run for run in plan.runs}
-    cosine = [(p, runs[key]) for p, key in zip(points, plan.keys, strict=True) if p.config.schedule == "cosine"]
+    cosine = [(p, runs[key]) for p, key in zip(points, plan.keys, strict=True) if p.config["schedule"] == "cosine"]
     assert all(run.config == point.config for point, run in cosine)
 
 
@@ -142,7 +141,7 @@ def test_the_plan_is_the_same_for_any_order_of_the_points(
 ) -> None:
     shuffled = points.copy()
     random.shuffle(shuffled)
-    one, other = (make_plan(order, CONDITIONS, held, share) for order in (points, shuffled))
+    one, other = (make_plan(order, TASK, held, share) for order in (points, shuffled))
     assert one.runs == other.runs
     assert dict(zip(points, one.keys, strict=True)) == dict(zip(shuffled, other.keys, strict=True))
 
@@ -150,7 +149,7 @@ def test_the_plan_is_the_same_for_any_order_of_the_points(
 @given(POINTS, stores())
 @LAWS
 def test_longest_trainings_come_first(points: list[Point], held: Callable[[str], Held]) -> None:
-    lengths = [run.to_train for run in make_plan(points, CONDITIONS, held).runs]
+    lengths = [run.to_train for run in make_plan(points, TASK, held).runs]
     assert lengths == sorted(lengths, reverse=True)
 
 
@@ -158,14 +157,14 @@ def test_longest_trainings_come_first(points: list[Point], held: Callable[[str],
 @LAWS
 def test_sharing_never_trains_more(points: list[Point]) -> None:
     """From an empty store; what either way holds already is another matter."""
-    shared, unshared = (make_plan(points, CONDITIONS, nothing, share).epochs_to_train for share in (True, False))
+    shared, unshared = (make_plan(points, TASK, nothing, share).epochs_to_train for share in (True, False))
     assert shared <= unshared
 
 
 @given(POINTS, stores(), st.booleans())
 @LAWS
 def test_the_plans_sums_add_up(points: list[Point], held: Callable[[str], Held], share: bool) -> None:
-    plan = make_plan(points, CONDITIONS, held, share)
+    plan = make_plan(points, TASK, held, share)
     assert plan.epochs_asked == sum(point.config.epochs for point in points)
     assert plan.epochs_to_train == sum(run.to_train for run in plan.todo)
     assert plan.epochs_stored + plan.epochs_to_train >= sum(run.config.epochs for run in plan.runs)
@@ -195,7 +194,7 @@ def test_five_epochs_more_are_five_epochs(store: Store) -> None:
 def test_one_value_more_is_one_run(store: Store) -> None:
     train(plan_of(), store)
     plan = plan_of(held=store.held, sweep=["epochs", "batch"], vary=["lr=0.001,0.005,0.01,0.05,0.1"])
-    assert [(run.config.lr, run.to_train) for run in plan.todo] == [(0.1, 5)]
+    assert [(run.config["lr"], run.to_train) for run in plan.todo] == [(0.1, 5)]
 
 
 def test_without_its_checkpoints_a_longer_run_is_trained_from_its_start(store: Store) -> None:
@@ -234,11 +233,11 @@ def test_each_seed_is_trained(seeds: int) -> None:
 
 def test_of_equally_long_runs_those_of_small_batches_start_first() -> None:
     plan = plan_of(sweep=["batch"])
-    assert [run.config.batch_size for run in plan.runs] == [32, 64, 128, 256]
+    assert [run.config["batch_size"] for run in plan.runs] == [32, 64, 128, 256]
 
 
 def test_no_points_are_no_runs() -> None:
-    plan = make_plan([], CONDITIONS, nothing)
+    plan = make_plan([], TASK, nothing)
     assert (plan.runs, plan.epochs_to_train, plan.distinct) == ((), 0, 0)
 
 
@@ -247,7 +246,7 @@ def test_no_points_are_no_runs() -> None:
 
 def test_a_run_is_named_by_what_is_not_the_baselines() -> None:
     plan = plan_of()
-    assert sorted(run_names(plan, build().baseline).values()) == [
+    assert sorted(run_names(plan, asked().baseline).values()) == [
         "baseline",
         "batch_size=128",
         "batch_size=256",
@@ -261,8 +260,8 @@ def test_a_run_is_named_by_what_is_not_the_baselines() -> None:
 @given(POINTS, st.booleans())
 @LAWS
 def test_no_two_runs_have_one_name(points: list[Point], share: bool) -> None:
-    plan = make_plan(points, CONDITIONS, nothing, share)
-    names = run_names(plan, TrainConfig())
+    plan = make_plan(points, TASK, nothing, share)
+    names = run_names(plan, config())
     assert len(set(names.values())) == len(plan.runs)
 
 
@@ -296,7 +295,7 @@ def test_the_forecast_is_not_below_the_best_there_is(lengths: list[int], slots: 
     assert best <= taken <= best * (4 / 3 - 1 / (3 * slots)) + 1e-9
 
 
-def unwanted(config: TrainConfig) -> NoReturn:
+def unwanted(config: Config) -> NoReturn:
     """A probe where none is needed."""
     pytest.fail(f"{config} was probed although the store has its times")
 
@@ -304,17 +303,17 @@ def unwanted(config: TrainConfig) -> NoReturn:
 def test_stored_epoch_times_are_used_and_named(store: Store) -> None:
     train(plan_of(), store, seconds=2.0)
     plan = plan_of(held=store.held, sweep=["lr"], vary=["epochs=20"])
-    assert forecast(plan, CONDITIONS, store, 1, unwanted) == (5 * 2.0, "from stored epoch times")
+    assert forecast(plan, TASK, store, 1, unwanted) == (5 * 2.0, "from stored epoch times")
 
 
 def test_without_stored_times_a_probe_is_used_and_named(store: Store) -> None:
-    assert forecast(plan_of(), CONDITIONS, store, 1, lambda _: 3.0) == (45 * 3.0, "from a short probe")
+    assert forecast(plan_of(), TASK, store, 1, lambda _: 3.0) == (45 * 3.0, "from a short probe")
 
 
 def test_where_only_some_kinds_are_stored_both_are_named(store: Store) -> None:
     train(plan_of(sweep=["lr"]), store, seconds=2.0)
     plan = plan_of(held=store.held, vary=["epochs=15", "batch_size=32"])
-    seconds, source = forecast(plan, CONDITIONS, store, 1, lambda _: 3.0)
+    seconds, source = forecast(plan, TASK, store, 1, lambda _: 3.0)
     assert (seconds, source) == (
         10 * 2.0 + 5 * 3.0,
         "from stored epoch times and, for other kinds of run, a short probe",
@@ -323,23 +322,23 @@ def test_where_only_some_kinds_are_stored_both_are_named(store: Store) -> None:
 
 def test_with_nothing_to_train_no_time_is_named(store: Store) -> None:
     train(plan_of(), store)
-    assert forecast(plan_of(held=store.held), CONDITIONS, store, 1, unwanted) == (0, "nothing to train")
+    assert forecast(plan_of(held=store.held), TASK, store, 1, unwanted) == (0, "nothing to train")
 
 
 def test_a_kind_of_run_is_probed_once(store: Store) -> None:
     probed: list[int] = []
 
-    def probe(config: TrainConfig) -> float:
-        probed.append(config.batch_size)
+    def probe(config: Config) -> float:
+        probed.append(config["batch_size"])
         return 1.0
 
-    forecast(plan_of(), CONDITIONS, store, 1, probe)
+    forecast(plan_of(), TASK, store, 1, probe)
     assert sorted(probed) == [32, 64, 128, 256]
 
 
 def test_trainings_side_by_side_take_less_time(store: Store) -> None:
     """15 epochs in one slot, six runs of 5 in the others."""
-    assert forecast(plan_of(), CONDITIONS, store, 3, lambda _: 1.0)[0] == 15
+    assert forecast(plan_of(), TASK, store, 3, lambda _: 1.0)[0] == 15
 
 
 @pytest.mark.parametrize(
@@ -353,19 +352,19 @@ def test_trainings_side_by_side_take_less_time(store: Store) -> None:
     ids=lambda changed: next(iter(changed)),
 )
 def test_times_under_other_conditions_are_not_used(store: Store, other: dict[str, Any]) -> None:
-    train(plan_of(), store, conditions=Conditions(**{**asdict(CONDITIONS), **other}))
-    assert stored_epoch_times(store, CONDITIONS) == {}
+    train(plan_of(), store, task=mnist(**other))
+    assert stored_epoch_times(store, TASK) == {}
 
 
 def test_the_median_epoch_counts(store: Store) -> None:
     """One epoch beside a busy neighbour does not double the forecast."""
     train(plan_of(vary=["lr=0.1"], settings=["epochs=1"]), store, seconds=100.0)
     train(plan_of(vary=["lr=0.2"], settings=["epochs=4"]), store, seconds=2.0)
-    assert list(stored_epoch_times(store, CONDITIONS).values()) == [2.0]
+    assert list(stored_epoch_times(store, TASK).values()) == [2.0]
 
 
 @pytest.mark.parametrize("record", ["{", "{}"])
 def test_a_damaged_record_of_another_run_does_not_stop_the_forecast(store: Store, record: str) -> None:
     (store.folder / "0123456789abcdef").mkdir()
     (store.folder / "0123456789abcdef" / "run.json").write_text(record)
-    assert forecast(plan_of(), CONDITIONS, store, 1, lambda _: 3.0) == (45 * 3.0, "from a short probe")
+    assert forecast(plan_of(), TASK, store, 1, lambda _: 3.0) == (45 * 3.0, "from a short probe")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,19 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tasks import asked, config, mnist
 
-from tune_mnist.mnist.config import Conditions, TrainConfig
 from tune_mnist.plan.plan import Plan, make_plan
-from tune_mnist.plan.request import build
-from tune_mnist.results.tables import EPOCH_COLUMNS, POINT_COLUMNS, history_frame, points_frame, write_csv
+from tune_mnist.results.columns import epoch_columns, point_columns
+from tune_mnist.results.folder import write_csv
+from tune_mnist.results.tables import history_frame, points_frame
 from tune_mnist.store.store import Row, Store
 
-CONDITIONS = Conditions("digits", "abc", "cuda NVIDIA H200", 2, "fp32", "2.15.0", 1)
 IMAGES = 1437
+_MADE_UP = mnist(device="cuda NVIDIA H200", threads=2)
+TASK = replace(
+    _MADE_UP, parameters=tuple(replace(one, none_is=IMAGES if one.none else None) for one in _MADE_UP.parameters)
+)
 EPOCHS: dict[str, Any] = {"vary": ["epochs=1,3,15"], "settings": ["lr=0.5"]}
 # The columns that the issue asks for at least.
 ASKED = {"sweep", "variable", "value", "dataset", "model", "optimizer", "epochs", "batch_size", "lr", "gamma", "seed"}
@@ -54,17 +59,17 @@ def store(tmp_path: Path) -> Store:
 
 def planned(store: Store, rows: list[Row], share: bool = True, **options: Any) -> Plan:
     """The plan of a command's options, over a store that has these rows of each of its runs."""
-    points = build(**options).points
-    for key in make_plan(points, CONDITIONS, store.held, share).keys:
+    points = asked(**options).points
+    for key in make_plan(points, TASK, store.held, share).keys:
         with store.claim([key]):
             store.open(key, {})
             for one in rows:
                 store.append(key, one)
-    return make_plan(points, CONDITIONS, store.held, share)
+    return make_plan(points, TASK, store.held, share)
 
 
 def points_of(store: Store, rows: list[Row], errors: dict[str, str] | None = None, **options: Any) -> pd.DataFrame:
-    return points_frame(planned(store, rows, **options), CONDITIONS, IMAGES, errors or {}, TrainConfig())
+    return points_frame(planned(store, rows, **options), TASK, errors or {}, config())
 
 
 def rows_up_to(epochs: int) -> list[Row]:
@@ -75,7 +80,7 @@ def rows_up_to(epochs: int) -> list[Row]:
 
 
 def test_every_column_that_was_asked_for_is_there() -> None:
-    assert set(POINT_COLUMNS) >= ASKED
+    assert set(point_columns(TASK)) >= ASKED
 
 
 def test_a_point_is_read_off_its_own_epoch_of_a_longer_run(store: Store) -> None:
@@ -159,7 +164,7 @@ def test_the_trial_is_that_of_the_points_last_epoch(store: Store) -> None:
 
 def test_points_read_off_one_run_name_it(store: Store) -> None:
     plan = planned(store, rows_up_to(15), **EPOCHS)
-    assert points_frame(plan, CONDITIONS, IMAGES, {}, TrainConfig()).run.tolist() == [plan.runs[0].key] * 3
+    assert points_frame(plan, TASK, {}, config()).run.tolist() == [plan.runs[0].key] * 3
 
 
 def test_each_seed_has_its_row(store: Store) -> None:
@@ -193,7 +198,7 @@ def test_a_point_without_all_of_its_epochs_is_missing_and_has_no_numbers(store: 
 
 def test_a_failed_run_fails_only_the_points_that_it_did_not_reach(store: Store) -> None:
     plan = planned(store, rows_up_to(3), **EPOCHS)
-    frame = points_frame(plan, CONDITIONS, IMAGES, {plan.runs[0].key: "TrainingFailed: no number"}, TrainConfig())
+    frame = points_frame(plan, TASK, {plan.runs[0].key: "TrainingFailed: no number"}, config())
     assert frame.status.tolist() == ["done", "done", "failed"]
     assert frame.error.tolist() == ["", "", "TrainingFailed: no number"]
 
@@ -215,47 +220,47 @@ def test_a_failed_neighbour_leaves_a_whole_number_whole(store: Store, tmp_path: 
 
 def test_the_history_has_a_row_an_epoch_of_each_run(store: Store) -> None:
     plan = planned(store, rows_up_to(5))
-    frame = history_frame(plan, CONDITIONS, IMAGES)
+    frame = history_frame(plan, TASK)
     counted = frame.groupby("run").size().to_dict()
     assert counted == {run.key: 5 for run in plan.runs}
 
 
 def test_the_historys_columns_are_these_in_this_order(store: Store) -> None:
-    frame = history_frame(planned(store, rows_up_to(5)), CONDITIONS, IMAGES)
-    assert frame.columns.tolist() == EPOCH_COLUMNS
-    assert {"epoch", "train_loss", "test_loss", "test_accuracy", "run", "trial_id"} <= set(EPOCH_COLUMNS)
+    frame = history_frame(planned(store, rows_up_to(5)), TASK)
+    assert frame.columns.tolist() == epoch_columns(TASK)
+    assert {"epoch", "train_loss", "test_loss", "test_accuracy", "run", "trial_id"} <= set(epoch_columns(TASK))
     assert not frame.isna().any().any()
 
 
 def test_an_epochs_numbers_are_its_own(store: Store) -> None:
-    frame = history_frame(planned(store, rows_up_to(15), **EPOCHS), CONDITIONS, IMAGES)
+    frame = history_frame(planned(store, rows_up_to(15), **EPOCHS), TASK)
     third = frame[frame.epoch == 3].iloc[0].to_dict()
     same = {name: value for name, value in row(3).items() if name != "lr"}
     assert third.items() >= same.items()
 
 
 def test_the_history_has_both_the_configs_learning_rate_and_the_epochs(store: Store) -> None:
-    frame = history_frame(planned(store, rows_up_to(15), **EPOCHS), CONDITIONS, IMAGES)
+    frame = history_frame(planned(store, rows_up_to(15), **EPOCHS), TASK)
     assert frame.lr.tolist() == [0.5] * 15
     assert frame.epoch_lr.tolist() == [0.5 * 0.7**epoch for epoch in range(15)]
 
 
 def test_the_history_ends_at_the_epochs_asked_though_the_store_has_more(store: Store) -> None:
-    frame = history_frame(planned(store, rows_up_to(15), vary=["epochs=1,3"]), CONDITIONS, IMAGES)
+    frame = history_frame(planned(store, rows_up_to(15), vary=["epochs=1,3"]), TASK)
     assert frame.epoch.tolist() == [1, 2, 3]
 
 
 def test_the_history_has_what_an_unfinished_run_reached(store: Store) -> None:
-    frame = history_frame(planned(store, rows_up_to(2), **EPOCHS), CONDITIONS, IMAGES)
+    frame = history_frame(planned(store, rows_up_to(2), **EPOCHS), TASK)
     assert frame.epoch.tolist() == [1, 2]
 
 
 def test_the_history_of_nothing_has_its_columns(store: Store) -> None:
-    assert history_frame(planned(store, []), CONDITIONS, IMAGES).columns.tolist() == EPOCH_COLUMNS
+    assert history_frame(planned(store, []), TASK).columns.tolist() == epoch_columns(TASK)
 
 
 def test_a_run_that_is_not_shared_has_a_history_of_its_own(store: Store) -> None:
-    frame = history_frame(planned(store, rows_up_to(15), share=False, **EPOCHS), CONDITIONS, IMAGES)
+    frame = history_frame(planned(store, rows_up_to(15), share=False, **EPOCHS), TASK)
     assert sorted(frame.groupby("run").size()) == [1, 3, 15]
 
 
@@ -292,6 +297,6 @@ def test_a_table_leaves_no_other_file(store: Store, tmp_path: Path) -> None:
 def test_an_error_with_commas_and_quotes_stays_one_field(store: Store, tmp_path: Path) -> None:
     plan = planned(store, [], vary=["lr=0.1"])
     error = 'RuntimeError: "a", b'
-    frame = points_frame(plan, CONDITIONS, IMAGES, {plan.runs[0].key: error}, TrainConfig())
+    frame = points_frame(plan, TASK, {plan.runs[0].key: error}, config())
     with write_csv(frame, tmp_path / "points.csv").open() as file:
         assert [line["error"] for line in csv.DictReader(file)] == [error]

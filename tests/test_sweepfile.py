@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tune_mnist.errors import UserError
-from tune_mnist.plan.sweepfile import STANDARD, SweepFile, read
+from tune_mnist.mnist.task import MNIST, STANDARD
+from tune_mnist.plan.sweepfile import SweepFile, read
 
 ISSUE = """\
 name: lr-fine
@@ -21,7 +22,7 @@ cross:            # optional: every combination, instead of one at a time
   dropout: [0.0, 0.25]
 seeds: 3
 """
-VARIABLES = "epochs, batch_size, lr, gamma, optimizer, momentum, weight_decay, dropout, model, schedule, shuffle, "
+VARIABLES = "model, optimizer, schedule, epochs, batch_size, lr, gamma, momentum, weight_decay, dropout, shuffle, "
 VARIABLES += "train_size"
 
 # (what the file says, the line that is named, what is said of it)
@@ -129,7 +130,7 @@ def refusal(path: Path, text: str) -> str:
     """The line that refuses a sweep file of this text."""
     path.write_text(text)
     with pytest.raises(UserError) as refused:
-        read(path)
+        read(path, MNIST)
     return str(refused.value)
 
 
@@ -139,7 +140,7 @@ def values(file: SweepFile) -> dict[str, list[Any]]:
 
 
 def test_the_standard_file_is_the_three_published_sweeps() -> None:
-    assert values(read(STANDARD)) == {
+    assert values(read(STANDARD, MNIST)) == {
         "epochs": [1, 3, 5, 10, 15],
         "batch": [32, 64, 128, 256],
         "lr": [0.001, 0.005, 0.01, 0.05],
@@ -147,13 +148,13 @@ def test_the_standard_file_is_the_three_published_sweeps() -> None:
 
 
 def test_the_standard_files_baseline_is_the_published_one() -> None:
-    standard = read(STANDARD)
+    standard = read(STANDARD, MNIST)
     assert (standard.baseline, standard.seeds) == ({"epochs": 5, "batch_size": 64, "lr": 0.01}, 1)
 
 
 def test_the_issues_example_is_its_sweeps_and_every_combination_of_its_cross(path: Path) -> None:
     path.write_text(ISSUE)
-    assert values(read(path)) == {
+    assert values(read(path, MNIST)) == {
         "lr": [0.003, 0.01, 0.03],
         "batch": [32, 64],
         "cross": ["0.01*0.0", "0.01*0.25", "0.05*0.0", "0.05*0.25"],
@@ -162,31 +163,31 @@ def test_the_issues_example_is_its_sweeps_and_every_combination_of_its_cross(pat
 
 def test_name_and_seeds_are_read(path: Path) -> None:
     path.write_text(ISSUE)
-    assert (read(path).name, read(path).seeds) == ("lr-fine", 3)
+    assert (read(path, MNIST).name, read(path, MNIST).seeds) == ("lr-fine", 3)
 
 
 def test_a_file_without_seeds_asks_for_one(path: Path) -> None:
     path.write_text("name: x\nvary: {lr: [1]}\n")
-    assert read(path).seeds == 1
+    assert read(path, MNIST).seeds == 1
 
 
 @pytest.mark.parametrize("written", ["1e-3", "1E-3", "0.001", "1.0e-3", "'0.001'"])
 def test_every_way_to_write_a_number_is_that_number(path: Path, written: str) -> None:
     """YAML 1.1 reads 1e-3 as text."""
     path.write_text(f"name: x\nvary: {{lr: [{written}]}}\n")
-    assert values(read(path)) == {"lr": [0.001]}
+    assert values(read(path, MNIST)) == {"lr": [0.001]}
 
 
 def test_a_baseline_is_used_by_every_sweep(path: Path) -> None:
     path.write_text("name: x\nbaseline: {optimizer: sgd, momentum: 0.9}\nvary: {lr: [1]}\ncross: {gamma: [1]}\n")
-    configs = [point.config for sweep in read(path).sweeps() for point in sweep.points([1])]
-    assert {(config.optimizer, config.momentum) for config in configs} == {("sgd", 0.9)}
+    configs = [point.config for sweep in read(path, MNIST).sweeps() for point in sweep.points([1])]
+    assert {(config["optimizer"], config["momentum"]) for config in configs} == {("sgd", 0.9)}
 
 
 def test_changes_override_the_baseline_and_not_the_values(path: Path) -> None:
     path.write_text(ISSUE)
-    points = [point for sweep in read(path).sweeps(epochs=2, lr=0.5) for point in sweep.points([1])]
-    assert {(p.config.epochs, p.config.lr) for p in points if p.sweep == "batch"} == {(2, 0.5)}
+    points = [point for sweep in read(path, MNIST).sweeps(epochs=2, lr=0.5) for point in sweep.points([1])]
+    assert {(p.config.epochs, p.config["lr"]) for p in points if p.sweep == "batch"} == {(2, 0.5)}
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -235,5 +236,5 @@ def test_a_number_too_large_for_a_float_is_refused(path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(path: Path, make: Any, reason: str) -> None:
     make(path)
     with pytest.raises(UserError) as refused:
-        read(path)
+        read(path, MNIST)
     assert str(refused.value).startswith(f"sweep file '{path}' cannot be read: {reason}")

@@ -20,14 +20,16 @@ from torch import nn
 
 import tune_mnist
 from tune_mnist.errors import TrainingFailed, UserError
-from tune_mnist.machine.devices import TRAINING_VERSION, conditions, resolve
-from tune_mnist.mnist.config import MODELS, OPTIMIZERS, TrainConfig, check_fits
+from tune_mnist.machine.devices import resolve
+from tune_mnist.mnist.config import TrainConfig, check_fits
 from tune_mnist.mnist.datasets import Dataset, Split
 from tune_mnist.mnist.networks import Dropout, build
+from tune_mnist.mnist.task import MNIST, TRAINING_VERSION, conditions
 from tune_mnist.mnist.training import EpochResult, Training, probe_epoch_seconds
 
-# What TRAINING_VERSION was held against last: (version, SHA-256 of model.py and training.py, one after the other).
-FINGERPRINT = (2, "c54cacedd5c564c8a51646c35b4823d9c57c1fbb2ac3abf73b1670f4300d656d")
+# What TRAINING_VERSION was held against last: (version, SHA-256 of networks.py and training.py, one after the other).
+MODELS, OPTIMIZERS = (MNIST.parameter(name).choices for name in ("model", "optimizer"))
+FINGERPRINT = (2, "de01b691551f395da49ce8851f7027d2a91535ce669e2abfae5c0b87c8d27ba1")
 MLP = TrainConfig(model="mlp", batch_size=16, epochs=4)
 Step = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 TIMES = ("train_time_s", "eval_time_s", "cpu_time_s")
@@ -305,7 +307,7 @@ def test_more_than_there_is_is_refused(config: TrainConfig, line: str) -> None:
 
 
 def test_as_much_as_there_is_is_not_refused() -> None:
-    check_fits(TrainConfig(batch_size=70, train_size=70), 70)
+    check_fits(vars(TrainConfig(batch_size=70, train_size=70)), 70)
 
 
 # What comes out
@@ -590,11 +592,11 @@ def test_a_device_that_is_not_there_is_named_with_the_way_out() -> None:
 
 
 def test_conditions_are_those_of_this_machine_and_data() -> None:
-    held = conditions(DATA, "cpu", 2, "fp32")
-    assert (held.dataset, held.data_checksum, held.threads) == ("toy", DATA.checksum, 2)
-    assert torch.__version__.startswith(held.torch_version)  # without its local part, such as +cpu
-    assert (held.training_version, held.precision) == (TRAINING_VERSION, "fp32")
-    assert held.device.startswith("cpu ")
+    found = conditions(DATA, "cpu", 2, "fp32")
+    assert (found["dataset"], found["data_checksum"], found["threads"]) == ("toy", DATA.checksum, 2)
+    assert torch.__version__.startswith(found["torch_version"])  # without its local part, such as +cpu
+    assert (found["training_version"], found["precision"]) == (TRAINING_VERSION, "fp32")
+    assert found["device"].startswith("cpu ")
 
 
 def test_a_probe_is_longer_for_more_steps() -> None:
@@ -614,10 +616,10 @@ def test_a_probe_changes_no_training() -> None:
 
 def test_the_training_codes_version_is_that_of_its_fingerprint() -> None:
     """A stored epoch answers for a new one under the same version, so a change must not slip through."""
-    package = Path(tune_mnist.__file__).parent
-    code = b"".join((package / name).read_bytes() for name in ("model.py", "training.py"))
+    package = Path(tune_mnist.__file__).parent / "mnist"
+    code = b"".join((package / name).read_bytes() for name in ("networks.py", "training.py"))
     now = (TRAINING_VERSION, hashlib.sha256(code).hexdigest())
     assert now == FINGERPRINT, (
-        "model.py or training.py changed: if any number changed in any bit raise TRAINING_VERSION; "
+        "networks.py or training.py changed: if any number changed in any bit raise TRAINING_VERSION; "
         f"then record the new fingerprint in {Path(__file__).name}: FINGERPRINT = {now}"
     )

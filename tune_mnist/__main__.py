@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tune_mnist.commands import options as cli
 from tune_mnist.commands.compare import compare
+from tune_mnist.commands.options import application, start
 from tune_mnist.commands.report import report
 from tune_mnist.commands.run import run
 from tune_mnist.commands.runs import runs
@@ -14,7 +14,7 @@ from tune_mnist.commands.verify import verify
 def main() -> None:
     """The command `tune-mnist`."""
     about = "Controlled hyper-parameter sweeps on MNIST with Ray Tune."
-    cli.start(cli.application(run, train, runs, report, compare, verify, help=about))
+    start(application(run, train, runs, report, compare, verify, help=about))
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from tune_mnist.commands import options as cli
-from tune_mnist.display.progress import console
+from tune_mnist.commands.options import check_folder
+from tune_mnist.display.log import console
 from tune_mnist.errors import UserError
 from tune_mnist.results.values import combined, rows_of
+from tune_mnist.task import Measure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,34 +25,42 @@ def compare(
 ) -> int:
     """Compare the points that two results folders share: means, the difference B - A, and whether it is resolved."""
     for folder in (first, second):
-        cli.check_folder(folder)
-    from tune_mnist.results.compare import alone, compare_points, differing
-    from tune_mnist.results.read import read_points
+        check_folder(folder)
+    from tune_mnist.mnist.task import MNIST
+    from tune_mnist.results.compare import compare_points, differing, uncompared
+    from tune_mnist.results.read import read_points, read_task
 
-    a, b = read_points(first), read_points(second)
-    table = compare_points(a, b)
+    task, other = read_task(first, MNIST), read_task(second, MNIST)
+    if task.name != other.name:
+        raise UserError(f"{first} is of task {task.name}, {second} of task {other.name}: they have no point in common")
+    a, b = read_points(first, task), read_points(second, task)
+    table = compare_points(a, b, task)
     if table.empty:
         raise UserError(f"{first} and {second} have no finished point in common: no sweep and value is in both")
     screen = console()
-    for line in differing(a, b):
+    for line in differing(a, b, task):
         screen.print(line)
-    screen.print(_shown(table))
-    for line in alone(a, b):
+    screen.print(_drawn(table, task.judged))
+    for line in uncompared(a, b, task):
         screen.print(line)
-    screen.print(
-        "difference: B - A in percentage points, with its 95 % interval; p is corrected within each sweep (Holm)"
-    )
+    unit = " in percentage points" if task.judged.unit == "%" else ""
+    screen.print(f"difference: B - A{unit}, with its 95 % interval; p is corrected within each sweep (Holm)")
     return 0
 
 
-def _shown(table: pd.DataFrame) -> Table:
+def _drawn(table: pd.DataFrame, judged: Measure) -> Table:
     head = ("sweep", "value", "A", "B", "difference", "95 % interval", "test", "p", "resolved")
-    shown = Table(*head, box=None, pad_edge=False)
+    drawn = Table(*head, box=None, pad_edge=False)
     for row in rows_of(table):
-        ends = "-" if math.isnan(row.low) else f"{100 * row.low:+.2f} to {100 * row.high:+.2f}"
+        ends = "-" if math.isnan(row.low) else f"{_signed(judged, row.low)} to {_signed(judged, row.high)}"
         p = "-" if math.isnan(row.p_holm) else f"{row.p_holm:.4f}"
-        means = f"{row.mean_a:.2%} (n={row.n_a})", f"{row.mean_b:.2%} (n={row.n_b})"
-        shown.add_row(
-            row.sweep, combined(row.value), *means, f"{100 * row.difference:+.2f}", ends, row.test, p, row.resolved
+        means = (f"{judged.brief(mean)} (n={n})" for mean, n in ((row.mean_a, row.n_a), (row.mean_b, row.n_b)))
+        drawn.add_row(
+            *(row.sweep, combined(row.value), *means, _signed(judged, row.difference)), ends, row.test, p, row.resolved
         )
-    return shown
+    return drawn
+
+
+def _signed(judged: Measure, difference: float) -> str:
+    """With a plain hyphen, as terminals are searched for it."""
+    return judged.change(difference).replace("−", "-")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from typing import Any
 import typer
 
 from tune_mnist.errors import ClusterError, UserError
-from tune_mnist.tuning.cluster import abandoned, interrupt
+from tune_mnist.exits import LeaveAtOnce, interrupt, leave_at_once
 
 INTERRUPTED = 130
 # `-` and `_` are one letter in every option's name: --batch-size and --batch_size.
@@ -31,8 +30,8 @@ def application(*commands: Callable[..., Any], help: str | None = None) -> typer
 
 
 def start(app: typer.Typer) -> None:
-    """Run the application and end the process with its exit code. SIGTERM, as of `docker stop`, is as Ctrl-C."""
-    signals = _heard()
+    """Run the application and end the process with its exit code. SIGTERM, as from `docker stop`, acts like Ctrl-C."""
+    signals = _received()
     try:
         code = app(standalone_mode=False)
     except UserError as error:
@@ -40,6 +39,8 @@ def start(app: typer.Typer) -> None:
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 1
+    except LeaveAtOnce as ended:
+        leave_at_once(int(ended.code or 0))
     except (typer.Exit, typer.Abort, KeyboardInterrupt) as ended:
         code = getattr(ended, "exit_code", INTERRUPTED)
         if code == INTERRUPTED:
@@ -50,11 +51,11 @@ def start(app: typer.Typer) -> None:
         fail(error.format_message())
     if signals and code == INTERRUPTED:  # of Ctrl-C, typer makes an exit code without a word
         print("interrupted", file=sys.stderr)
-    _leave(int(code or 0))
+    sys.exit(int(code or 0))
 
 
-def _heard() -> list[int]:
-    """The signals that ask for an end, as they come; each raises KeyboardInterrupt."""
+def _received() -> list[int]:
+    """The signals that ask for an end, in the order in which they come; each raises KeyboardInterrupt."""
     signals: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -65,14 +66,6 @@ def _heard() -> list[int]:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, stop)
     return signals
-
-
-def _leave(code: int) -> None:
-    if abandoned:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)  # Ray's own way out waits a minute for a head that is lost
-    sys.exit(code)
 
 
 def check_folder(folder: Path) -> None:

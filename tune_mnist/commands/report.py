@@ -7,23 +7,23 @@ from typing import Annotated
 
 import typer
 
-from tune_mnist.commands import options as cli
+from tune_mnist.commands.options import check_folder
 from tune_mnist.errors import UserError
 
 
 def report(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR", help="Folders that sweeps left, with mnist_results.csv.")
-    ],
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders that sweeps left, with their tables.")],
 ) -> int:
     """Write the summary, every figure and the report of results folders again; nothing is trained."""
     for folder in folders:
-        cli.check_folder(folder)
-    from tune_mnist.report.sections import write_report
+        check_folder(folder)
+    from tune_mnist.mnist.task import MNIST
+    from tune_mnist.report.write import write_report
+    from tune_mnist.results.read import read_results
 
     for folder in folders:
         try:
-            for path in write_report(folder):
+            for path in write_report(read_results(folder, MNIST)):
                 print(path)
         except OSError as error:
             raise UserError(f"'{folder}' cannot be written: {error.strerror}; copy it to where it can") from None

@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from tune_mnist.display.progress import console, plural
-from tune_mnist.mnist.config import TrainConfig
+from tune_mnist.display.log import console
+from tune_mnist.mnist.task import MNIST
 from tune_mnist.store.store import Held, Store
+from tune_mnist.task import Measure
+from tune_mnist.words import plural
 
 
 def runs(
@@ -43,14 +45,29 @@ def _prune(store: Store, key: str) -> int:
 
 def _row(record: dict[str, Any], held: Held) -> tuple[str, str, str, str]:
     config, conditions = record.get("config", {}), record.get("conditions", {})
-    differs = [f"{name}={value}" for name, value in config.items() if value != getattr(TrainConfig, name, None)]
+    differs = [f"{name}={value}" for name, value in config.items() if value != _defaults(record).get(name)]
     if record.get("alone"):
         differs.append(f"for the point {record['alone']} alone")
     under = [str(conditions.get(name, "?")) for name in ("dataset", "device", "precision", "torch_version")]
     under.insert(1, f"data {str(conditions.get('data_checksum', '?'))[:6]}")
     under += [plural(conditions.get("threads", 0), "thread"), f"training version {conditions.get('training_version')}"]
-    accuracy = f"{held.rows[-1]['test_accuracy']:.2%}" if held.rows else "-"
-    return ", ".join(differs) or "defaults", ", ".join(under), "damaged" if held.damage else str(held.epochs), accuracy
+    judged = _judged(record)
+    value = judged.brief(held.rows[-1][judged.name]) if held.rows and judged.name in held.rows[-1] else "-"
+    return ", ".join(differs) or "defaults", ", ".join(under), "damaged" if held.damage else str(held.epochs), value
+
+
+def _defaults(record: dict[str, Any]) -> dict[str, Any]:
+    """What goes without saying: the defaults of MNIST's runs. Another task's are with its code, and not known here."""
+    return {one.name: one.default for one in MNIST.parameters} if _task(record) == MNIST.name else {}
+
+
+def _judged(record: dict[str, Any]) -> Measure:
+    """The measure that the run is judged by; records that name no task are MNIST's."""
+    return MNIST.judged if _task(record) == MNIST.name else Measure(**record["judged"])
+
+
+def _task(record: dict[str, Any]) -> str:
+    return str(record.get("task", MNIST.name))
 
 
 def _when(held: Held) -> str:

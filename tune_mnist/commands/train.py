@@ -5,18 +5,19 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune_mnist.commands import options as cli
-from tune_mnist.display.progress import plural
+from tune_mnist.commands.options import application, start
 from tune_mnist.errors import TrainingFailed, UserError
-from tune_mnist.machine import environment
-from tune_mnist.machine.devices import DEVICES, check_precision, resolve
+from tune_mnist.files import write_whole
+from tune_mnist.machine.cpu import cpu_count
+from tune_mnist.machine.devices import DEVICES, resolve
 from tune_mnist.mnist import datasets
-from tune_mnist.mnist.config import TrainConfig
-from tune_mnist.store.store import write_whole
+from tune_mnist.mnist.config import NAMES, TrainConfig
+from tune_mnist.mnist.task import check_precision
+from tune_mnist.words import plural
 
 if TYPE_CHECKING:
     from tune_mnist.mnist.training import Training
@@ -45,34 +46,17 @@ def train(
     dataset: Annotated[str, typer.Option(metavar="NAME", help="auto, " + ", ".join(datasets.NAMES) + ".")] = "auto",
     data_dir: Annotated[Path, typer.Option(envvar="TUNE_MNIST_DATA", help="Where the data sets lie.")] = Path("data"),
     device: Annotated[str, typer.Option(metavar="NAME", help=", ".join(DEVICES) + ".")] = "auto",
-    threads: Annotated[Optional[int], typer.Option(help="CPU threads (default: every CPU).")] = None,  # noqa: UP045
+    threads: Annotated[int | None, typer.Option(help="CPU threads (default: every CPU).")] = None,
     precision: Annotated[str, typer.Option(metavar="NAME", help="fp32, or bf16 where the CPU or GPU has it.")] = "fp32",
-    save_model: Annotated[Optional[Path], typer.Option(metavar="PATH", help="Write the weights there.")] = None,  # noqa: UP045
+    save_model: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the weights there.")] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="One batch and one evaluation, to see that it works.")
     ] = False,
 ) -> int:
     """Train one network and print each epoch. Options take `-` and `_` alike."""
-    names: tuple[str, ...] = (
-        "epochs",
-        "batch_size",
-        "lr",
-        "gamma",
-        "optimizer",
-        "momentum",
-        "weight_decay",
-        "dropout",
-        "model",
-    )
-    names += ("schedule", "shuffle", "train_size", "seed")
     given = locals()
-    config = TrainConfig(**{name: given[name] for name in names})
-    if threads is not None and threads < 1:
-        raise UserError(f"--threads must be a whole number of at least 1, not {threads}")
-    if save_model is not None and not save_model.absolute().parent.is_dir():
-        raise UserError(f"--save-model '{save_model}': there is no folder '{save_model.parent}'")
-    if save_model is not None and (save_model.is_dir() or not os.access(save_model.absolute().parent, os.W_OK)):
-        raise UserError(f"--save-model '{save_model}' is a folder or cannot be written; give the path of a file")
+    config = TrainConfig(**{name: given[name] for name in NAMES})
+    _check(threads, save_model)
     on = resolve(device)
     check_precision(precision, on, local=True)
     data = datasets.load(dataset, data_dir, lambda text: print(text, flush=True))
@@ -80,22 +64,34 @@ def train(
         config = config.but(epochs=1, train_size=min(config.batch_size, config.train_size or config.batch_size))
     from tune_mnist.mnist.training import Training
 
-    training = Training(config, data, on, threads or environment.cpu_count(), precision=precision)
+    training = Training(config, data, on, threads or cpu_count(), precision=precision)
     print(f"training {config.model} on {data.name}, {on}, {plural(training.threads, 'thread')}", flush=True)
     try:
-        for result in training:
-            accuracy = f"test accuracy {result.test_accuracy:.2%}, test loss {result.test_loss:.4f}"
-            seconds = f"{result.train_time_s:.1f} s to train, {result.eval_time_s:.1f} s to evaluate"
-            print(
-                f"epoch {result.epoch}/{config.epochs}: train loss {result.train_loss:.4f}, {accuracy}; {seconds}",
-                flush=True,
-            )
+        _print_epochs(training)
     except TrainingFailed as failure:
         print(f"failed: {failure}", flush=True)
         return 1
     if save_model is not None:
         _save(training, save_model)
     return 0
+
+
+def _check(threads: int | None, save_model: Path | None) -> None:
+    """Raise UserError for what would only fail after the training."""
+    if threads is not None and threads < 1:
+        raise UserError(f"--threads must be a whole number of at least 1, not {threads}")
+    if save_model is not None and not save_model.absolute().parent.is_dir():
+        raise UserError(f"--save-model '{save_model}': there is no folder '{save_model.parent}'")
+    if save_model is not None and (save_model.is_dir() or not os.access(save_model.absolute().parent, os.W_OK)):
+        raise UserError(f"--save-model '{save_model}' is a folder or cannot be written; give the path of a file")
+
+
+def _print_epochs(training: Training) -> None:
+    for result in training:
+        accuracy = f"test accuracy {result.test_accuracy:.2%}, test loss {result.test_loss:.4f}"
+        seconds = f"{result.train_time_s:.1f} s to train, {result.eval_time_s:.1f} s to evaluate"
+        epoch = f"epoch {result.epoch}/{training.config.epochs}"
+        print(f"{epoch}: train loss {result.train_loss:.4f}, {accuracy}; {seconds}", flush=True)
 
 
 def _save(training: Training, path: Path) -> None:
@@ -110,7 +106,7 @@ def _save(training: Training, path: Path) -> None:
 
 def main() -> None:
     """`python -m tune_mnist.train`."""
-    cli.start(cli.application(train))
+    start(application(train))
 
 
 if __name__ == "__main__":

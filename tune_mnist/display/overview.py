@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from tune_mnist.display.progress import duration, plural
 from tune_mnist.plan.plan import Plan
+from tune_mnist.task import Task
+from tune_mnist.words import duration, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,12 +20,12 @@ def plan_lines(plan: Plan) -> list[str]:
     asked = f"{plural(len(plan.points), 'point')}, {plan.distinct} distinct, {plural(len(plan.runs), 'run')}"
     asked += f", {plural(plan.epochs_asked, 'epoch')} asked for"
     stored = f"{plural(plan.epochs_stored, 'epoch')} in the store, {plan.epochs_to_train} to train"
-    again = f", {plan.epochs_again} of them again for want of a checkpoint" if plan.epochs_again else ""
+    again = f", {plan.epochs_again} of them again because their checkpoint is gone" if plan.epochs_again else ""
     return [asked, stored + again]
 
 
 def plan_table(plan: Plan, names: Mapping[str, str]) -> Table:
-    """A row a run, in the order of their start."""
+    """One row per run, in the order of their start."""
     table = Table("run", "differs from the baseline in", "epochs", "in the store", "to train", box=None, pad_edge=False)
     for run in plan.runs:
         stored = min(run.held.epochs, run.config.epochs)
@@ -32,29 +33,35 @@ def plan_table(plan: Plan, names: Mapping[str, str]) -> Table:
     return table
 
 
-def points_table(points: pd.DataFrame) -> Table:
-    """A row a point: what was varied, and what came of it."""
-    several = points["seed"].nunique() > 1
-    columns = ["sweep", "value", *(["seed"] if several else []), "test accuracy", "test loss", "train time", "status"]
+def points_table(points: pd.DataFrame, task: Task) -> Table:
+    """One row per point: what was varied, and what came of it."""
+    seeded = points["seed"].nunique() > 1
+    measures = task.headline
+    columns = [
+        "sweep",
+        "value",
+        *(["seed"] if seeded else []),
+        *(one.words for one in measures),
+        "train time",
+        "status",
+    ]
     table = Table(*columns, box=None, pad_edge=False)
     for _, row in points.iterrows():
-        done = row["status"] == "done"
-        shown = (
-            [f"{row['test_accuracy']:.2%}", f"{row['test_loss']:.4f}", duration(row["train_time_s"])]
-            if done
-            else ["-"] * 3
-        )
-        seed = [str(row["seed"])] if several else []
-        table.add_row(row["sweep"], str(row["value"]), *seed, *shown, row["status"])
+        told = ["-"] * (len(measures) + 1)
+        if row["status"] == "done":
+            told = [*(one.brief(row[one.name]) for one in measures), duration(row["train_time_s"])]
+        table.add_row(row["sweep"], str(row["value"]), *([str(row["seed"])] if seeded else []), *told, row["status"])
     return table
 
 
-def best_lines(points: pd.DataFrame) -> list[str]:
-    """For each sweep the value of the highest mean test accuracy. It describes the sweep; it selects nothing."""
-    lines = []
+def best_lines(points: pd.DataFrame, task: Task) -> list[str]:
+    """For each sweep the value of the best mean. It describes the sweep; it selects nothing."""
+    lines, judged = [], task.judged
     for sweep, rows in points[points["status"] == "done"].groupby("sweep", sort=False):
-        means = rows.groupby("value", sort=False)["test_accuracy"].mean()
-        lines.append(f"best of {sweep}: {rows['variable'].iloc[0]}={means.idxmax()}, test accuracy {means.max():.2%}")
+        means = rows.groupby("value", sort=False)[judged.name].mean()
+        place = means.argmax() if judged.better == "higher" else means.argmin()
+        said = f"{rows['variable'].iloc[0]}={means.index[place]}, {judged.words} {judged.brief(means.iloc[place])}"
+        lines.append(f"best of {sweep}: {said}")
     return lines
 
 

@@ -4,43 +4,33 @@ from __future__ import annotations
 
 import io
 import os
-import threading
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console, RenderableType
 
-from tune_mnist.store.store import write_whole
+from tune_mnist.background import Background
+from tune_mnist.files import write_whole
 
 SCREEN, SCREEN_WIDTH = "TUNE_MNIST_SCREEN", "TUNE_MNIST_SCREEN_WIDTH"  # a file; columns
 EVERY_S = 0.5
 
 
-class Screen:
+class Screen(Background):
     """Writes what `shown` looks like to the file twice a second, within its `with` block."""
 
     def __init__(self, shown: RenderableType, path: Path, width: int) -> None:
+        super().__init__("screen", self._paint, EVERY_S)
         self.shown, self.path, self.width = shown, path, width
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._paint, name="screen", daemon=True)
 
-    def __enter__(self) -> Screen:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join()
+    def __exit__(self, *ended: object) -> None:
+        super().__exit__(*ended)
         self.path.unlink(missing_ok=True)
 
     def _paint(self) -> None:
-        while not self._stop.wait(EVERY_S):
-            canvas = Console(file=io.StringIO(), force_terminal=True, width=self.width, highlight=False)
-            with canvas.capture() as picture:
-                canvas.print(self.shown)
-            write_whole(self.path, picture.get().encode())
+        canvas = Console(file=io.StringIO(), force_terminal=True, width=self.width, highlight=False)
+        with canvas.capture() as picture:
+            canvas.print(self.shown)
+        write_whole(self.path, picture.get().encode())
 
 
 def is_asked_for() -> bool:

@@ -1,11 +1,10 @@
-"""TensorBoard: an event folder a run, with its curves (step = epoch) and its hyper-parameters, as they come in."""
+"""TensorBoard: one event folder per run, with its curves (step = epoch) and its hyper-parameters, as they come in."""
 
 from __future__ import annotations
 
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -14,20 +13,18 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import summary_v2 as hparams
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from tune_mnist.mnist.config import TrainConfig
 from tune_mnist.plan.plan import Plan
+from tune_mnist.results.columns import TIME
+from tune_mnist.results.folder import TENSORBOARD
 from tune_mnist.store.store import Row
-
-FOLDER = "tensorboard"
-SCALARS = ("test_accuracy", "test_loss", "train_accuracy", "train_loss", "lr", "train_time_s")
-SUMMARIES = ("test_accuracy", "test_loss")
+from tune_mnist.task import Config, Task
 
 
 class TensorBoard:
     """Writes `folder`/tensorboard anew: the epochs that are stored at once, new ones as they come."""
 
-    def __init__(self, folder: Path, plan: Plan, names: Mapping[str, str], images: int) -> None:
-        self.folder, self.names, self.images = folder / FOLDER, names, images
+    def __init__(self, folder: Path, plan: Plan, names: Mapping[str, str], task: Task) -> None:
+        self.folder, self.names, self.task = folder / TENSORBOARD, names, task
         self._configs = {run.key: run.config for run in plan.runs}
         self._written = dict.fromkeys(self._configs, 0)
         self._open: dict[str, EventFileWriter] = {}  # each has a thread: only the runs under way have one
@@ -51,7 +48,7 @@ class TensorBoard:
         self._written[key] = row["epoch"]
         writer = self._writer(key)
         finished = datetime.fromisoformat(row["finished"]).timestamp()
-        for name in SCALARS:
+        for name in (*(one.name for one in self.task.measures), TIME.name):
             value = Summary(value=[Summary.Value(tag=name, simple_value=row[name])])
             writer.add_event(Event(wall_time=finished, step=row["epoch"], summary=value))
         writer.flush()
@@ -66,15 +63,15 @@ class TensorBoard:
         started = folder.exists()
         writer = self._open[key] = EventFileWriter(str(folder))
         if not started:
-            for summary in _hparams(self._configs[key], self.images, folder.name):
+            for summary in _hparams(self._configs[key], self.task, folder.name):
                 writer.add_event(Event(summary=summary))
         return writer
 
 
-def _hparams(config: TrainConfig, images: int, name: str) -> tuple[Summary, Summary]:
-    values = asdict(config) | {"train_size": config.train_size or images}
+def _hparams(config: Config, task: Task, name: str) -> tuple[Summary, Summary]:
+    values = {one: task.shown(one, value) for one, value in config.items()}
     del values["epochs"]  # of the longest point: how far to read is the curves' business
-    metrics = [hparams.Metric(name) for name in SUMMARIES]
+    metrics = [hparams.Metric(one.name) for one in task.headline]
     return hparams.hparams_config_pb([hparams.HParam(name) for name in values], metrics), hparams.hparams_pb(
         values, name
     )

@@ -1,13 +1,12 @@
-"""What each sweep shows, first as a table, then as a drawing: test accuracy and training time over the swept values.
+"""What each sweep shows, first as a table, then as a drawing: a measure, or the training time, over the swept values.
 
-    draw_accuracy(points[points["sweep"] == "lr"]).savefig("lr.png")
+    draw(points[points["sweep"] == "lr"], task.judged, task).savefig("lr.png")
 
 Each function takes the rows of one sweep of our table of points, from memory or from any CSV of ours.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,149 +16,101 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from tune_mnist.errors import UserError
-from tune_mnist.figures.style import (
-    BLUE,
-    DPI,
-    GREY,
-    HELD,
-    INK,
-    VERMILION,
-    conditions,
-    data_name,
-    framed,
-    held,
-    label_points,
-    legend_below,
-    plain,
-    require,
-)
-from tune_mnist.results.summary import estimate, finished, timed_alike
-from tune_mnist.results.values import name, numbers_or_names, text, texts
+from tune_mnist.figures.labels import label_points, numbers
+from tune_mnist.figures.style import BLUE, DPI, GREY, INK, VERMILION, framed, legend_below, plain
+from tune_mnist.results.columns import TIME, all_variables, fixed_columns, require
+from tune_mnist.results.fixed import data_name, fixed, timed_on
+from tune_mnist.results.intervals import estimate
+from tune_mnist.results.summary import finished, timed_alike
+from tune_mnist.results.values import numbers_or_names, text, texts
+from tune_mnist.task import Measure, Task
+from tune_mnist.words import plural
 
-NEEDED = ["variable", "status", "baseline", "seed", "dataset", *HELD, "device", "threads", "concurrent", "hostname"]
-LOG_BASES = {"lr": 10, "batch_size": 2, "train_size": 10, "weight_decay": 10}
 MOST_NUMBERED = 20  # points; more numbers than that hide what they stand beside, and the table has them
 
 
-@dataclass(frozen=True)
-class Measure:
-    """What a plot shows: a column, its name in titles, axes and files, and the axis's units in one of the column's."""
-
-    column: str
-    title: str
-    axis: str
-    stem: str
-    factor: float
+def needed(measure: Measure, task: Task) -> list[str]:
+    """The columns that a curve of the measure asks for, but the swept one."""
+    data = [task.data.name] if task.data else []
+    told = [*data, *(one.name for one in fixed_columns(task)), "device", "threads", "concurrent", "hostname"]
+    return list(dict.fromkeys(["variable", "status", "baseline", "seed", *told, task.judged.name, measure.name]))
 
 
-ACCURACY = Measure("test_accuracy", "Test accuracy", "test accuracy (%)", "accuracy", 100)
-TIME = Measure("train_time_s", "Training time", "training time (s)", "time", 1)
+def measured(points: pd.DataFrame, measure: Measure, task: Task) -> pd.DataFrame:
+    """The rows that a plot of the measure shows: of times, those taken under the most usual conditions."""
+    rows = timed_alike(points, task) if measure == TIME else finished(points, task)
+    return rows[rows[measure.name].notna()]
 
 
-def accuracy_curve(results: pd.DataFrame) -> pd.DataFrame:
-    """One sweep's test accuracy (0 to 1): value, mean, low, high, n, baseline.
+def curve(points: pd.DataFrame, measure: Measure, task: Task) -> pd.DataFrame:
+    """One sweep's measure, or `TIME`: value, mean, low, high, n, baseline.
 
-    low and high are the ends of the mean's 95 % interval over its n seeds (`statistics.estimate`), nan for one seed.
+    low and high are the ends of the mean's 95 % interval over its n seeds (`intervals.estimate`), nan for one seed.
     Numbers ascend, names keep their order, failed points are left out. Raises UserError if a column is missing.
     """
-    return _curve(results, ACCURACY)
-
-
-def time_curve(results: pd.DataFrame) -> pd.DataFrame:
-    """One sweep's training time (seconds), of the rows timed under its most usual conditions; as `accuracy_curve`."""
-    return _curve(results, TIME)
-
-
-def draw_accuracy(results: pd.DataFrame) -> Figure:
-    """One sweep's test accuracy (%), the baseline ringed. Raises UserError also if no point is done."""
-    return _draw(results, ACCURACY)
-
-
-def draw_time(results: pd.DataFrame) -> Figure:
-    """One sweep's training time (s) and the conditions it was taken in, otherwise as `draw_accuracy`."""
-    return _draw(results, TIME)
-
-
-def _variable(results: pd.DataFrame) -> str:
-    names = texts(results["variable"])
-    if len(names) != 1:
-        raise UserError(f"a plot shows one swept variable, not {len(names)}: {', '.join(names) or 'no results'}")
-    require(results, names)
-    return names[0]
-
-
-def shown(results: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    """The rows that a plot of the measure shows."""
-    return finished(results) if measure is ACCURACY else timed_alike(results)
-
-
-def _curve(results: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    require(results, [*NEEDED, measure.column])
-    results = results.reset_index(drop=True)  # of tables put together
-    values = numbers_or_names(results[_variable(results)])
-    rows = shown(results.assign(value=values), measure)
-    found = {value: estimate(mine[measure.column].tolist()) for value, mine in rows.groupby("value", sort=True)}
+    require(points, needed(measure, task))
+    points = points.reset_index(drop=True)  # of tables put together
+    values = numbers_or_names(points[_variable(points)])
+    rows = measured(points.assign(value=values), measure, task)
+    found = {value: estimate(mine[measure.name].tolist()) for value, mine in rows.groupby("value", sort=True)}
     # Names stand in the order of all rows, also if the first one's first seed failed.
     order = [value for value in values.unique() if value in found] if values.dtype == object else list(found)
-    at = set(values[results["baseline"]])
+    at = set(values[points["baseline"]])
     table = [(value, one.mean, one.low, one.high, one.n, value in at) for value in order for one in [found[value]]]
     return pd.DataFrame(table, columns=["value", "mean", "low", "high", "n", "baseline"])
 
 
-def _note(results: pd.DataFrame, measure: Measure, n: int) -> str:
-    """What is not there: the spread of a single seed, the points that failed, times that compare with nothing."""
-    hidden = results.drop(shown(results, measure).index)
-    parts = ["One seed a point: no interval to show."] if n == 1 else []
-    timed = finished(results)["train_time_s"].dropna().index
-    unlike = hidden.index.intersection(timed if measure is TIME else [])
-    if len(unlike):
-        parts.append(f"{len(unlike)} point{'s' * (len(unlike) > 1)} timed under other conditions not shown.")
-    hidden = hidden.drop(unlike)
-    for status, rows in hidden.groupby(hidden["status"].fillna("missing").replace("done", "unmeasured")):
-        values = ", ".join(texts(rows[_variable(results)]))
-        parts.append(f"{len(rows)} {status} point{'s' * (len(rows) > 1)} not shown ({values}).")
-    return " ".join(parts)
-
-
-def _numbers(measure: Measure, means: list[float]) -> list[str]:
-    """Times to three digits; accuracies to tenths, or to hundredths where tenths would hide a difference."""
-    if measure is TIME:
-        return [f"{mean:.3g}" if mean < 999.5 else f"{mean:.0f}" for mean in means]
-    tenths = [f"{mean:.1f}" for mean in means]
-    return tenths if len(set(tenths)) == len(means) else [f"{mean:.2f}" for mean in means]
-
-
-def _draw(results: pd.DataFrame, measure: Measure) -> Figure:
-    require(results, [*NEEDED, measure.column])
-    results = results.reset_index(drop=True)
-    variable, curve, rows = _variable(results), _curve(results, measure), shown(results, measure)
-    if curve.empty:
-        raise UserError(f"no finished point to draw {measure.title.lower()} by {name(variable)} from")
-    lines = [held(rows, [variable]), *([conditions(rows)] if measure is TIME else [])]
-    title = f"{measure.title} by {name(variable)}: {data_name(rows)}"
-    figure, room = framed(title, lines, _note(results, measure, curve["n"].max()))
+def draw(points: pd.DataFrame, measure: Measure, task: Task) -> Figure:
+    """One sweep's curve, the baseline ringed; of times, the conditions too. Raises UserError also if no point is done."""
+    require(points, needed(measure, task))
+    points = points.reset_index(drop=True)
+    means, rows = curve(points, measure, task), measured(points, measure, task)
+    variable = _variable(points)
+    title = f"{measure.words} by {task.words(variable)}"
+    if means.empty:
+        raise UserError(f"no finished point to draw {title} from")
+    lines = [fixed(rows, [variable], task), *([timed_on(rows)] if measure == TIME else [])]
+    note = _note(points, measure, int(means["n"].max()), task)
+    figure, room = framed(f"{title}: {data_name(rows, task)}", lines, note)
     axes = figure.add_axes(room)
-    curve[["mean", "low", "high"]] *= measure.factor
-    single = rows[measure.column] * measure.factor
-    curve["x"] = _x_axis(axes, variable, curve["value"].tolist())
-    _y_axis(axes, measure, np.nanmin([*curve["low"], *single]), np.nanmax([*curve["high"], *single]))
-    _points(axes, curve, rows[variable].map(text), single)
-    ringed = curve[curve["baseline"]]
-    if len(ringed):
-        label = f"baseline: {name(variable)} {text(ringed['value'].iloc[0])}"
-        axes.plot(ringed["x"], ringed["mean"], "o", ms=13, mfc="none", mec=VERMILION, mew=1.8, zorder=4, label=label)
+    means[["mean", "low", "high"]] *= measure.factor
+    seeds = rows[measure.name] * measure.factor
+    means["x"] = _x_axis(axes, variable, means["value"].tolist(), task)
+    _y_axis(axes, measure, np.nanmin([*means["low"], *seeds]), np.nanmax([*means["high"], *seeds]))
+    _points(axes, means, rows[variable].map(text), seeds)
+    _ring(axes, means, task.words(variable))
     legend_below(figure, axes)
-    bars = curve.fillna({"low": curve["mean"], "high": curve["mean"]})
-    means, lows, highs = (axes.transData.transform(bars[["x", end]]) for end in ("mean", "low", "high"))
-    drawn = np.concatenate([*np.linspace(means[:-1], means[1:], 80), *np.linspace(lows, highs, 30)])
-    if len(curve) <= MOST_NUMBERED:
-        label_points(axes, means, _numbers(measure, [*curve["mean"]]), drawn)
+    if len(means) <= MOST_NUMBERED:
+        _label(axes, means, measure)
     return figure
 
 
-def _x_axis(axes: Axes, variable: str, values: list[Any]) -> list[float]:
+def _variable(points: pd.DataFrame) -> str:
+    names = all_variables(points)
+    if len(names) != 1:
+        raise UserError(f"a plot shows one swept variable, not {len(names)}: {', '.join(names) or 'no results'}")
+    require(points, names)
+    return names[0]
+
+
+def _note(points: pd.DataFrame, measure: Measure, n: int, task: Task) -> str:
+    """What is not there: the spread of a single seed, the points that failed, times that compare with nothing."""
+    hidden = points.drop(measured(points, measure, task).index)
+    parts = ["One seed per point: no interval to show."] if n == 1 else []
+    timed = finished(points, task)[TIME.name].dropna().index
+    unlike = hidden.index.intersection(timed if measure == TIME else [])
+    if len(unlike):
+        parts.append(f"{plural(len(unlike), 'point')} timed under other conditions not shown.")
+    hidden = hidden.drop(unlike)
+    for status, rows in hidden.groupby(hidden["status"].fillna("missing").replace("done", "unmeasured")):
+        values = ", ".join(texts(rows[_variable(points)]))
+        parts.append(f"{plural(len(rows), f'{status} point')} not shown ({values}).")
+    return " ".join(parts)
+
+
+def _x_axis(axes: Axes, variable: str, values: list[Any], task: Task) -> list[float]:
     """Ticks at the swept values and nowhere else; returns where they are. Names, and logs of 0, are evenly spaced."""
-    base, low, high, places, remark = LOG_BASES.get(variable), values[0], values[-1], values, ""
+    base, low, high, places, remark = task.parameter(variable).log, values[0], values[-1], values, ""
     if isinstance(low, str) or (base and low <= 0):
         places, remark = list(range(len(values))), "" if isinstance(low, str) else " (evenly spaced)"
         axes.set_xlim(-0.5, len(values) - 0.5)
@@ -172,7 +123,7 @@ def _x_axis(axes: Axes, variable: str, values: list[Any]) -> list[float]:
         axes.set_xlim(low - margin, high + margin)
     axes.set_xticks(*_ticks(values, places, axes.transData.transform([(place, 0) for place in places])[:, 0] / DPI))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel(name(variable) + remark)
+    axes.set_xlabel(task.words(variable) + remark)
     return places
 
 
@@ -189,25 +140,44 @@ def _ticks(values: list[Any], places: list[float], across: Any) -> tuple[list[fl
 
 
 def _y_axis(axes: Axes, measure: Measure, low: float, high: float) -> None:
-    """Time starts at 0. Accuracy zooms in, to 1 point at most: 99 % of 10,000 images has a standard error of 0.1."""
-    margin = max(0.15 * (high - low), (1 - high + low) / 2)
-    bottom, top = (0.0, 1.15 * high or 1.0) if measure is TIME else (low - margin, high + margin)
+    """Time starts at 0; other measures zoom in, a point at 100 % has room above it, and no tick stands beyond."""
+    margin = 0.15 * (high - low)
+    if measure.unit == "%":  # to 1 point at most: 99 % of 10,000 examples has a standard error of 0.1
+        margin = max(margin, (1 - high + low) / 2)
+    margin = margin or 0.05 * abs(high) or 0.5
+    bottom, top = (0.0, 1.15 * high or 1.0) if measure == TIME else (low - margin, high + margin)
+    least, most = (0.0, 100.0) if measure.unit == "%" else (measure.least, None)
     ticks = MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]).tick_values(bottom, top)
-    # A point at 100 % needs room above it; the axis needs no accuracy above 100 % to be read there.
-    axes.set_yticks([tick for tick in ticks if bottom <= tick <= top and (measure is TIME or 0 <= tick <= 100)])
+    least, most = bottom if least is None else max(bottom, least), top if most is None else min(top, most)
+    axes.set_yticks([tick for tick in ticks if least <= tick <= most])
     axes.set(ylim=(bottom, top), ylabel=measure.axis)
     plain(axes)
 
 
-def _points(axes: Axes, curve: pd.DataFrame, values: pd.Series[str], seeds: pd.Series[float]) -> None:
+def _points(axes: Axes, means: pd.DataFrame, values: pd.Series[str], seeds: pd.Series[float]) -> None:
     """Means, joined unless they belong to names; with several seeds also each seed and the mean's interval."""
-    few, most = curve["n"].min(), curve["n"].max()
-    line = "none" if isinstance(curve["value"].iloc[0], str) else "-"
-    means = axes.plot(curve["x"], curve["mean"], marker="o", linestyle=line, color=BLUE, zorder=3)[0]
+    few, most = means["n"].min(), means["n"].max()
+    line = "none" if isinstance(means["value"].iloc[0], str) else "-"
+    marks = axes.plot(means["x"], means["mean"], marker="o", linestyle=line, color=BLUE, zorder=3)[0]
     if most > 1:
-        means.set_label(f"mean of {most} seeds" if few == most else f"mean of {few} to {most} seeds")
-        places = values.map(dict(zip(curve["value"].map(text), curve["x"], strict=True)))
+        marks.set_label(f"mean of {most} seeds" if few == most else f"mean of {few} to {most} seeds")
+        places = values.map(dict(zip(means["value"].map(text), means["x"], strict=True)))
         axes.plot(places, seeds, "o", color=INK, markersize=3, zorder=2.5, label="one seed")
-        half = curve["high"] - curve["mean"]
+        half = means["high"] - means["mean"]
         bars: dict[str, Any] = {"fmt": "none", "ecolor": GREY, "elinewidth": 1.8, "capsize": 5, "capthick": 1.8}
-        axes.errorbar(curve["x"], curve["mean"], half, **bars, zorder=2, label="95 % interval")
+        axes.errorbar(means["x"], means["mean"], half, **bars, zorder=2, label="95 % interval")
+
+
+def _ring(axes: Axes, means: pd.DataFrame, words: str) -> None:
+    ringed = means[means["baseline"]]
+    if len(ringed):
+        label = f"baseline: {words} {text(ringed['value'].iloc[0])}"
+        axes.plot(ringed["x"], ringed["mean"], "o", ms=13, mfc="none", mec=VERMILION, mew=1.8, zorder=4, label=label)
+
+
+def _label(axes: Axes, means: pd.DataFrame, measure: Measure) -> None:
+    """Each mean's number, beside the line between the means and the bars of their intervals."""
+    bars = means.fillna({"low": means["mean"], "high": means["mean"]})
+    at, lows, highs = (axes.transData.transform(bars[["x", end]]) for end in ("mean", "low", "high"))
+    drawn = np.concatenate([*np.linspace(at[:-1], at[1:], 80), *np.linspace(lows, highs, 30)])
+    label_points(axes, at, numbers(measure, [*means["mean"]]), drawn)

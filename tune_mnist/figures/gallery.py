@@ -1,6 +1,6 @@
 """Every figure of a results folder: which there are, and their files.
 
-    save_figures(read_points(folder), read_history(folder), folder)
+    save_figures(read_results(folder, task))
 
 Two for each sweep over one variable, a heat map for one over two, learning curves for each sweep, and what time buys.
 """
@@ -8,59 +8,65 @@ Two for each sweep over one variable, a heat map for one over two, learning curv
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import pandas as pd
 from matplotlib.figure import Figure
 
-from tune_mnist.figures.curve import ACCURACY, NEEDED, TIME, draw_accuracy, draw_time, shown
+from tune_mnist.figures.curve import draw, measured, needed
 from tune_mnist.figures.heatmap import draw_cross
 from tune_mnist.figures.learning import draw_learning
-from tune_mnist.figures.style import remove_drawn, require, save
+from tune_mnist.figures.style import remove_drawn, save
 from tune_mnist.figures.tradeoff import draw_tradeoff
+from tune_mnist.results.columns import TIME, require, variables
+from tune_mnist.results.read import Results
 from tune_mnist.results.summary import finished, timed_alike
+from tune_mnist.task import Measure
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure in its files: which sweep it is of (none: of all), its file's stem, and what it shows in words."""
+    """A figure in its files, and what it shows: a sweep (none: all of them), and the one measure whose course it is of
+    (none: several). The title says it in words.
+    """
 
-    sweep: str
     stem: str
+    sweep: str
+    measure: Measure | None
     title: str
     paths: tuple[Path, ...]
 
 
-def save_figures(points: pd.DataFrame, history: pd.DataFrame | None, folder: Path) -> list[Drawn]:
-    """Draw all that the tables have anything for, into `folder`, and remove what an earlier command drew there.
+def save_figures(results: Results) -> list[Drawn]:
+    """Draw all that the tables have anything for, into their folder, and remove what an earlier command drew there.
 
     A sweep over three variables or more has learning curves only. Raises UserError for a missing column, before
     anything is written.
     """
-    require(points, ["sweep", *NEEDED, ACCURACY.column, TIME.column])
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn, points = [], points.reset_index(drop=True)
-    for sweep, stem, draw in _figures(points, history):
-        figure = draw()
-        drawn.append(Drawn(sweep, stem, figure.get_suptitle(), tuple(save(figure, folder / stem))))
-    remove_drawn(folder, but=[path for one in drawn for path in one.paths])
+    require(results.points, ["sweep", *needed(TIME, results.task)])
+    results.folder.mkdir(parents=True, exist_ok=True)
+    drawn = list(_drawn(results))
+    remove_drawn(results.folder, but=[path for one in drawn for path in one.paths])
     return drawn
 
 
-def _figures(points: pd.DataFrame, history: pd.DataFrame | None) -> Iterator[tuple[str, str, Callable[[], Figure]]]:
-    for sweep, rows in points.groupby("sweep", sort=False):
-        file = re.sub(r"[^\w.-]", "_", str(sweep))
-        crossed = rows["variable"].iloc[0].count("*")
-        if not crossed:
-            for measure, draw in ((ACCURACY, draw_accuracy), (TIME, draw_time)):
-                if len(shown(rows, measure)):
-                    yield str(sweep), f"{measure.stem}_vs_{file}", partial(draw, rows)
-        elif crossed == 1 and len(finished(rows)):
-            yield str(sweep), f"heatmap_{file}", partial(draw_cross, rows)
-        if history is not None and finished(rows)["run"].isin(history["run"]).any():
-            yield str(sweep), f"learning_{file}", partial(draw_learning, rows, history)
-    if len(timed_alike(points)):
-        yield "", "accuracy_vs_time", partial(draw_tradeoff, points)
+def _drawn(results: Results) -> Iterator[Drawn]:
+    task, history, points = results.task, results.history, results.points.reset_index(drop=True)
+    for key, rows in points.groupby("sweep", sort=False):
+        sweep, done, folder = str(key), finished(rows, task), results.folder
+        file = re.sub(r"[^\w.-]", "_", sweep)
+        if len(variables(rows)) == 1:
+            for one in (task.judged, TIME):
+                if len(measured(rows, one, task)):
+                    yield _saved(draw(rows, one, task), folder / f"{one.stem}_vs_{file}", sweep, one)
+        elif len(variables(rows)) == 2 and len(done):
+            yield _saved(draw_cross(rows, task), folder / f"heatmap_{file}", sweep, task.judged)
+        if history is not None and done["run"].isin(history["run"]).any():
+            yield _saved(draw_learning(rows, history, task), folder / f"learning_{file}", sweep)
+    if len(timed_alike(points, task)):
+        yield _saved(draw_tradeoff(points, task), results.folder / f"{task.judged.stem}_vs_{TIME.stem}")
+
+
+def _saved(figure: Figure, stem: Path, sweep: str = "", measure: Measure | None = None) -> Drawn:
+    return Drawn(stem.name, sweep, measure, figure.get_suptitle(), tuple(save(figure, stem)))

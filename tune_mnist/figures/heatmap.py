@@ -1,6 +1,6 @@
 """Two variables at once: the heat map of a cross.
 
-draw_cross(points[points["sweep"] == "cross"]).savefig("cross.png")
+draw_cross(points[points["sweep"] == "cross"], task).savefig("cross.png")
 """
 
 from __future__ import annotations
@@ -14,58 +14,64 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from tune_mnist.errors import UserError
-from tune_mnist.figures.style import VERMILION, data_name, framed, held
+from tune_mnist.figures.style import VERMILION, framed
+from tune_mnist.results.columns import variables
+from tune_mnist.results.fixed import data_name, fixed
 from tune_mnist.results.summary import finished
-from tune_mnist.results.values import name, numbers_or_names, text
+from tune_mnist.results.values import numbers_or_names, text
+from tune_mnist.task import Measure, Task
 
 
-def cross_table(points: pd.DataFrame) -> pd.DataFrame:
-    """The mean test accuracy (0 to 1) of a sweep over two variables: a row a value of the first, a column the second's.
+def cross_table(points: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """The mean of the judged measure in a sweep over two variables: one row per value of the first, one column per
+    value of the second.
 
     Combinations that are not done are nan. Raises UserError if the sweep is not over two variables.
     """
-    variables = _two(points)
-    first, second = (numbers_or_names(points[variable]) for variable in variables)
+    first, second = (numbers_or_names(points[variable]) for variable in _two(points))
     rows = points.assign(first=first, second=second)
     whole = rows.pivot_table("seed", "first", "second", "count", sort=False)
     order = [list(axis.sort_values() if axis.dtype != object else axis) for axis in (whole.index, whole.columns)]
-    done = finished(rows)
-    means = done.pivot_table("test_accuracy", "first", "second", "mean", sort=False, dropna=False)
+    done = finished(rows, task)
+    means = done.pivot_table(task.judged.name, "first", "second", "mean", sort=False, dropna=False)
     return means.reindex(index=order[0], columns=order[1])
 
 
-def draw_cross(points: pd.DataFrame) -> Figure:
+def draw_cross(points: pd.DataFrame, task: Task) -> Figure:
     """The heat map of a sweep over two variables; what is not done is hatched. Raises UserError if nothing is done."""
-    table, done, (first, second) = cross_table(points) * 100, finished(points), _two(points)
+    table, done, (first, second) = cross_table(points, task) * task.judged.factor, finished(points, task), _two(points)
     if done.empty:
         raise UserError("no finished point to draw a heat map from")
-    counts = done.groupby([first, second], dropna=False).size()
-    n = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
-    note = f"Each number is the mean of {n} seeds. " if counts.max() > 1 else "One seed a point: no interval to show. "
-    note += f"Hatched: not done ({int(table.isna().sum().sum())}). " if table.isna().any(axis=None) else ""
-    note += "The baseline is framed." if points["baseline"].any() else ""
-    title = f"Test accuracy by {name(first)} and {name(second)}: {data_name(done)}"
-    figure, (left, bottom, width, height) = framed(title, [held(done, [first, second])], note)
+    title = f"{task.judged.words} by {task.words(first)} and {task.words(second)}: {data_name(done, task)}"
+    figure, (left, bottom, width, height) = framed(title, [fixed(done, [first, second], task)], _note(points, done, table))
     axes = figure.add_axes((left + 0.03, bottom - 0.07, width - 0.05, height + 0.07))
     axes.set_facecolor("#f2f2f2")
     image = axes.imshow(table, cmap="cividis", aspect="auto")
     for place, value in _cells(table):
-        _cell(axes, place, value, image)
+        _cell(axes, place, value, image, task.judged)
     for _, row in points[points["baseline"]].head(1).iterrows():
         at = [list(map(text, axis)).index(text(row[v])) for axis, v in ((table.columns, second), (table.index, first))]
         axes.add_patch(_frame(at[0], at[1]))
     axes.set_xticks(range(len(table.columns)), [text(value) for value in table.columns])
     axes.set_yticks(range(len(table.index)), [text(value) for value in table.index])
-    axes.set(xlabel=name(second), ylabel=name(first))
-    figure.colorbar(image, ax=axes, label="test accuracy (%)")
+    axes.set(xlabel=task.words(second), ylabel=task.words(first))
+    figure.colorbar(image, ax=axes, label=task.judged.axis)
     return figure
 
 
+def _note(points: pd.DataFrame, done: pd.DataFrame, table: pd.DataFrame) -> str:
+    counts = done.groupby([*variables(points)], dropna=False).size()
+    n = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
+    note = f"Each number is the mean of {n} seeds. " if counts.max() > 1 else "One seed per point: no interval to show. "
+    note += f"Hatched: not done ({int(table.isna().sum().sum())}). " if table.isna().any(axis=None) else ""
+    return note + ("The baseline is framed." if points["baseline"].any() else "")
+
+
 def _two(points: pd.DataFrame) -> tuple[str, str]:
-    variables = points["variable"].iloc[0].split("*") if len(points) else []
-    if len(variables) != 2:
-        raise UserError(f"a heat map shows two crossed variables, not {len(variables)}: {', '.join(variables)}")
-    return variables[0], variables[1]
+    crossed = variables(points)
+    if len(crossed) != 2:
+        raise UserError(f"a heat map shows two crossed variables, not {len(crossed)}: {', '.join(crossed)}")
+    return crossed[0], crossed[1]
 
 
 def _cells(table: pd.DataFrame) -> list[tuple[tuple[int, int], float]]:
@@ -73,14 +79,15 @@ def _cells(table: pd.DataFrame) -> list[tuple[tuple[int, int], float]]:
     return [((x, y), values[y, x]) for y in range(len(table.index)) for x in range(len(table.columns))]
 
 
-def _cell(axes: Axes, place: tuple[int, int], value: float, image: AxesImage) -> None:
+def _cell(axes: Axes, place: tuple[int, int], value: float, image: AxesImage, measure: Measure) -> None:
     if math.isnan(value):
         corner = (place[0] - 0.5, place[1] - 0.5)
         axes.add_patch(Rectangle(corner, 1, 1, hatch="///", fill=False, edgecolor="#999999"))
         return
     low, high = image.get_clim()
     dark = low is not None and high is not None and value < low + 0.55 * (high - low)
-    axes.text(*place, f"{value:.2f}", ha="center", va="center", fontsize=9, color="white" if dark else "black")
+    said = f"{value:.2f}" if measure.unit == "%" else f"{value:.4g}"
+    axes.text(*place, said, ha="center", va="center", fontsize=9, color="white" if dark else "black")
 
 
 def _frame(x: int, y: int) -> Rectangle:

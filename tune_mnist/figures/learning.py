@@ -1,10 +1,11 @@
-"""How a sweep's trainings went: loss and accuracy by epoch, on the training and on the test images.
+"""How a sweep's trainings went: the measures by epoch, those of training and of test data in one panel.
 
-draw_learning(points[points["sweep"] == "lr"], history).savefig("learning.png")
+draw_learning(points[points["sweep"] == "lr"], history, task).savefig("learning.png")
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -15,24 +16,58 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from tune_mnist.errors import UserError
-from tune_mnist.figures.style import INK, data_name, framed, held, plain, require
+from tune_mnist.figures.style import BELOW, INK, framed, plain
+from tune_mnist.results.columns import require, variables
+from tune_mnist.results.fixed import data_name, fixed
 from tune_mnist.results.summary import finished
-from tune_mnist.results.values import name, text, values_of
+from tune_mnist.results.values import text, values_of
+from tune_mnist.task import Measure, Task
 
-CURVES = ["train_loss", "test_loss", "train_accuracy", "test_accuracy"]
-PANELS = (("loss", "loss", 1), ("accuracy", "accuracy (%)", 100))
+PARTS = {"test": "test", "val": "validation", "train": "training"}  # what a measure's name begins with, and its words
 MARKS = "os^DvPX*<>hd"
 MOST = len(MARKS)  # curves in one figure; more cannot be told apart
 
 
-def learning_curves(points: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
-    """One sweep's trainings: values, epoch, n, and the means over n seeds of the losses and accuracies (0 to 1).
+@dataclass(frozen=True)
+class Panel:
+    """Measures that are drawn over each other: what their names share, in words, and each by the part of the data."""
 
-    `values` names the swept values that are read off the training: those that differ in epochs only share one. The
-    training's own loss and accuracy are taken as it goes, with dropout. Raises UserError if a column is missing.
+    label: str
+    measures: dict[str, Measure]
+
+
+def panels(task: Task) -> list[Panel]:
+    """At most two, that of the judged measure last: `train_x`, `test_x` and `val_x` share one, others stand alone."""
+    grouped: dict[str, dict[str, Measure]] = {}
+    for one in _measures(task):
+        part, _, rest = one.name.partition("_")
+        shared = part in PARTS and rest
+        grouped.setdefault(rest if shared else one.name, {})[part if shared else ""] = one
+    judged, *others = [
+        Panel(next(iter(found.values())).axis if "" in found else _axis(name, found), found)
+        for name, found in grouped.items()
+    ]
+    return [*others[:1], judged]
+
+
+def _measures(task: Task) -> list[Measure]:
+    return [one for one in task.measures if one.in_points]
+
+
+def _axis(name: str, measures: dict[str, Measure]) -> str:
+    unit = next(iter(measures.values())).unit
+    return name.replace("_", " ") + (f" ({unit})" if unit else "")
+
+
+def learning_curves(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """One sweep's trainings: values, epoch, n, and the means of each measure over n seeds.
+
+    `values` names the swept values that are read off the training: those that differ in epochs only share one. Raises
+    UserError if a column is missing.
     """
-    require(history, ["run", "epoch", *CURVES])
-    done = finished(points)
+    measures = [one.name for one in _measures(task)]
+    require(history, ["run", "epoch", *measures])
+    done = finished(points, task)
     done = done.assign(value=values_of(done) if len(done) else "")
     shared: dict[frozenset[str], list[str]] = {}
     for value, rows in done.groupby("value", sort=False):
@@ -41,34 +76,39 @@ def learning_curves(points: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame
     for runs, values in shared.items():
         longest = done.loc[done["run"].isin(runs), "epochs"].max()
         rows = history[history["run"].isin(runs) & (history["epoch"] <= longest)]
-        means = rows.groupby("epoch")[CURVES].mean().assign(n=rows.groupby("epoch").size()).reset_index()
+        means = rows.groupby("epoch")[measures].mean().assign(n=rows.groupby("epoch").size()).reset_index()
         tables.append(means.assign(values=", ".join(values)))
-    columns = ["values", "epoch", "n", *CURVES]
+    columns = ["values", "epoch", "n", *measures]
     return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
-def draw_learning(points: pd.DataFrame, history: pd.DataFrame) -> Figure:
+def draw_learning(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> Figure:
     """One sweep's learning curves. Raises UserError also if no point is done."""
-    curves, done = learning_curves(points, history), finished(points)
+    curves, done = learning_curves(points, history, task), finished(points, task)
     if curves.empty:
         raise UserError("no finished training to draw learning curves from")
-    variables = points["variable"].iloc[0].split("*")
-    words = " and ".join(name(variable) for variable in variables)
-    note = f"Means of {curves['n'].max()} seeds. " if curves["n"].max() > 1 else ""
+    words = " and ".join(map(task.words, variables(points)))
     kept = _spread(curves["values"].unique().tolist())
-    left_out = curves["values"].nunique() - len(kept)
-    note += f"{left_out} other values not shown. " if left_out else ""
+    note = _note(curves, len(kept), task)
     curves = curves[curves["values"].isin(kept)]
-    note += "Training images: over the epoch as it went, with dropout; test images: after it."
-    figure, (left, bottom, _, height) = framed(
-        f"Learning curves by {words}: {data_name(done)}", [held(done, ["epochs", *variables])], note
-    )
-    more = _legend(figure, curves["values"].unique().tolist(), words)
-    for place, (ending, label, factor) in enumerate(PANELS):
-        axes = figure.add_axes((left + 0.005 + place * 0.485, bottom + more, 0.38, height - more))
-        _panel(axes, curves, ending, factor)
-        axes.set(xlabel="epoch", ylabel=label)
+    title = f"learning curves by {words}: {data_name(done, task)}"
+    subtitle = fixed(done, ["epochs", *variables(points)], task)
+    figure, (left, bottom, width, height) = framed(title, [subtitle], note)
+    made = panels(task)
+    more = _legend(figure, kept, words, made, task.examples)
+    for place, panel in enumerate(made):
+        across = 0.38 if len(made) > 1 else width - 0.02
+        axes = figure.add_axes((left + 0.005 + place * 0.485, bottom + more, across, height - more))
+        _draw(axes, curves, panel)
+        axes.set(xlabel="epoch", ylabel=panel.label)
     return figure
+
+
+def _note(curves: pd.DataFrame, kept: int, task: Task) -> str:
+    left_out = curves["values"].nunique() - kept
+    note = f"Means of {curves['n'].max()} seeds. " if curves["n"].max() > 1 else ""
+    note += f"{left_out} other values not shown. " if left_out else ""
+    return note + task.remark
 
 
 def _spread(values: list[str]) -> list[str]:
@@ -86,34 +126,33 @@ def _looks(values: list[str]) -> dict[str, tuple[Any, str]]:
     }
 
 
-def _panel(axes: Axes, curves: pd.DataFrame, ending: str, factor: float) -> None:
+def _dashes(parts: set[str]) -> dict[str, str]:
+    """How each part of the data is drawn, in the order of the legend."""
+    looks = {"": "-", "test": "-", "val": "-." if "test" in parts else "-", "train": "--"}
+    return {part: look for part, look in looks.items() if part in parts}
+
+
+def _draw(axes: Axes, curves: pd.DataFrame, panel: Panel) -> None:
     for values, (colour, mark) in _looks(curves["values"].unique().tolist()).items():
         mine = curves[curves["values"] == values]
-        for part, dashes in (("test", "-"), ("train", "--")):
-            style: dict[str, Any] = {
-                "linestyle": dashes,
-                "color": colour,
-                "marker": mark,
-                "markersize": 4,
-                "linewidth": 1.4,
-            }
-            axes.plot(mine["epoch"], mine[f"{part}_{ending}"] * factor, **style)
+        for part, look in _dashes(set(panel.measures)).items():
+            measure = panel.measures[part]
+            style: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 4, "linewidth": 1.4}
+            axes.plot(mine["epoch"], mine[measure.name] * measure.factor, linestyle=look, **style)
     plain(axes)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
 
 
-def _legend(figure: Figure, values: list[str], words: str) -> float:
+def _legend(figure: Figure, values: list[str], words: str, drawn: list[Panel], examples: str) -> float:
     """The legend below, in as many columns as fit; returns how much of the height its rows after the first take."""
     lines = [Line2D([], [], color=c, marker=m, markersize=4, label=text(v)) for v, (c, m) in _looks(values).items()]
-    dashes: tuple[tuple[str, Any], ...] = (("test", "-"), ("training", "--"))
-    kinds = [Line2D([], [], color=INK, linestyle=look, label=f"{kind} images") for kind, look in dashes]
-    head = Line2D([], [], linestyle="none", label=f"{words}:")
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.02, 0.055)}
-    entries, row = [head, *lines, *kinds], 0.0
+    looks = _dashes({part for panel in drawn for part in panel.measures if part})
+    parts = [Line2D([], [], color=INK, linestyle=look, label=f"{PARTS[one]} {examples}") for one, look in looks.items()]
+    entries, row = [Line2D([], [], linestyle="none", label=f"{words}:"), *lines, *parts], 0.0
     for columns in range(len(entries), 0, -1):
         # matplotlib fills column after column; people read row after row.
         by_row = [entry for start in range(columns) for entry in entries[start::columns]]
-        legend = figure.legend(handles=by_row, **place, ncols=columns, fontsize=8.5, frameon=False, columnspacing=1.2)
+        legend = figure.legend(handles=by_row, **BELOW, ncols=columns, fontsize=8.5, frameon=False, columnspacing=1.2)
         box = legend.get_window_extent().transformed(figure.transFigure.inverted())
         row = row or box.height
         if box.x1 <= 0.99 or columns == 1:

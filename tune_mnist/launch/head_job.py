@@ -1,7 +1,8 @@
 """The head's side of `run --cluster`: a sweep as a job of Ray's on the cluster, followed until it ends.
 
-`launch` calls it on the head, in ~/tune-mnist, over SSH: `python -m tune_mnist.launch.head_job follow NAME OPTIONS…` attaches to
-the job of that name or submits it, and shows what it says; `… stop NAME` interrupts it, `… find NAME` looks for it.
+`launch` calls it on the head, in ~/tune-mnist, over SSH: `python -m tune_mnist.launch.head_job follow NAME OPTIONS…`
+attaches to the job of that name or submits it, and shows what it says; `… stop NAME` interrupts it, `… find NAME` looks
+for it.
 """
 
 from __future__ import annotations
@@ -24,21 +25,29 @@ from rich.live import Live
 from rich.text import Text
 
 from tune_mnist.display.screen import SCREEN, SCREEN_WIDTH
+from tune_mnist.exits import leave_at_once
+from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME
 from tune_mnist.store.merge import merge
 from tune_mnist.store.store import Store
 from tune_mnist.tuning.nodes import NODES_S_NAME
 
 BEGIN, END = "\x02", "\x03"  # what `ray exec` itself says stands outside of these; the end carries JSON
 ARRIVED = Path("arrived")  # the part of the caller's store that the sweep asks for
-ALIVE_S, MISSES = 5.0, 3  # between two looks whether Ray is still there; so many in vain, and it is lost
-PASSED = (SCREEN_WIDTH, NODES_S_NAME, "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT")
+ALIVE_S = 5.0  # between two looks whether Ray is still there
+MISSES = 3  # looks without an answer, one after another, after which it is lost
+PASSED = (
+    SCREEN_WIDTH,
+    NODES_S_NAME,
+    COMMAND_NAME,
+    COMMIT_NAME,
+)  # what `launch` tells this process, and it tells the job
 READY_S = 30.0
 _RAYS = re.compile(r"^(\d{4}-\d\d-\d\d \S+\s+[A-Z]+ \w+\.py:\d+ -- |Running entrypoint for job ).*\n?", re.MULTILINE)
 TOKEN = Path("~/.ray/auth_token")
 
 
 def main() -> None:
-    """`python -m tune_mnist.launch.head_job follow NAME OPTIONS…` or `… stop NAME`."""
+    """`python -m tune_mnist.launch.head_job follow NAME OPTIONS…`, `… stop NAME` or `… find NAME`."""
     action, name, *options = sys.argv[1:]
     if TOKEN.expanduser().exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -56,7 +65,7 @@ def main() -> None:
     except (OSError, RuntimeError, TimeoutError) as error:
         ended = {"lost": True, "cause": (str(error).strip() or type(error).__name__).splitlines()[0]}
     print(f"{END}{json.dumps(ended)}{END}", flush=True)
-    os._exit(0)  # a thread may still wait for a Ray that is gone
+    leave_at_once(0)  # a thread may still wait for a Ray that is gone
 
 
 def _client() -> Any:
@@ -83,16 +92,24 @@ def _running(client: Any, name: str) -> str | None:
 def _submit(client: Any, name: str, options: list[str]) -> str:
     """Start the job with what the caller's store had, and what this one has."""
     merge(ARRIVED, Store(Path("results/store")))
-    Path(f"jobs/{name}.screen").unlink(missing_ok=True)
-    shown = {SCREEN: f"jobs/{name}.screen"} if os.environ.get(SCREEN_WIDTH) else {}
-    passed = {
-        key: os.environ[key] for key in (SCREEN_WIDTH, "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT") if key in os.environ
-    }
-    here = shlex.quote(str(Path.cwd()))
-    settings = shlex.join(f"{key}={value}" for key, value in (shown | passed).items())
-    command = shlex.join([sys.executable, "-m", "tune_mnist.run", "--address", "auto", *options])
-    entry = f"cd {here} && exec env {settings} {command}"
-    return str(client.submit_job(entrypoint=entry, submission_id=f"{name}-{time.time_ns() // 1_000_000}"))
+    _screen(name).unlink(missing_ok=True)
+    submission = f"{name}-{time.time_ns() // 1_000_000}"
+    return str(client.submit_job(entrypoint=entrypoint(name, options), submission_id=submission))
+
+
+def entrypoint(name: str, options: list[str]) -> str:
+    """The job's command line. Ray's job server starts it, so it has nothing of this process's environment by itself."""
+    settings = {key: os.environ[key] for key in PASSED if os.environ.get(key)}
+    if SCREEN_WIDTH in settings:
+        settings[SCREEN] = str(_screen(name))
+    command = ["env", *(f"{key}={value}" for key, value in settings.items())]
+    command += [sys.executable, "-m", "tune_mnist.run", "--address", "auto", *options]
+    return f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join(command)}"
+
+
+def _screen(name: str) -> Path:
+    """Where the job keeps the picture of its live display."""
+    return Path(f"jobs/{name}.screen")
 
 
 def _stop(client: Any, name: str) -> dict[str, Any]:
@@ -107,8 +124,8 @@ def _stop(client: Any, name: str) -> dict[str, Any]:
 
 
 async def _follow(client: Any, job: str, name: str) -> dict[str, Any]:
-    """Show what the job says until it ends, or until Ray has not answered three times."""
-    show = asyncio.create_task(_show(client, job, Path(f"jobs/{name}.screen")))
+    """Show what the job says until it ends, or until Ray is lost."""
+    show = asyncio.create_task(_show(client, job, _screen(name)))
     watch = asyncio.create_task(_watch(client, job))
     await asyncio.wait({show, watch}, return_when=asyncio.FIRST_COMPLETED)
     if watch.done():

@@ -6,15 +6,17 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tune_mnist.errors import ClusterError, UserError
 
 ANSWER_S = 20.0
+AT_ONCE = 16  # connections
 # Lines: Ray's version and Python's, if there is an environment; "known", if `ray up` has set the machine up before;
 # "runs", if a Ray head answers there.
 _ASK = """
@@ -26,10 +28,11 @@ test -e ~/ray_bootstrap_config.yaml && echo known
 (: </dev/tcp/127.0.0.1/6379) 2>/dev/null && echo runs
 true
 """
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Machine:
+class Host:
     """What a machine said of itself; `error` where it could not be asked."""
 
     address: str
@@ -40,40 +43,42 @@ class Machine:
     error: str | None = None
 
 
-def look(config: dict[str, Any], file: Path) -> tuple[Machine, list[Machine]]:
+def look(config: dict[str, Any], file: Path) -> tuple[Host, list[Host]]:
     """The head and the workers of a `local` cluster file, checked.
 
     Raises ClusterError if the head cannot be reached, and UserError for two versions of Ray or Python, or where Ray's
     state file on this machine tells of a head that is another by now.
     """
-    provider = config["provider"]
-    addresses = [provider.get("external_head_ip") or provider["head_ip"], *provider["worker_ips"]]
-    with ThreadPoolExecutor(max(1, min(16, len(addresses)))) as pool:
-        head, *workers = pool.map(lambda address: ask(address, config["auth"]), map(str, addresses))
+    head, *workers = _everywhere(config, lambda address: ask(address, config["auth"]))
     if head.error:
         raise ClusterError(f"the head {head.address} of {file} cannot be reached by SSH: {head.error}")
     check_versions([head, *workers])
     if "docker" not in config:  # else Ray's part of the machine is inside of a container, and goes with it
-        _check_state(config["cluster_name"], str(provider["head_ip"]), head)
+        _check_state(config["cluster_name"], str(config["provider"]["head_ip"]), head)
     return head, workers
 
 
 def stop(config: dict[str, Any]) -> None:
     """End what runs of Ray on every machine: `ray down` stops the head, and the workers would notice a minute later."""
+    _everywhere(config, lambda address: _ssh(address, config["auth"], "~/tune-mnist/.venv/bin/ray stop"))
+
+
+def _everywhere(config: dict[str, Any], action: Callable[[str], Answer]) -> list[Answer]:
+    """What the action gives for the address of the head, and of each worker."""
     provider = config["provider"]
     addresses = [provider.get("external_head_ip") or provider["head_ip"], *provider["worker_ips"]]
-    with ThreadPoolExecutor(max(1, min(16, len(addresses)))) as pool:
-        list(pool.map(lambda address: _ssh(str(address), config["auth"], "~/tune-mnist/.venv/bin/ray stop"), addresses))
+    with ThreadPoolExecutor(min(AT_ONCE, len(addresses))) as pool:
+        return list(pool.map(action, map(str, addresses)))
 
 
-def ask(address: str, auth: dict[str, Any]) -> Machine:
+def ask(address: str, auth: dict[str, Any]) -> Host:
     """What a machine says of itself."""
     done = _ssh(address, auth, _ASK)
     if isinstance(done, str):
-        return Machine(address, error=done)
+        return Host(address, error=done)
     lines = [line.split() for line in done.stdout.splitlines()]
     ray, python = next((line[1:3] for line in lines if line[:1] == ["versions"]), (None, None))
-    return Machine(address, ray, python, ["known"] in lines, ["runs"] in lines)
+    return Host(address, ray, python, ["known"] in lines, ["runs"] in lines)
 
 
 def _ssh(address: str, auth: dict[str, Any], script: str) -> subprocess.CompletedProcess[str] | str:
@@ -96,19 +101,19 @@ def _ssh(address: str, auth: dict[str, Any], script: str) -> subprocess.Complete
     return done
 
 
-def check_versions(machines: list[Machine]) -> None:
+def check_versions(hosts: list[Host]) -> None:
     """Raise UserError if two machines, or one and this one, have different versions of what must be the same."""
     here = version("ray")
-    asked = [machine for machine in machines if machine.ray]
-    for machine in asked:
-        if machine.ray != here:
+    asked = [host for host in hosts if host.ray]
+    for host in asked:
+        if host.ray != here:
             raise UserError(
-                f"{machine.address} has Ray {machine.ray}, this machine Ray {here}; "
+                f"{host.address} has Ray {host.ray}, this machine Ray {here}; "
                 "install one version everywhere (~/tune-mnist/.venv there)"
             )
-        if machine.python != asked[0].python:
+        if host.python != asked[0].python:
             raise UserError(
-                f"{machine.address} has Python {machine.python}, {asked[0].address} Python {asked[0].python}; "
+                f"{host.address} has Python {host.python}, {asked[0].address} Python {asked[0].python}; "
                 "use one version on all machines of the cluster (~/tune-mnist/.venv there)"
             )
 
@@ -119,8 +124,11 @@ def state_file(cluster: str) -> Path:
     return Path(base) / "ray" / f"cluster-{cluster}.state"
 
 
-def _check_state(cluster: str, head_ip: str, head: Machine) -> None:
-    """Ray would take a new machine at an old address for one that is set up, and start it without its configuration."""
+def _check_state(cluster: str, head_ip: str, head: Host) -> None:
+    """Raise UserError where Ray would take a new machine at an old address for one that it has set up before.
+
+    It would start it without its configuration.
+    """
     path = state_file(cluster)
     try:
         tags = json.loads(path.read_text("utf-8"))[head_ip]["tags"]

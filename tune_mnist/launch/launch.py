@@ -1,7 +1,7 @@
 """Sweeps on a cluster that Ray's launcher starts: `python -m tune_mnist.run --cluster cluster/onprem.yaml`.
 
-The pieces are Ray's: `ray up`, a job on the head (`job`), `ray rsync-down` for what it stores, `ray down`. The job goes
-on without this command; the same command again finds it and attaches.
+The pieces are Ray's: `ray up`, a job on the head (`head_job`), `ray rsync-down` for what it stores, `ray down`. The job
+goes on without this command; the same command again finds it and attaches.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import shlex
 import shutil
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune_mnist.display.progress import LOG_NAME, log
+from tune_mnist.background import Background
+from tune_mnist.display.log import log
 from tune_mnist.display.screen import SCREEN_WIDTH
 from tune_mnist.errors import ClusterError, UserError
-from tune_mnist.launch import hosts as machines
-from tune_mnist.launch.ray_up import Launcher
-from tune_mnist.machine.environment import command_line, git_state
-from tune_mnist.mnist.datasets import FOLDERS
+from tune_mnist.files import write_whole
+from tune_mnist.launch import hosts
+from tune_mnist.launch.ray_up import CALL_S, Launcher
+from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME, command_line, git_state
+from tune_mnist.results.folder import is_log
 from tune_mnist.store.merge import merge
-from tune_mnist.store.store import Store, write_whole
+from tune_mnist.store.store import Store
 from tune_mnist.tuning.nodes import NODES_S_NAME
 
 if TYPE_CHECKING:
@@ -36,37 +36,56 @@ if TYPE_CHECKING:
 
 FETCH_S = 5.0  # from the end of one fetch to the next
 CLOUD_S = 1200  # for a cloud's first machine to start, and to load an image of gigabytes
-PYTHON = ".venv/bin/python"
+STOP_S = 120.0
+HEAD_JOB = ".venv/bin/python -m tune_mnist.launch.head_job"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A sweep as it is given to the head.
+
+    `options` of `tune_mnist.run`, less those that say where things lie here; `files` that they speak of: path on the
+    head below ~/tune-mnist -> file or folder here; `configs` that the sweep asks for, without their epochs.
+    """
+
+    options: Sequence[str]
+    files: Mapping[str, Path]
+    configs: Sequence[dict[str, Any]]
+    sweep_file: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """The same for the same question: what a second command attaches to."""
+        asked = [*self.options, self.sweep_file.read_text("utf-8") if self.sweep_file else ""]
+        return f"sweep-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:10]}"
+
+    @property
+    def words(self) -> list[str]:
+        """The options on the head."""
+        sweep_file = ["--config", f"jobs/{self.name}.yaml"] if self.sweep_file else []
+        return [*self.options, "--output", f"results/{self.name}", *sweep_file]
+
+    @property
+    def sent(self) -> dict[str, Path]:
+        """All that the head needs of files, the sweep file included."""
+        sweep_file = {f"jobs/{self.name}.yaml": self.sweep_file} if self.sweep_file else {}
+        return {**self.files, **sweep_file}
 
 
 @dataclass
 class Launch:
-    """One sweep on one cluster: `options` of `tune_mnist.run`, less those that say where things lie here."""
+    """One job on one cluster; what it stores and writes comes home into `store` and `folder`."""
 
     launcher: Launcher
-    options: Sequence[str]
-    dataset: str
-    data_dir: Path
-    folder: Path
+    job: Job
     store: Store
-    wanted: Sequence[dict[str, Any]]  # the configs that the sweep asks for, without their epochs
-    sweep_file: Path | None = None
+    folder: Path
     keep: bool = False
-
-    @property
-    def job(self) -> str:
-        """The same for the same question: what a second command attaches to."""
-        asked = [*self.options, self.dataset, self.sweep_file.read_text("utf-8") if self.sweep_file else ""]
-        return f"sweep-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:10]}"
-
-    @property
-    def _find_job(self) -> str:
-        return f"{PYTHON} -m tune_mnist.launch.head_job find {self.job}"
 
     @property
     def arrivals(self) -> Path:
         """What comes from the head, as it lies there."""
-        return self.store.folder / f".{self.launcher.name}" / self.job
+        return self.store.folder / f".{self.launcher.name}" / self.job.name
 
     def run(self, console: Console) -> int:
         """Start or find the cluster, run the sweep there, bring it home; returns its exit code.
@@ -76,7 +95,7 @@ class Launch:
         if not self._find():
             self._start()
         try:
-            with self._fetched():
+            with Background("fetch", self._fetch, FETCH_S, patience=FETCH_S):
                 ended = self._follow(console)
         except KeyboardInterrupt:
             ended = self._interrupt()
@@ -87,15 +106,10 @@ class Launch:
 
     def _find(self) -> bool:
         """Whether a job runs on the cluster, so that it may not be started anew. What is wrong is said here."""
-        if self.launcher.is_local:
-            head, workers = machines.look(self.launcher.config, self.launcher.file)
-            for worker in workers:
-                if worker.error:
-                    log.warning(f"worker {worker.address} cannot be reached by SSH: {worker.error}; going on without")
-            if not head.runs:
-                return False
+        if self.launcher.is_local and not self._head_runs():
+            return False
         try:
-            found = self.launcher.call(self._find_job)
+            found = self._ask("find")
         except ClusterError:
             return False
         if found.get("running"):
@@ -104,6 +118,18 @@ class Launch:
             log.warning(f"another job runs on {self.launcher.name}: this one joins it, with the code that is there")
             self._send()
         return bool(found.get("running") or found.get("others"))
+
+    def _head_runs(self) -> bool:
+        """Whether a head of Ray's answers on the machine that is to be the head. Raises UserError and ClusterError."""
+        head, workers = hosts.look(self.launcher.config, self.launcher.file)
+        for worker in workers:
+            if worker.error:
+                log.warning(f"worker {worker.address} cannot be reached by SSH: {worker.error}; going on without")
+        return head.runs
+
+    def _ask(self, action: str, seconds: float = CALL_S) -> dict[str, Any]:
+        """What `head_job` answers about this job."""
+        return self.launcher.call(f"{HEAD_JOB} {action} {self.job.name}", seconds=seconds)
 
     def _start(self) -> None:
         log.info(f"starting the cluster {self.launcher.name}: ray up {self.launcher.file}")
@@ -117,48 +143,41 @@ class Launch:
         self._send()
 
     def _check_image(self) -> None:
-        there, here = self.launcher.call(self._find_job).get("ray"), version("ray")
+        there, here = self._ask("find").get("ray"), version("ray")
         if there != here:
             raise UserError(
                 f"the image of {self.launcher.file} has Ray {there}, this machine Ray {here}; build it again"
             )
 
     def _send(self) -> None:
-        """To the head: the data, what is stored of the runs that are asked for, and the sweep file."""
-        self.launcher.shell("mkdir -p ~/tune-mnist/data ~/tune-mnist/jobs ~/tune-mnist/results ~/tune-mnist/arrived")
-        if self.dataset in FOLDERS:
-            name = FOLDERS[self.dataset]
-            self.launcher.send(self.data_dir / name, f"data/{name}")
-        if self.sweep_file:
-            self.launcher.send(self.sweep_file, f"jobs/{self.job}.yaml")
+        """To the head: the job's files, and what is stored of the runs that it asks for."""
+        parents = {str(Path(there).parent) for there in self.job.sent}
+        folders = [shlex.quote(one) for one in sorted({"jobs", "results", "arrived", *parents})]
+        self.launcher.shell("mkdir -p " + " ".join(f"~/tune-mnist/{folder}" for folder in folders))
+        for there, here in self.job.sent.items():
+            self.launcher.send(here, there)
         with tempfile.TemporaryDirectory() as folder:
             if self._collect(Path(folder)):
                 self.launcher.send(Path(folder), "arrived")
 
     def _collect(self, folder: Path) -> int:
-        """Copies of the stored runs that the sweep asks for; how many there are."""
-        identities = [json.dumps(config, sort_keys=True) for config in self.wanted]
-        keys = [
-            key
-            for key in self.store.run_keys()
-            if json.dumps(self.store.record(key).get("config"), sort_keys=True) in identities
-        ]
+        """Copies of the stored runs that the job asks for; how many there are."""
+        asked = {json.dumps(config, sort_keys=True) for config in self.job.configs}
+        configs = {key: self.store.record(key).get("config") for key in self.store.run_keys()}
+        keys = [key for key, config in configs.items() if json.dumps(config, sort_keys=True) in asked]
         for key in keys:
             shutil.copytree(self.store.folder / key, folder / key, ignore=shutil.ignore_patterns("lock", ".*"))
         return len(keys)
 
     def _follow(self, console: Console) -> dict[str, Any]:
         """Show what the job shows, until it ends."""
-        options = [*self.options, "--dataset", self.dataset, "--data-dir", "data", "--output", f"results/{self.job}"]
-        if self.sweep_file:
-            options += ["--config", f"jobs/{self.job}.yaml"]
-        passed = {"TUNE_MNIST_COMMAND": command_line(), "TUNE_MNIST_COMMIT": (git_state() or {}).get("commit", "")}
+        passed = {COMMAND_NAME: command_line(), COMMIT_NAME: (git_state() or {}).get("commit", "")}
         if not self.launcher.is_local:
             passed[NODES_S_NAME] = str(CLOUD_S)
         if console.is_terminal:
             passed[SCREEN_WIDTH] = str(console.width)
         settings = shlex.join(f"{name}={value}" for name, value in passed.items() if value)
-        follow = f"env {settings} {PYTHON} -m tune_mnist.launch.head_job follow {self.job} {shlex.join(options)}"
+        follow = f"env {settings} {HEAD_JOB} follow {self.job.name} {shlex.join(self.job.words)}"
         plain = not console.is_terminal
         try:
             return self.launcher.call(follow, lambda heard: _show(heard, plain), seconds=None)
@@ -168,9 +187,7 @@ class Launch:
     def _interrupt(self) -> dict[str, Any]:
         log.warning("interrupting the sweep on the cluster; what is finished is kept")
         try:
-            return {"others": 0} | self.launcher.call(
-                f"{PYTHON} -m tune_mnist.launch.head_job stop {self.job}", seconds=120
-            )
+            return {"others": 0} | self._ask("stop", STOP_S)
         except ClusterError as error:
             return {"lost": True, "cause": str(error)}
 
@@ -196,38 +213,27 @@ class Launch:
         log.info(f"bringing the cluster {self.launcher.name} down: ray down {self.launcher.file}")
         self.launcher.down()
         if self.launcher.is_local:
-            machines.stop(self.launcher.config)
+            hosts.stop(self.launcher.config)
 
-    @contextmanager
-    def _fetched(self) -> Iterator[None]:
-        """What the job stores comes home every few seconds, for the length of the `with` block."""
-        stop = threading.Event()
-
-        def fetch() -> None:
-            while not stop.wait(FETCH_S):
-                try:
-                    self.launcher.fetch("results", self.arrivals)
-                    self._bring_home()
-                except (ClusterError, OSError) as error:
-                    log.debug(f"nothing came home: {error}")
-
-        thread = threading.Thread(target=fetch, name="fetch", daemon=True)
-        thread.start()
+    def _fetch(self) -> None:
+        """What the job has stored comes home."""
         try:
-            yield
-        finally:
-            stop.set()
-            thread.join(FETCH_S)
+            self.launcher.fetch("results", self.arrivals)
+            self._bring_home()
+        except (ClusterError, OSError) as error:
+            log.debug(f"nothing came home: {error}")
 
     def _bring_home(self) -> None:
         """From what has arrived into the store and the folder of results."""
         if (self.arrivals / "store").is_dir():
             merge(self.arrivals / "store", self.store)
-        arrived = self.arrivals / self.job
-        if arrived.is_dir():
-            shutil.copytree(arrived, self.folder, ignore=shutil.ignore_patterns(LOG_NAME, ".*"), dirs_exist_ok=True)
-        if (arrived / LOG_NAME).is_file():
-            _continue_log(arrived / LOG_NAME, self.folder / LOG_NAME)
+        arrived = self.arrivals / self.job.name
+        if not arrived.is_dir():
+            return
+        logs = [path.name for path in arrived.iterdir() if is_log(path.name)]
+        shutil.copytree(arrived, self.folder, ignore=shutil.ignore_patterns(*logs, ".*"), dirs_exist_ok=True)
+        for name in logs:
+            _continue_log(arrived / name, self.folder / name)
 
 
 def _continue_log(arrived: Path, here: Path) -> None:

@@ -70,7 +70,7 @@ class Launcher:
     def call(
         self, arguments: str, hear: Callable[[bytes], None] = lambda _: None, seconds: float | None = CALL_S
     ) -> dict[str, Any]:
-        """Run `job` on the head; `hear` gets what it shows, as it comes. Returns what it ends with.
+        """Run `head_job` on the head; `hear` gets what it shows, as it comes. Returns what it ends with.
 
         Raises ClusterError if the connection breaks before, or after `seconds`.
         """
@@ -164,7 +164,7 @@ def _surroundings() -> dict[str, str]:
 
 
 def _between(stream: IO[bytes], hear: Callable[[bytes], None]) -> Iterator[bytes]:
-    """Pass on what stands between the marks of `job`; yield what stands after the second, up to the third."""
+    """Pass on what stands between the marks of `head_job`; yield what stands after the second, up to the third."""
     state = 0  # before the begin, within, in the end's JSON
     while chunk := os.read(stream.fileno(), 1 << 16):
         while chunk:

@@ -12,28 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tune_mnist.machine.cpu import cpu_count, cpu_model
 from tune_mnist.machine.devices import gpu_count
 
 PACKAGES = ("tune-mnist", "torch", "torchvision", "ray", "numpy", "pandas", "matplotlib", "scikit-learn", "tensorboard")
-ENVIRONMENT_JSON = "environment.json"
-CGROUP = Path("/sys/fs/cgroup")
+COMMAND_NAME, COMMIT_NAME = "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT"  # a job on a cluster is told what home has
 NOT_RESULTS = ("--", ":/", ":(top,exclude)results")
-
-
-def cpu_count() -> int:
-    """The CPUs that this process may use: its affinity and its container's quota, not the host's count."""
-    import joblib
-
-    return int(joblib.cpu_count())
-
-
-def memory() -> int:
-    """The bytes of memory that this process may use: its container's limit (version 2 or 1), or the machine's."""
-    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # no container, or no limit: "max"
-            found = min(found, int((CGROUP / limit).read_text()))
-    return found
 
 
 def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, Any]:
@@ -55,7 +39,7 @@ def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, A
 
 def command_line() -> str:
     """The command that was given; a sweep on a cluster is told the one that was given at home."""
-    return os.environ.get("TUNE_MNIST_COMMAND") or shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]])
+    return os.environ.get(COMMAND_NAME) or shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]])
 
 
 def _program(path: Path) -> list[str]:
@@ -69,15 +53,6 @@ def package_version(package: str) -> str | None:
     with contextlib.suppress(PackageNotFoundError):
         return version(package)
     return None
-
-
-def cpu_model() -> str:
-    """What the CPU calls itself."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _gpu_names() -> list[str]:
@@ -96,7 +71,7 @@ def git_state() -> dict[str, Any] | None:
     # Without the first, it would be the commit of whatever repository lies around an installed package.
     tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
     commit = _git("rev-parse", "HEAD") if tracked else None
-    if commit is None and (told := os.environ.get("TUNE_MNIST_COMMIT")):  # the image, and a cluster, are told theirs
+    if commit is None and (told := os.environ.get(COMMIT_NAME)):  # the image, and a cluster, are told theirs
         return {"commit": told, "dirty": None}
     return None if commit is None else {"commit": commit, "dirty": bool(_git("status", "--porcelain", *NOT_RESULTS))}
 

@@ -1,1 +1,1 @@
-"""MNIST as a task: config, networks, training, data sets, the standard sweeps, the published figures. `task` is the door."""
+"""MNIST as a task: config, networks, training, data sets, standard sweeps, published figures. `task` is the door."""

@@ -98,6 +98,11 @@ def load(name: str, data_dir: Path, say: Say) -> Dataset:
         raise UserError(f"cannot read {raw} ({cause(error)}); give another --data-dir") from None
 
 
+def files(name: str, data_dir: Path) -> dict[str, Path]:
+    """What another machine needs to have the data set, too: the path on it -> the folder here; nothing for digits."""
+    return {f"data/{FOLDERS[name]}": data_dir / FOLDERS[name]} if name in FOLDERS else {}
+
+
 def _from_files(name: str, raw: Path, say: Say) -> Dataset:
     if _missing(name, raw):
         _complete(name, raw, say)

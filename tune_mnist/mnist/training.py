@@ -1,4 +1,4 @@
-"""One training: iterate it and it yields a result an epoch. It knows nothing of Ray, files or terminals.
+"""One training: iterate it and it yields a result after each epoch. It knows nothing of Ray, files or terminals.
 
 for result in Training(TrainConfig(epochs=3), load("digits", ...)):
     print(result.epoch, result.test_accuracy)
@@ -61,7 +61,7 @@ class Training:
         state: dict[str, Any] | None = None,
         precision: str = "fp32",
     ) -> None:
-        check_fits(config, len(data.train.labels))
+        check_fits(vars(config), len(data.train.labels))
         self.config, self.threads, self.epoch = config, threads, 0
         self.device, self.precision = torch.device(device), precision
         self.train_images, self.train_labels = self._place(data.train, config.train_size)

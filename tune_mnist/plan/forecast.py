@@ -1,30 +1,34 @@
-"""How long a plan will take: from the store's epoch times of the same kind of run, else from a short probe."""
+"""How long a plan will take: from the store's epoch times of like runs, else from a short probe."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict
 
-from tune_mnist.mnist.config import Conditions, TrainConfig
-from tune_mnist.plan.plan import Plan, kind, makespan
+from tune_mnist.plan.plan import Plan, makespan, pace
 from tune_mnist.store.store import Store
+from tune_mnist.task import Config, Task
+
+Probe = Callable[[Config], float]
 
 
-def forecast(
-    plan: Plan, conditions: Conditions, store: Store, slots: int, probe: Callable[[TrainConfig], float]
-) -> tuple[float, str]:
-    """(seconds of training, what they come from). `probe` measures the seconds an epoch of a config takes."""
-    known = stored_epoch_times(store, conditions)
+def forecast(plan: Plan, task: Task, store: Store, slots: int, probe: Probe | None) -> tuple[float, str] | None:
+    """(seconds of training, what they come from). `probe` measures the seconds that an epoch of a config takes.
+
+    None where neither the store nor a probe tells.
+    """
+    known = stored_epoch_times(store, task)
     stored, probed = set(), {}
     lengths = []
     for run in plan.todo:
-        of_kind = kind(asdict(run.config))
-        if of_kind in known:
-            stored.add(of_kind)
-        elif of_kind not in probed:
-            probed[of_kind] = probe(run.config)
-        lengths.append(run.to_train * (known[of_kind] if of_kind in known else probed[of_kind]))
+        alike = pace(run.config, task)
+        if alike in known:
+            stored.add(alike)
+        elif probe is None:
+            return None
+        elif alike not in probed:
+            probed[alike] = probe(run.config)
+        lengths.append(run.to_train * (known[alike] if alike in known else probed[alike]))
     return makespan(lengths, slots), _source(len(stored), len(probed))
 
 
@@ -34,17 +38,23 @@ def _source(stored: int, probed: int) -> str:
     return "from a short probe" if not stored else "from stored epoch times and, for other kinds of run, a short probe"
 
 
-def stored_epoch_times(store: Store, conditions: Conditions) -> dict[tuple[object, ...], float]:
-    """Kind of run -> the median seconds of its epochs, over all runs stored under the same conditions."""
+def stored_epoch_times(store: Store, task: Task) -> dict[tuple[object, ...], float]:
+    """What sets a run's pace -> the median seconds of its epochs, over all runs stored under the same conditions."""
     times: dict[tuple[object, ...], list[float]] = {}
-    same = ("dataset", "device", "threads", "precision")
     for key in store.run_keys():
         record = store.record(key)
-        if "config" in record and all(
-            record.get("conditions", {}).get(name) == getattr(conditions, name) for name in same
-        ):
+        if _is_alike(record, task):
             rows = store.held(key).rows
-            times.setdefault(kind(record["config"]), []).extend(
+            times.setdefault(pace(record["config"], task), []).extend(
                 row["train_time_s"] + row["eval_time_s"] for row in rows
             )
-    return {of_kind: statistics.median(seconds) for of_kind, seconds in times.items() if seconds}
+    return {alike: statistics.median(seconds) for alike, seconds in times.items() if seconds}
+
+
+def _is_alike(record: dict[str, object], task: Task) -> bool:
+    """Whether the record is of a run of this task, under the conditions that set an epoch's time."""
+    config, conditions = record.get("config"), record.get("conditions")
+    if not isinstance(config, dict) or not isinstance(conditions, dict):
+        return False
+    paced = all(one.name in config for one in task.parameters if one.paces)
+    return paced and all(conditions.get(name) == task.conditions.get(name) for name in task.table_conditions)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tune_mnist.mnist.config import Conditions, TrainConfig, run_key
 from tune_mnist.plan.sweeps import Point
 from tune_mnist.store.store import Held
+from tune_mnist.task import Config, Task, run_key
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Run:
     """One training: as long as the longest of its points; `held` is what the store has of it."""
 
     key: str
-    config: TrainConfig
+    config: Config
     held: Held
-    alone: str = ""  # the one point that it is trained for, where points are not to share
+    apart: str = ""  # the one point that it is trained for, where points are not to share
 
     @property
     def to_train(self) -> int:
@@ -67,28 +67,28 @@ class Plan:
         return tuple(run for run in self.runs if run.to_train)
 
 
-def make_plan(points: Sequence[Point], conditions: Conditions, held: Callable[[str], Held], share: bool = True) -> Plan:
+def make_plan(points: Sequence[Point], task: Task, held: Callable[[str], Held], share: bool = True) -> Plan:
     """Group the points into runs. Without `share` every point is a run of its own, even beside an identical one."""
-    alone = ["" if share else _alone(point) for point in points]
-    keys = tuple(run_key(point.config, conditions, apart) for point, apart in zip(points, alone, strict=True))
-    apart_by_key = dict(zip(keys, alone, strict=True))
-    longest: dict[str, TrainConfig] = {}
+    apart = ["" if share else _asked(point) for point in points]
+    keys = tuple(run_key(point.config, task.conditions, one) for point, one in zip(points, apart, strict=True))
+    apart_by_key = dict(zip(keys, apart, strict=True))
+    longest: dict[str, Config] = {}
     for key, point in zip(keys, points, strict=True):
         if key not in longest or point.config.epochs > longest[key].epochs:
             longest[key] = point.config
     runs = [Run(key, config, held(key), apart_by_key[key]) for key, config in longest.items()]
-    # Small batches take more steps an epoch; the key makes the order the same whatever the order of the points.
-    runs.sort(key=lambda run: (-run.to_train, run.config.batch_size, run.key))
+    # Of equal lengths the slowest; the key makes the order the same whatever the order of the points.
+    runs.sort(key=lambda run: (-run.to_train, -task.cost(run.config), run.key))
     return Plan(tuple(points), keys, tuple(runs))
 
 
-def _alone(point: Point) -> str:
+def _asked(point: Point) -> str:
     return f"{point.sweep} {point.variable}={point.value} epochs={point.config.epochs}"
 
 
-def kind(config: Mapping[str, Any]) -> tuple[Any, ...]:
+def pace(config: Mapping[str, Any], task: Task) -> tuple[Any, ...]:
     """What an epoch's time depends on, in a config or a stored record of one, beside the conditions."""
-    return tuple(config[name] for name in ("model", "optimizer", "batch_size", "train_size"))
+    return tuple(config[one.name] for one in task.parameters if one.paces)
 
 
 def makespan(seconds: Iterable[float], slots: int) -> float:
@@ -99,7 +99,7 @@ def makespan(seconds: Iterable[float], slots: int) -> float:
     return max(free)
 
 
-def run_names(plan: Plan, baseline: TrainConfig) -> dict[str, str]:
+def run_names(plan: Plan, baseline: Config) -> dict[str, str]:
     """Run key -> how the run differs from the baseline, such as `lr=0.05`; namesakes get their epochs and key too."""
     plain = {run.key: _difference(run.config, baseline) for run in plan.runs}
     counts = Counter(plain.values())
@@ -111,7 +111,7 @@ def run_names(plan: Plan, baseline: TrainConfig) -> dict[str, str]:
     }
 
 
-def _difference(config: TrainConfig, baseline: TrainConfig) -> str:
-    held = baseline.identity()
-    changed = [f"{name}={value}" for name, value in config.identity().items() if value != held.get(name)]
+def _difference(config: Config, baseline: Config) -> str:
+    base = baseline.identity()
+    changed = [f"{name}={value}" for name, value in config.identity().items() if value != base.get(name)]
     return ", ".join(changed) or "baseline"

@@ -1,12 +1,12 @@
 """Sweep files: sweeps, baseline and seeds in YAML, checked strictly; what is wrong is named with file and line.
 
-The three standard sweeps are such a file, standard.yaml beside this module: `python -m tune_mnist.run --print-config`.
+A task's standard sweeps are such a file: `tune-mnist run --print-config` prints it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,11 +14,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tune_mnist.errors import UserError, unknown
-from tune_mnist.mnist.config import RULES, VARIABLES, TrainConfig, parse
 from tune_mnist.plan.sweeps import Sweep, one_variable
-
-WHOLE = ("epochs", "batch_size", "train_size")
-STANDARD = Path(__file__).parents[1] / "mnist" / "standard.yaml"
+from tune_mnist.task import Task
 
 
 class _Form(BaseModel):
@@ -41,14 +38,20 @@ class SweepFile:
     vary: dict[str, list[Any]]
     cross: dict[str, list[Any]]
     seeds: int
+    task: Task
 
     def sweeps(self, **changes: Any) -> list[Sweep]:
-        baseline = TrainConfig(**{**self.baseline, **changes})
-        crossed = [Sweep("cross", self.cross, baseline)] if self.cross else []
-        return [one_variable(name, values, baseline) for name, values in self.vary.items()] + crossed
+        baseline = self.task.config(self.baseline, **changes)
+        crossed = [Sweep("cross", self.cross, baseline, self.task)] if self.cross else []
+        return [one_variable(name, values, baseline, self.task) for name, values in self.vary.items()] + crossed
 
 
-def read(path: Path) -> SweepFile:
+def empty(task: Task) -> SweepFile:
+    """What a task without sweeps of its own has instead of a file: its defaults, and nothing to vary."""
+    return SweepFile(Path(), "standard", {}, {}, {}, 1, task)
+
+
+def read(path: Path, task: Task) -> SweepFile:
     """Read and check a sweep file. Raises UserError with the file and the line of what is wrong."""
     try:
         text = path.read_text("utf-8")
@@ -64,7 +67,7 @@ def read(path: Path) -> SweepFile:
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}:1: a sweep file holds name, baseline, vary, cross and seeds; this one does not")
     try:
-        return _Checker(path, root).check(content)
+        return _Checker(path, root, task).check(content)
     except RecursionError:
         raise UserError(f"{path}:1: a value contains itself") from None
 
@@ -72,8 +75,8 @@ def read(path: Path) -> SweepFile:
 class _Checker:
     """Turns what pydantic and the hyper-parameters' own rules refuse into a line of the file."""
 
-    def __init__(self, path: Path, root: yaml.MappingNode) -> None:
-        self.path, self.root = path, root
+    def __init__(self, path: Path, root: yaml.MappingNode, task: Task) -> None:
+        self.path, self.root, self.task = path, root, task
 
     def check(self, content: Any) -> SweepFile:
         self._refuse_repeated_keys(self.root)
@@ -84,21 +87,22 @@ class _Checker:
         self._values("baseline", {name: [value] for name, value in form.baseline.items()}, lambda name, _: (name,))
         for section in ("vary", "cross"):
             self._values(section, getattr(form, section), lambda name, index: (name, index))
-        file = SweepFile(self.path, form.name, form.baseline, form.vary, form.cross, form.seeds)
+        file = SweepFile(self.path, form.name, form.baseline, form.vary, form.cross, form.seeds, self.task)
         self._sweeps(file)
         return file
 
     def _values(self, section: str, values: dict[str, list[Any]], at: Callable[[str, int], tuple[Any, ...]]) -> None:
         for name, listed in values.items():
-            if name not in VARIABLES:
-                self._refuse((section, name), str(unknown("hyper-parameter", name, VARIABLES)))
+            if name not in self.task.variables:
+                self._refuse((section, name), str(unknown("hyper-parameter", name, self.task.variables)))
+            parameter = self.task.parameter(name)
             for index, value in enumerate(listed):
                 where = (section, *at(name, index))
                 # YAML reads 1e-3 as text, and a person means the number; a quoted whole number is a wrong type.
-                if isinstance(value, str) and name in WHOLE and value != "all":
-                    self._refuse(where, f"{name} must be {RULES[name][1]}, not '{value}'")
+                if isinstance(value, str) and parameter.kind == "whole" and value != parameter.none:
+                    self._refuse(where, f"{name} must be {parameter.rule}, not '{value}'")
                 try:
-                    parse(name, value)
+                    parameter.read(value)
                 except UserError as error:
                     self._refuse(where, str(error))
 
@@ -106,17 +110,16 @@ class _Checker:
         """What no single value is to blame for: values that do not go together, repeated or empty lists."""
         if not file.vary and not file.cross:
             self._refuse((), "nothing to sweep; give values under vary or cross")
-        parts: list[tuple[tuple[Any, ...], Callable[[], object]]] = [
-            (("baseline",), lambda: TrainConfig(**file.baseline))
-        ]
+        self._try(("baseline",), lambda: self.task.config(file.baseline))
         for name, values in file.vary.items():
-            parts.append((("vary", name), lambda n=name, v=values: one_variable(n, v, TrainConfig(**file.baseline))))  # type: ignore[misc]
-        parts.append((("cross",), file.sweeps))
-        for where, build in parts:
-            try:
-                build()
-            except UserError as error:
-                self._refuse(where, str(error))
+            self._try(("vary", name), replace(file, vary={name: values}, cross={}).sweeps)
+        self._try(("cross",), file.sweeps)
+
+    def _try(self, where: tuple[Any, ...], make: Callable[[], object]) -> None:
+        try:
+            make()
+        except UserError as error:
+            self._refuse(where, str(error))
 
     def _refuse_form(self, error: ValidationError) -> NoReturn:
         first = error.errors()[0]

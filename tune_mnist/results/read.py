@@ -1,62 +1,89 @@
 """Reads our tables back, from any folder or file, and refuses what no plot or sentence could be made from.
 
-    points = read_points(Path("results/mnist"))
+    results = read_results(Path("results/mnist"))
 
-A table may come from another machine, an editor or a spreadsheet, so all that the report relies on is checked. Numbers
-are read by Python's own `float`: pandas before 3 can be off in the last bit, and `verify` compares bits.
+A table may come from another machine, an editor or a spreadsheet, so all that the report relies on is checked.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from tune_mnist.errors import UserError, unknown
-from tune_mnist.machine.environment import ENVIRONMENT_JSON
-from tune_mnist.mnist.config import VARIABLES
-from tune_mnist.results.tables import EPOCH_COLUMNS, HISTORY_CSV, METRICS, POINT_COLUMNS, RESULTS_CSV, TIMES
+from tune_mnist.results.columns import TIMES, epoch_columns, point_columns, readers, variables
+from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV, find_results
 from tune_mnist.results.values import values_of
+from tune_mnist.task import Task, recorded
 
-STATUSES = ("done", "failed", "missing")
-RECORDS = (
-    "packages",
-    "cpu",
-    "git",
-    "data_sha256",
-    "plan",
-    "conditions",
-)  # of environment.json: each an object, or null
+# Of environment.json: each an object, or null.
+RECORDS = ("packages", "cpu", "git", "data_sha256", "plan", "conditions", "task")
 
 
-def read_points(place: Path) -> pd.DataFrame:
-    """The table of points in a folder, or in a file: POINT_COLUMNS, `value` in words, what is not measured is nan.
+@dataclass(frozen=True)
+class Results:
+    """What a results folder holds: its task, its tables, and what environment.json says. Read once, and passed on."""
+
+    folder: Path
+    task: Task
+    points: pd.DataFrame
+    history: pd.DataFrame | None
+    environment: dict[str, Any]
+
+
+def read_results(folder: Path, unrecorded: Task) -> Results:
+    """All of a folder; `unrecorded` is the task of one that records none. Raises UserError, also without history.csv
+    only if that is damaged.
+    """
+    environment = read_environment(folder)
+    task = _task(folder, environment, unrecorded)
+    return Results(folder, task, read_points(folder, task), read_history(folder, task), environment)
+
+
+def read_task(place: Path, unrecorded: Task) -> Task:
+    """The task that a folder, or the folder of a table, records; `unrecorded` if it records none. Raises UserError."""
+    folder = place if place.is_dir() else place.parent
+    return _task(folder, read_environment(folder), unrecorded)
+
+
+def _task(folder: Path, environment: dict[str, Any], unrecorded: Task) -> Task:
+    if not environment.get("task"):
+        return unrecorded
+    try:
+        return recorded(environment["task"])
+    except UserError as error:
+        raise UserError(f"{folder / ENVIRONMENT_JSON}: {error}; run the sweep again") from None
+
+
+def read_points(place: Path, task: Task) -> pd.DataFrame:
+    """The table of points in a folder, or in a file: `value` is in words, what is not measured is nan.
 
     Raises UserError with the file, the line and what is wrong with it.
     """
-    path = place / RESULTS_CSV if place.is_dir() else place
-    points = _read(path, POINT_COLUMNS)
+    path = find_results(place, task.name) if place.is_dir() else place
+    points = _read(path, point_columns(task), readers(task))
     if points.empty:
         raise UserError(f"{path} has no rows; run the sweep again, or give another folder")
     for sweep, rows in points.groupby("sweep", sort=False):
-        _check_variable(rows, f"{path}: sweep {sweep}")
+        _check_variable(rows, f"{path}: sweep {sweep}", task)
         points.loc[rows.index, "value"] = values_of(rows)
     check_unique(points, str(path))
     return points.reset_index(drop=True)
 
 
-def read_history(folder: Path) -> pd.DataFrame | None:
+def read_history(folder: Path, task: Task) -> pd.DataFrame | None:
     """The table of epochs in a folder; None if there is none. Raises UserError as `read_points`."""
     path = folder / HISTORY_CSV
     if not path.is_file():
         return None
-    history = _read(path, EPOCH_COLUMNS)
-    for column in (*METRICS, *TIMES):
+    history = _read(path, epoch_columns(task), readers(task))
+    for column in (*(one.name for one in task.measures if one.in_points), *TIMES):
         for line in history.index[history[column].isna()][:1]:
             raise UserError(f"{path}:{line}: {column} is missing; run the sweep again")
     for line in history.index[history.duplicated(["run", "epoch"])][:1]:
@@ -89,20 +116,23 @@ def check_unique(points: pd.DataFrame, name: str) -> None:
         )
 
 
-def _check_variable(rows: pd.DataFrame, name: str) -> None:
+def _check_variable(rows: pd.DataFrame, name: str, task: Task) -> None:
     """Raise UserError unless the sweep is over known variables, the same in each row, around one baseline."""
-    variables = rows["variable"].unique()
-    if len(variables) > 1:
-        raise UserError(f"{name} has several variables: {', '.join(variables)}; keep one")
-    for part in variables[0].split("*"):
-        if part not in VARIABLES:
-            raise UserError(f"{name}: {unknown('variable', part, VARIABLES)}")
+    several = rows["variable"].unique()
+    if len(several) > 1:
+        raise UserError(f"{name} has several variables: {', '.join(several)}; keep one")
+    for part in variables(rows):
+        if part not in task.variables:
+            raise UserError(f"{name}: {unknown('variable', part, task.variables)}")
     baselines = list(dict.fromkeys(values_of(rows)[rows["baseline"]]))
     if len(baselines) > 1:
         raise UserError(f"{name} has several baselines: {', '.join(baselines)}; keep one")
 
 
-def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+Readers = dict[str, tuple[Callable[[str], Any], str]]
+
+
+def _read(path: Path, columns: Sequence[str], known: Readers) -> pd.DataFrame:
     """The table's columns, each of its kind, indexed by the line of the file; what else it has is left out."""
     head, lines = _lines(path)
     missing = [name for name in columns if name not in head]
@@ -115,8 +145,10 @@ def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             raise UserError(
                 f"{path}:{line}: {len(row)} fields, not {len(head)}: the line is cut off, or a comma is lost"
             )
-    places = {name: head.index(name) for name in columns}
-    table = {name: _column(path, name, {line: row[at] for line, row in lines.items()}) for name, at in places.items()}
+    table = {}
+    for name in columns:
+        at = head.index(name)
+        table[name] = _column(f"{path}:", name, {line: row[at] for line, row in lines.items()}, known)
     return pd.DataFrame(table, index=pd.Index(lines, dtype="int64"))
 
 
@@ -136,66 +168,12 @@ def _lines(path: Path) -> tuple[list[str], dict[int, list[str]]]:
     return head, lines
 
 
-def _column(path: Path, name: str, cells: dict[int, str]) -> list[Any]:
-    read, rule = KINDS.get(name, (str, "text"))
+def _column(place: str, name: str, cells: dict[int, str], known: Readers) -> list[Any]:
+    read, rule = known.get(name, (str, "text"))
     found = []
     for line, cell in cells.items():
         try:
             found.append(read(cell))
         except (ValueError, OverflowError, KeyError):
-            raise UserError(f"{path}:{line}: {name} must be {rule}, not '{cell}'") from None
+            raise UserError(f"{place}{line}: {name} must be {rule}, not '{cell}'") from None
     return found
-
-
-def _number(low: float = -math.inf, high: float = math.inf, missing: bool = False) -> Callable[[str], float]:
-    def read(cell: str) -> float:
-        if missing and cell.lower() in ("", "nan"):
-            return math.nan
-        number = float(cell)
-        if not math.isfinite(number) or not low <= number <= high:
-            raise ValueError
-        return number
-
-    return read
-
-
-def _whole(low: int) -> Callable[[str], int]:
-    def read(cell: str) -> int:
-        number = int(cell) if cell.isdecimal() else float(cell)  # a spreadsheet may write 5.0
-        if number != int(number) or number < low:
-            raise ValueError
-        return int(number)
-
-    return read
-
-
-def _named(cell: str) -> str:
-    if not cell:
-        raise ValueError
-    return cell
-
-
-def _flag(cell: str) -> bool:
-    return {"true": True, "false": False}[cell.lower()]
-
-
-def _status(cell: str) -> str:
-    return STATUSES[STATUSES.index(cell)]
-
-
-# Column -> how its cells are read, and the rule that they keep. Only what was measured may be missing.
-KINDS: dict[str, tuple[Callable[[str], Any], str]] = {
-    "status": (_status, f"one of {', '.join(STATUSES)}"),
-    **dict.fromkeys(("epochs", "epoch", "batch_size", "train_size", "threads"), (_whole(1), "a whole number above 0")),
-    "seed": (_whole(0), "a whole number"),
-    **dict.fromkeys(("lr", "gamma", "momentum", "weight_decay", "dropout", "epoch_lr"), (_number(), "a number")),
-    **dict.fromkeys(("test_accuracy", "train_accuracy"), (_number(0, 1, missing=True), "a number from 0 to 1")),
-    **dict.fromkeys(
-        ("test_loss", "train_loss", *TIMES, "concurrent"), (_number(0, missing=True), "a number of at least 0")
-    ),
-    **dict.fromkeys(("baseline", "shuffle"), (_flag, "True or False")),
-    **dict.fromkeys(
-        ("sweep", "variable", "run", "dataset", "model", "optimizer", "schedule", "device", "precision"),
-        (_named, "a name"),
-    ),
-}

@@ -1,50 +1,59 @@
-"""The published experiment beside what was measured: data/published.csv, matched by hyper-parameters.
+"""Published figures beside what was measured: a task's `reference`, matched by its parameters.
 
-compare_published(read_points(Path("results/mnist")))
+compare_reference(results.points, results.task)
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from tune_mnist.results.summary import estimate, finished, timed_alike
+from tune_mnist.results.columns import TIME
+from tune_mnist.results.intervals import estimate
+from tune_mnist.results.summary import finished, timed_alike
+from tune_mnist.task import Task
 
-PUBLISHED_CSV = Path(__file__).parents[2] / "data" / "published.csv"
-NUMBERS = ["value", "epochs", "batch_size", "lr", "accuracy_percent", "time_s"]
-MATCHED = ["epochs", "batch_size", "lr"]
-# What its recipe holds; points trained otherwise are not its points. It shuffled nothing: `shuffle` is told apart.
-RECIPE = {"dataset": "mnist", "model": "cnn", "optimizer": "adadelta", "schedule": "step", "gamma": 0.7}
-RECIPE |= {"momentum": 0, "weight_decay": 0, "dropout": 0.25, "train_size": 60000, "precision": "fp32"}
+COLUMNS = ["sweep", "value", "published", "measured", "low", "high", "n", "difference", "published_time", "time"]
 
 
-def compare_published(points: pd.DataFrame, path: Path = PUBLISHED_CSV) -> pd.DataFrame:
-    """A row a published point that was measured too: sweep, value, published, measured, low, high, n, difference,
-    published_time, time; accuracies from 0 to 1.
+def compare_reference(points: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """One row per published point that was measured too: sweep, value, published, measured, low, high, n, difference,
+    published_time, time; values of the judged measure.
 
     low and high are the ends of the measured mean's 95 % interval. The times are relative to those of the sweep's
-    first point that has a published one, for the machines differ. Empty where nothing matches, or without the file.
+    first point that has a published one, because the machines differ. Empty where nothing matches.
     """
-    columns = ["sweep", "value", "published", "measured", "low", "high", "n", "difference", "published_time", "time"]
-    alike = finished(points)
-    for name, value in RECIPE.items():
-        alike = alike[alike[name] == value]
-    if alike.empty or not path.is_file():
-        return pd.DataFrame(columns=columns)
-    table = pd.read_csv(path, dtype=str)
-    table[NUMBERS] = table[NUMBERS].map(float)  # Python's own: equal text, equal number
-    timed, rows = timed_alike(alike), []
-    for _, known in table.iterrows():
-        mine = alike[(alike["sweep"] == known["sweep"]) & (alike[MATCHED] == known[MATCHED]).all(axis=1)]
+    if task.reference is None:
+        return pd.DataFrame(columns=COLUMNS)
+    alike = _where(finished(points, task), task.reference.recipe)
+    timed, rows = timed_alike(alike, task), []
+    for known in task.reference.rows:
+        mine = _where(alike, {name: known[name] for name in ("sweep", *task.reference.matched)})
         if mine.empty:
             continue
-        found = estimate(mine["test_accuracy"].tolist())
-        published = known["accuracy_percent"] / 100
-        times = timed.loc[timed.index.intersection(mine.index), "train_time_s"]
-        ends = (found.mean, found.low, found.high, found.n, found.mean - published)
-        rows.append((known["sweep"], f"{known['value']:.10g}", published, *ends, known["time_s"], times.mean()))
-    return _relative(pd.DataFrame(rows, columns=columns))
+        found = estimate(mine[task.judged.name].tolist())
+        rows.append(
+            {
+                "sweep": known["sweep"],
+                "value": f"{known['value']:.10g}",
+                "published": known["measured"],
+                "measured": found.mean,
+                "low": found.low,
+                "high": found.high,
+                "n": found.n,
+                "difference": found.mean - known["measured"],
+                "published_time": float("nan") if known["time_s"] is None else known["time_s"],
+                "time": timed.loc[timed.index.intersection(mine.index), TIME.name].mean(),
+            }
+        )
+    return _relative(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def _where(points: pd.DataFrame, values: dict[str, Any]) -> pd.DataFrame:
+    for name, value in values.items():
+        points = points[points[name] == value]
+    return points
 
 
 def _relative(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Swept values as people write them: numbers where all are numbers, otherwise names; and the words around them."""
+"""Swept values as people write them: numbers where all are numbers, otherwise names."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tune_mnist.plan.sweeps import CROSS
+from tune_mnist.results.columns import variables
+
 
 def text(value: Any) -> str:
-    """A value in words: "0.01", "true", and "all" for a missing train_size."""
+    """A value in words: "0.01", "true", and "all" for one that is missing."""
     if isinstance(value, (str, bool, np.bool_)):
         return value if isinstance(value, str) else str(value).lower()
     return "all" if pd.isna(value) else f"{value:.10g}"  # ten digits: a CSV may give 0.01 back with another last bit
@@ -30,30 +33,20 @@ def numbers_or_names(column: pd.Series) -> pd.Series:
 
 
 def values_of(points: pd.DataFrame) -> pd.Series:
-    """The swept value of each row of one sweep, in words; those of a cross are joined by `*`.
+    """The swept value of each row of one sweep, in words; those of a cross are joined as the column `value` has them.
 
     They come from the variables' own columns: in a CSV the column `value` holds numbers, names and switches together.
     """
-    columns = [points[part].map(text) for part in points["variable"].iloc[0].split("*")]
-    joined: pd.Series = columns[0]
-    for column in columns[1:]:
-        joined = joined + "*" + column
+    first, *others = (points[variable].map(text) for variable in variables(points))
+    joined: pd.Series = first
+    for column in others:
+        joined = joined + CROSS + column
     return joined
 
 
 def combined(value: str) -> str:
     """The values of a cross as a person reads them: "0.05, 0"."""
-    return value.replace("*", ", ")
-
-
-def name(variable: str) -> str:
-    """A hyper-parameter in words."""
-    return {"lr": "learning rate", "train_size": "training set size"}.get(variable, variable.replace("_", " "))
-
-
-def words(variables: str) -> str:
-    """The variables of a sweep, as its column `variable` has them, in words: "learning rate and dropout"."""
-    return " and ".join(map(name, variables.split("*")))
+    return value.replace(CROSS, ", ")
 
 
 def rows_of(table: pd.DataFrame) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What one store has and another lacks, carried over: a run's history only grows, so the longer one holds the other."""
+"""Carries over what one store has and another lacks: a run's history only grows, so the longer one holds the other."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tune_mnist.store.store import Store
 def merge(source: Path, target: Store) -> int:
     """Add to `target` every epoch and newer checkpoint of the store in the folder `source`; returns the epochs added.
 
-    A run that another command is training is left for the next time, a damaged one out. Both stay as they are at any
-    instant, for all is written as training writes it.
+    A run that another command is training is left for the next time, and a damaged one is left out. Both stores are
+    whole at any instant, because all is written as training writes it.
     """
     arrived = Store(source)
     ahead = [key for key in arrived.run_keys() if _is_ahead(arrived, target, key)]
@@ -27,7 +27,7 @@ def _is_ahead(arrived: Store, target: Store, key: str) -> bool:
 def _merge_run(arrived: Store, target: Store, key: str) -> int:
     target.open(key, arrived.record(key))
     added = sum(target.append(key, row) for row in arrived.held(key).rows)
-    epoch, state = arrived.newest_checkpoint(key), arrived.load_checkpoint(key)
-    if state is not None and target.newest_checkpoint(key) < epoch <= target.held(key).epochs:
-        target.save_checkpoint(key, epoch, state)
+    checkpoint = arrived.load_checkpoint(key)
+    if checkpoint and target.newest_checkpoint(key) < checkpoint[0] <= target.held(key).epochs:
+        target.save_checkpoint(key, *checkpoint)
     return added

@@ -1,7 +1,7 @@
-"""What has been trained: for each run, under its key, a record to read, a row an epoch, and checkpoints.
+"""What has been trained: for each run, under its key, a record to read, one row per epoch, and checkpoints.
 
     results/store/<key>/run.json                    config and conditions: why the run is, or is not, reused
-    results/store/<key>/history.jsonl               a row an epoch, each with a checksum; appended and synced
+    results/store/<key>/history.jsonl               one row per epoch, each with a checksum; appended and synced
     results/store/<key>/epoch-00005.<sha>.pt        the last two checkpoints, each named by its content
     results/store/<key>/lock                        held by the command that is training the run
 
@@ -21,13 +21,13 @@ import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from tune_mnist.errors import UserError
+from tune_mnist.files import now, sync_folder, write_whole
 
 Row = dict[str, Any]
 KEPT_CHECKPOINTS = 2
@@ -53,6 +53,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._ends: dict[str, tuple[int, int]] = {}  # of the histories appended to: run key -> (rows, bytes)
 
     def run_keys(self) -> list[str]:
         """Every run there is, by key."""
@@ -135,7 +136,7 @@ class Store:
             ) from None
 
     def open(self, key: str, record: dict[str, Any], fresh: bool = False) -> list[str]:
-        """Make the run ready to be trained on; returns what had to be mended, a line each.
+        """Make the run ready to be trained on; returns what had to be mended, one line each.
 
         With `fresh`, or where the history is damaged, what there was is set aside as history.old1.jsonl (2, …) and the
         run starts again; a damaged checkpoint is removed, so that the one before it serves.
@@ -171,21 +172,30 @@ class Store:
 
     def append(self, key: str, row: Row) -> bool:
         """Add the row of the next epoch, synced to disk; False if the store has that epoch already."""
-        rows, size, damage = self._read(key)
-        if damage or row["epoch"] > len(rows) + 1:
-            raise ValueError(
-                f"run {key}: epoch {row['epoch']} cannot follow {len(rows)} stored ones ({damage or 'a gap'})"
-            )
-        if row["epoch"] <= len(rows):
+        rows, size, damage = self._end(key)
+        if damage or row["epoch"] > rows + 1:
+            raise ValueError(f"run {key}: epoch {row['epoch']} cannot follow {rows} stored ones ({damage or 'a gap'})")
+        if row["epoch"] <= rows:
             return False
+        line = encode(row)
         with (self.folder / key / "history.jsonl").open("ab") as file:
             file.truncate(size)  # a torn line of an earlier crash
-            file.write(encode(row))
+            file.write(line)
             file.flush()
             os.fsync(file.fileno())
         if not rows:
-            _sync_folder(self.folder / key)
+            sync_folder(self.folder / key)
+        self._ends[key] = rows + 1, size + len(line)
         return True
+
+    def _end(self, key: str) -> tuple[int, int, str | None]:
+        """How many good rows there are, their bytes, and what is wrong; read again only where the size has changed."""
+        if key not in self._ends or self._ends[key][1] != _size(self.folder / key / "history.jsonl"):
+            rows, size, damage = self._read(key)
+            if damage:
+                return len(rows), size, damage
+            self._ends[key] = len(rows), size
+        return *self._ends[key], None
 
     def newest_checkpoint(self, key: str) -> int:
         """The epoch of the newest checkpoint, 0 without one."""
@@ -198,11 +208,13 @@ class Store:
         for _, path in self._checkpoints(key)[KEPT_CHECKPOINTS:]:
             path.unlink()
 
-    def load_checkpoint(self, key: str) -> bytes | None:
-        """The newest state that a finished epoch's row stands beside and whose content is what its name says."""
+    def load_checkpoint(self, key: str) -> tuple[int, bytes] | None:
+        """(epoch, state) of the newest checkpoint that has its epoch's row and whose content is what its name says."""
         rows = self.held(key).epochs
-        contents = (_content(path) for epoch, path in self._checkpoints(key) if epoch <= rows)
-        return next((content for content in contents if content is not None), None)
+        for epoch, path in self._checkpoints(key):
+            if epoch <= rows and (content := _content(path)) is not None:
+                return epoch, content
+        return None
 
     def prune(self, key: str) -> int:
         """Remove the run's checkpoints, never its history; returns the bytes freed."""
@@ -236,6 +248,13 @@ def _decode(line: bytes) -> Row | None:
     return row if f"{zlib.crc32(json.dumps(row).encode()):08x}" == checksum else None
 
 
+def _size(path: Path) -> int:
+    """Bytes; 0 if there is no such file."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
 def _content(path: Path) -> bytes | None:
     """A checkpoint's content, if it is what the file's name says; None if not, or if a newer one has replaced it."""
     match = _CHECKPOINT.fullmatch(path.name)
@@ -257,28 +276,3 @@ def _files(wanted: int) -> int:
             )
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return max(1, limit - OTHER_FILES)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write beside, sync, rename: whoever looks sees the old file or the new one, also after a crash."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """A file's new name is safe from a power cut only once its folder is written too."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601, to the second."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -14,11 +14,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from tune_mnist.errors import ClusterError
-from tune_mnist.tuning.head import HeadWatch, reach, unreachable
+from tune_mnist.exits import interrupt, interruptible, leave_at_once, uninterrupted
+from tune_mnist.tuning.head import HeadLost, HeadWatch, reach, unreachable
 
 OBJECTS, OBJECTS_A_CPU = 512 << 20, 32 << 20  # bytes for Ray's objects, see Cluster.objects
 SHARED_MEMORY = Path("/dev/shm")
@@ -39,16 +39,20 @@ WORKER_SETTINGS = {
     "MALLOC_ARENA_MAX": "1",  # each trial is a new thread, and would keep 40 MB in an arena of its own
 }
 _TOKEN = secrets.token_hex(32)  # of this process's local clusters: nobody else on the machine may submit to them
-abandoned: list[tuple[str, int]] = []  # heads that were lost: to shut down Ray, also at exit, would take a minute
 _QUIET = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
 
 
 @dataclass(frozen=True)
-class Scratch:
-    """A folder for Tune's own files while Ray is connected, and whether Tune may speak."""
+class Connection:
+    """Ray while it is connected: a folder for Tune's own files, whether Tune may speak, and who watches the head."""
 
     folder: Path
     verbose: bool
+    watch: HeadWatch | None = None
+
+    def is_lost(self) -> bool:
+        """Whether the head of a cluster that is not our own is lost, now: Ray would wait for its answer."""
+        return self.watch is not None and self.watch.gone()
 
 
 @dataclass(frozen=True)
@@ -81,33 +85,36 @@ class Cluster:
         return f"{SHARED_MEMORY} has {free} free: Ray keeps its objects in /tmp (docker run --shm-size=1g avoids it)"
 
     @contextlib.contextmanager
-    def started(self) -> Iterator[Scratch]:
-        """Connected to Ray within the `with` block, with a folder for Tune's own files. Raises UserError
-        if no cluster is at the address, ClusterError if a local one does not start or the head of another is lost.
+    def started(self) -> Iterator[Connection]:
+        """Connected to Ray within the `with` block, where SIGINT and SIGTERM raise KeyboardInterrupt.
 
-        SIGINT and SIGTERM raise KeyboardInterrupt in it.
+        Raises UserError if no cluster is at the address, ClusterError if a local one does not start, and HeadLost,
+        within seconds, where the head of another is lost.
         """
-        folder = _scratch_folder()
+        folder, lost = _scratch_folder(), False
         try:
-            with _interruptible(), self._settings(), warnings.catch_warnings():
+            with interruptible(), self._settings(), warnings.catch_warnings():
                 if not self.ray_logs:
                     warnings.simplefilter("ignore")
                 self._connect(folder)
-                with self._watched():
-                    yield Scratch(folder, self.ray_logs)
+                with self._watched() as watch:
+                    yield Connection(folder, self.ray_logs, watch)
+        except HeadLost:
+            lost = True
+            raise
         finally:
-            with _deaf():
+            with uninterrupted():
                 import ray
 
-                if not abandoned:
+                if not lost:  # else it would take a minute
                     ray.shutdown()
                 shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Raise ClusterError within seconds where the head of a cluster that is not our own is lost."""
+    def _watched(self) -> Iterator[HeadWatch | None]:
+        """Raise HeadLost where the head of a cluster that is not our own is lost."""
         if self.address is None:
-            yield
+            yield None
             return
         import ray
 
@@ -116,12 +123,11 @@ class Cluster:
         said = f"the Ray head at '{address}' was lost; {what}"
         with HeadWatch(address, lambda: _give_up(said)) as watch:
             try:
-                yield
+                yield watch
             except (KeyboardInterrupt, Exception) as error:
                 if not (watch.lost if isinstance(error, KeyboardInterrupt) else watch.gone()):
                     raise
-                abandoned.append(watch.place)
-                raise ClusterError(said) from None
+                raise HeadLost(said) from None
 
     @contextlib.contextmanager
     def _settings(self) -> Iterator[None]:
@@ -165,12 +171,11 @@ def _give_up(said: str) -> None:
     logging.getLogger("tune_mnist").error(said)
     if sys.stdout.isatty():
         sys.stdout.write("\x1b[?25h")  # the live display had hidden the cursor
-    sys.stdout.flush()
-    os._exit(1)
+    leave_at_once(1)
 
 
 def _scratch_folder() -> Path:
-    """In /tmp, for Ray's sockets lie in it and their paths may not be long."""
+    """In /tmp, because Ray's sockets lie in it and their paths may not be long."""
     try:
         return Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp" if os.path.isdir("/tmp") else None))  # noqa: PTH112
     except OSError as error:
@@ -191,10 +196,7 @@ def _start(folder: Path, objects: int, options: dict[str, Any]) -> None:
     if not (SHARED_MEMORY.is_dir() and _free(SHARED_MEMORY) >= objects) and _free(folder) < objects:
         short = f"/tmp has {_free(folder) >> 20} MiB free"
         raise ClusterError(f"{short}, and Ray needs {objects >> 20} MiB there or in /dev/shm; make room in one of them")
-    for attempt in (
-        "1",
-        "2",
-    ):  # Ray waits 30 s for its parts: too short for a cold, busy disk, and enough when it is warm
+    for attempt in ("1", "2"):  # Ray waits 30 s for its parts: too short for a cold, busy disk, enough once it is warm
         try:
             ray.init(address="local", object_store_memory=objects, _temp_dir=str(folder / attempt), **options)
             return
@@ -242,28 +244,3 @@ def _silence() -> None:
     # "(raylet) A worker died ..." goes to stdout whatever log_to_driver says; the display says it in its own words.
     if hasattr(worker, "print_to_stdstream"):
         worker.print_to_stdstream = lambda *_, **__: None
-
-
-def interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """What SIGINT and SIGTERM do: raise KeyboardInterrupt, once."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # a second one must not break what the first one puts in order
-    raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _handling(handler: Any) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
-
-
-def _interruptible() -> contextlib.AbstractContextManager[None]:
-    return _handling(interrupt)
-
-
-def _deaf() -> contextlib.AbstractContextManager[None]:
-    return _handling(signal.SIG_IGN)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from tune_mnist.errors import UserError
+from tune_mnist.background import Background
+from tune_mnist.errors import ClusterError, UserError
 
 REACH_S = 3.0  # to answer; Ray itself tries for 40 s before it says that nothing is there
-GRACE_S = 15.0
-LOOK_S, MISSES = 2.0, 4  # between two looks at a head; so many in vain, after 8 to 20 s, and it is lost
+GRACE_S = 15.0  # for the program to end by itself once the head is lost
+LOOK_S = 2.0  # between two looks at a head
+MISSES = 4  # looks without an answer, one after another, after which it is lost: 8 to 20 s
+
+
+class HeadLost(ClusterError):
+    """The head of a cluster that is not our own is lost. A process that ends in Ray's own way waits a minute for it."""
 
 
 def reach(address: str) -> None:
@@ -43,14 +48,14 @@ def _check_token(address: str) -> None:
             ask(b"", timeout=REACH_S, metadata=[("authorization", f"Bearer {token}")] if token else [])
         except grpc.RpcError as error:
             if error.code() != grpc.StatusCode.UNAUTHENTICATED:
-                return  # not of our concern: to join tells what is wrong
+                return  # no matter of tokens: joining tells what is wrong
             refused = "refuses the token it was given" if token else "asks for a token"
             way_out = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file with the cluster's token"
             raise UserError(f"the Ray cluster at '{address}' {refused}; {way_out}") from None
 
 
 def _token() -> str:
-    """The token that Ray will give, from where Ray takes it; empty without one."""
+    """The token that Ray will give, from where Ray takes it; empty if there is none."""
     if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
         return ""
     if token := os.environ.get("RAY_AUTH_TOKEN", "").strip():
@@ -62,7 +67,7 @@ def _token() -> str:
         raise UserError(f"the token file '{path}' cannot be read: {error.strerror}; set RAY_AUTH_TOKEN_PATH") from None
 
 
-class HeadWatch:
+class HeadWatch(Background):
     """Looks whether the head at HOST:PORT is there, within its `with` block; interrupts the process once it is not.
 
     Ray's own driver tries for a minute, and then ends the process. Its calls to the head cannot be interrupted: where
@@ -70,34 +75,26 @@ class HeadWatch:
     """
 
     def __init__(self, address: str, give_up: Callable[[], None]) -> None:
+        super().__init__("head watch", self._look, LOOK_S, patience=0)
         self.give_up = give_up
         host, _, port = address.rpartition(":")
         self.place = host.strip("[]"), int(port)
         self.lost = False
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="head watch", daemon=True)
-
-    def __enter__(self) -> HeadWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
+        self._missed = 0
 
     def gone(self) -> bool:
         """Whether it is lost, now: for an error of Ray's that may come of it."""
         return self.lost or all(not self._there() for _ in range(2))
 
-    def _watch(self) -> None:
-        missed = 0
-        while missed < MISSES:
-            if self._stop.wait(LOOK_S):
-                return
-            missed = 0 if self._there() else missed + 1
+    def _look(self) -> bool:
+        self._missed = 0 if self._there() else self._missed + 1
+        if self._missed < MISSES:
+            return False
         self.lost = True
         os.kill(os.getpid(), signal.SIGINT)
-        if not self._stop.wait(GRACE_S):
+        if not self.ending.wait(GRACE_S):
             self.give_up()
+        return True
 
     def _there(self) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""The mailbox between trials and driver; tuning.py makes it an actor beside the driver."""
+"""The mailbox between trials and driver; `tuner` makes it an actor beside the driver."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Mailbox:
         await dealt_with.wait()
 
     async def take(self, wait: float) -> list[dict[str, Any]]:
-        """Up to MOST messages, waiting up to `wait` seconds for the first. To ask says that the last are stored."""
+        """Up to MOST messages, waiting up to `wait` seconds for the first. Asking says that the last are stored."""
         for dealt_with in self.taken:
             dealt_with.set()
         found = []
@@ -39,5 +39,6 @@ class Mailbox:
         self.taken = [dealt_with for _, dealt_with in found]
         return [message for message, _ in found]
 
-    async def load(self, key: str) -> bytes | None:
+    async def load(self, key: str) -> tuple[int, bytes] | None:
+        """The epoch and the checkpoint that the run can go on from."""
         return self.store.load_checkpoint(key)

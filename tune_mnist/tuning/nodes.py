@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 
 from tune_mnist.errors import UserError
-from tune_mnist.tuning.cluster import abandoned
 
 NODES_S = 60.0  # for the first worker to join a cluster that has none yet
 NODES_S_NAME = "TUNE_MNIST_NODES_S"  # for a node of an autoscaler, which starts machines; `launch` sets it
@@ -43,27 +43,29 @@ def _wanted(asked: Mapping[str, float]) -> str:
 class Room:
     """Asks the cluster's autoscaler, if it has one, for the room of all trials that are left, within the `with` block.
 
-    By itself it would see only the few trials that Tune keeps pending, and start a machine after the other. `left` and
-    `at_once` count trials; `asked` is what each asks for.
+    Left to itself it would see only the few trials that Tune keeps pending, and start one machine after another. `left`
+    and `at_once` count trials; `asked` is what each asks for; of a cluster whose head `is_lost` nothing is asked.
     """
 
-    def __init__(self, left: int, at_once: int, asked: Mapping[str, float]) -> None:
-        self.left, self.at_once = left, at_once
+    def __init__(self, left: int, at_once: int, asked: Mapping[str, float], is_lost: Callable[[], bool]) -> None:
+        self.left, self.at_once, self.is_lost = left, at_once, is_lost
         self._bundle = {name.upper(): amount for name, amount in asked.items() if amount}
+        self._lock = threading.Lock()  # trials end in one thread, and are given up in another
 
     def __enter__(self) -> Room:
         self._ask(min(self.left, self.at_once))
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not abandoned:
+        if not self.is_lost():
             self._ask(0)
 
     def one_less(self) -> None:
         """A trial has ended: a machine that no trial is left for may go."""
-        self.left -= 1
-        if self.left < self.at_once:
-            self._ask(self.left)
+        with self._lock:
+            self.left -= 1
+            if self.left < self.at_once:
+                self._ask(self.left)
 
     def _ask(self, trials: int) -> None:
         from ray.autoscaler.sdk import request_resources

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tune_mnist.display.progress import plural
 from tune_mnist.errors import UserError, unknown
-from tune_mnist.machine.devices import DEVICES, check_precision, gpu_count, resolve
-from tune_mnist.machine.environment import cpu_count
+from tune_mnist.machine.cpu import cpu_count
+from tune_mnist.machine.devices import DEVICES, gpu_count, resolve
 from tune_mnist.tuning.cluster import Cluster
+from tune_mnist.words import plural
 
 # Four trials on one GPU: the network fills a small part of any, and of its memory about 1 GB.
 GPUS_A_TRIAL = 0.25
@@ -17,14 +17,38 @@ RAY_BYTES = TRIAL_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What a person asks for each trial; None is left to the program. Raises UserError for what contradicts itself."""
+
+    device: str = "auto"
+    cpus: int | None = None
+    gpus: float | None = None
+    max_concurrent: int | None = None
+    exclusive: bool = False
+
+    def __post_init__(self) -> None:
+        for option, value in (("--cpus-per-trial", self.cpus), ("--max-concurrent", self.max_concurrent)):
+            if value is not None and value < 1:
+                raise UserError(f"{option} must be a whole number of at least 1, not {value}")
+        if self.gpus is not None and not 0 <= self.gpus <= 1:
+            rule = "a number from 0 to 1 (a training runs on one GPU)"
+            raise UserError(f"--gpus-per-trial must be {rule}, not {self.gpus:g}")
+        if self.exclusive and (self.cpus is not None or self.max_concurrent is not None):
+            raise UserError(
+                "--exclusive is one trial at a time on every CPU; leave out --cpus-per-trial and --max-concurrent"
+            )
+        if self.device not in DEVICES:
+            raise unknown("device", self.device, DEVICES)
+
+
+@dataclass(frozen=True)
 class Resources:
-    """What each trial asks Ray for, on what device it trains, and in what precision."""
+    """What each trial asks Ray for, and on what device it trains."""
 
     cpus: int
     gpus: float
     device: str
     max_concurrent: int | None
-    precision: str
 
     @property
     def asked(self) -> dict[str, float]:
@@ -32,28 +56,14 @@ class Resources:
         return {"cpu": self.cpus, "gpu": self.gpus}
 
 
-def choose(
-    device: str,
-    cpus: int | None,
-    gpus: float | None,
-    max_concurrent: int | None,
-    exclusive: bool,
-    precision: str,
-    local: bool,
-) -> Resources:
+def choose(asked: Asked, local: bool) -> Resources:
     """What each trial asks for. Raises UserError for what nobody, or (`local`) this machine, can give it."""
-    _check_numbers(cpus, gpus, max_concurrent)
-    if exclusive:
-        if cpus is not None or max_concurrent is not None:
-            raise UserError(
-                "--exclusive is one trial at a time on every CPU; leave out --cpus-per-trial and --max-concurrent"
-            )
-        cpus, max_concurrent = cpu_count(), 1
-    cpus = 1 if cpus is None else cpus
-    device = _device(device, cpus, gpus, local)
-    check_precision(precision, device, local)
-    share = GPUS_A_TRIAL if gpus is None else gpus
-    return Resources(cpus, share if device == "cuda" else 0.0, device, max_concurrent, precision)
+    if asked.exclusive:
+        asked = replace(asked, exclusive=False, cpus=cpu_count(), max_concurrent=1)
+    cpus = 1 if asked.cpus is None else asked.cpus
+    device = _device(asked, cpus, local)
+    share = GPUS_A_TRIAL if asked.gpus is None else asked.gpus
+    return Resources(cpus, share if device == "cuda" else 0.0, device, asked.max_concurrent)
 
 
 def fit(resources: Resources, cpus: int, memory: int) -> tuple[Resources, str | None]:
@@ -66,22 +76,13 @@ def fit(resources: Resources, cpus: int, memory: int) -> tuple[Resources, str | 
     return replace(resources, max_concurrent=room), f"{there}: {plural(room, 'trial')} side by side, not {wanted}"
 
 
-def _check_numbers(cpus: int | None, gpus: float | None, max_concurrent: int | None) -> None:
-    for option, value in (("--cpus-per-trial", cpus), ("--max-concurrent", max_concurrent)):
-        if value is not None and value < 1:
-            raise UserError(f"{option} must be a whole number of at least 1, not {value}")
-    if gpus is not None and not 0 <= gpus <= 1:
-        raise UserError(f"--gpus-per-trial must be a number from 0 to 1 (a training runs on one GPU), not {gpus:g}")
-
-
-def _device(asked: str, cpus: int, gpus: float | None, local: bool) -> str:
-    if asked not in DEVICES:
-        raise unknown("device", asked, DEVICES)
+def _device(asked: Asked, cpus: int, local: bool) -> str:
+    gpus = asked.gpus
     if local:
         _check_machine(cpus, gpus)
-        device = resolve("cpu" if asked == "auto" and gpus == 0 else asked)
+        device = resolve("cpu" if asked.device == "auto" and gpus == 0 else asked.device)
     else:
-        device = ("cuda" if gpus else "cpu") if asked == "auto" else asked
+        device = ("cuda" if gpus else "cpu") if asked.device == "auto" else asked.device
     if device != "cuda" and gpus:
         raise UserError(f"--gpus-per-trial {gpus:g} does nothing with --device {device}; leave it out or choose cuda")
     if device == "cuda" and gpus == 0:

@@ -1,0 +1,55 @@
+"""This machine's CPUs and memory, as far as this process may use them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from functools import cache
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+INSTRUCTIONS = ("amx_tile", "avx512_bf16", "avx512f", "avx2")  # the widest of them decides which kernels run
+
+
+def cpu_count() -> int:
+    """The CPUs that this process may use: its affinity and its container's quota, not the host's count."""
+    import joblib
+
+    return int(joblib.cpu_count())
+
+
+def memory() -> int:
+    """The bytes of memory that this process may use: its container's limit (version 2 or 1), or the machine's."""
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no container, or no limit: "max"
+            found = min(found, int((CGROUP / limit).read_text()))
+    return found
+
+
+def cpu_model() -> str:
+    """What the CPU calls itself."""
+    return _facts().get("model name") or platform.processor() or platform.machine()
+
+
+def cpu_flags() -> set[str]:
+    """The CPU's features in Linux's words; none where Linux does not tell them."""
+    facts = _facts()
+    return set(facts.get("flags", facts.get("Features", "")).split())
+
+
+def cpu_kind() -> str:
+    """What the CPU is to the last bit of a sum: architecture, maker and, where Linux tells, its widest instructions."""
+    widest = next((name for name in INSTRUCTIONS if name in cpu_flags()), "")
+    return " ".join(filter(None, ("cpu", platform.machine(), _facts().get("vendor_id", ""), widest)))
+
+
+@cache
+def _facts() -> dict[str, str]:
+    """What Linux says of the first CPU; nothing elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

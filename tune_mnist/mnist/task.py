@@ -1,0 +1,125 @@
+"""MNIST as a task: its words and measures, and how it trains on data that were loaded.
+
+    task = prepared(load("digits", Path("data"), print), device="cpu", threads=1, precision="fp32")
+
+`MNIST` alone, without data, is what options and sweep files are checked against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tune_mnist.errors import UserError, unknown
+from tune_mnist.machine.cpu import cpu_flags
+from tune_mnist.machine.devices import device_kind
+from tune_mnist.mnist.config import PARAMETERS, TrainConfig, check_fits
+from tune_mnist.mnist.datasets import NAMES, Dataset
+from tune_mnist.mnist.published import published
+from tune_mnist.parameter import Parameter
+from tune_mnist.task import Config, Epochs, Measure, Task
+
+# A stored epoch answers for a new one only under the same version. Raise it whenever a change in training.py,
+# networks.py or the digits of datasets.py makes any number differ in any bit or adds one;
+# a test holds it against the code's fingerprint.
+TRAINING_VERSION = 2
+PRECISIONS = ("fp32", "bf16")
+BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # /proc/cpuinfo's names; the last is Arm's
+STANDARD = Path(__file__).with_name("standard.yaml")  # the three sweeps of the published experiment
+TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "kmnist": "KMNIST", "qmnist": "QMNIST"}
+MEASURES = (
+    Measure("test_accuracy", unit="%", short="accuracy"),
+    Measure("test_loss", better="lower", short="loss", least=0),
+    Measure("train_accuracy", label="training accuracy", unit="%"),
+    Measure("train_loss", label="training loss", better="lower", least=0),
+    Measure("lr", label="learning rate", column="epoch_lr", in_points=False),
+)
+
+
+def _needs_total(config: Mapping[str, Any]) -> bool:
+    return bool(config["schedule"] == "cosine")
+
+
+def _cost(config: Mapping[str, Any]) -> float:
+    return 1 / float(config["batch_size"])  # small batches take more steps per epoch
+
+
+MNIST = Task(
+    name="mnist",
+    parameters=PARAMETERS,
+    measures=MEASURES,
+    # The default falls back to small bundled digits, which nobody may take for MNIST.
+    data=Parameter(
+        "dataset", default="mnist", values=tuple((name, TITLES.get(name, f"{name} (not MNIST)")) for name in NAMES)
+    ),
+    context=(Parameter("precision", bare=True, silent="fp32"),),
+    examples="images",
+    remark="Training images: over the epoch as it went, with dropout; test images: after it.",
+    sweeps=STANDARD,
+    reference=published(),
+    needs_total=_needs_total,
+    cost=_cost,
+)
+
+
+def prepared(data: Dataset, device: str, threads: int, precision: str) -> Task:
+    """MNIST on these data, ready to be swept: each training on the device, in the precision, on so many threads."""
+    images = len(data.train.labels)
+    how: dict[str, Any] = {"data": data, "device": device, "threads": threads, "precision": precision}
+    sized = tuple(replace(one, none_is=images if one.name == "train_size" else None) for one in MNIST.parameters)
+    return replace(
+        MNIST,
+        train=partial(train, **how),
+        parameters=sized,
+        conditions=conditions(data, device, threads, precision),
+        data_sha256=data.checksums,
+        check=partial(check_fits, images=images),
+        probe=partial(_probe, **how),
+    )
+
+
+def conditions(data: Dataset, device: str, threads: int, precision: str) -> dict[str, Any]:
+    """What is the same for every training of a command on this machine, and shapes its numbers as the config does."""
+    return {
+        "dataset": data.name,
+        "data_checksum": data.checksum,
+        "device": device_kind(device),
+        "threads": threads,
+        "precision": precision,
+        "torch_version": version("torch"),
+        "training_version": TRAINING_VERSION,
+    }
+
+
+def train(
+    config: Config, state: Any = None, *, data: Dataset, device: str = "cpu", threads: int = 1, precision: str = "fp32"
+) -> Epochs:
+    """The training of `config`, from its start or from another's state."""
+    from tune_mnist.mnist.training import Training  # not above: a command that trains nothing starts sooner
+
+    check_precision(precision, device, local=True)  # the driver could only check its own machine
+    training = Training(TrainConfig(**config), data, device, threads, state, precision)
+    while True:
+        result = asdict(training.run_epoch())
+        del result["epoch"]
+        yield result, training.state()
+
+
+def _probe(config: Config, data: Dataset, device: str, threads: int, precision: str) -> float:
+    from tune_mnist.mnist.training import probe_epoch_seconds
+
+    return probe_epoch_seconds(TrainConfig(**config), data, device, threads, precision)
+
+
+def check_precision(precision: str, device: str, local: bool) -> None:
+    """Raise UserError for a precision that is unknown, or that this machine's CPU could only imitate."""
+    if precision not in PRECISIONS:
+        raise unknown("precision", precision, PRECISIONS)
+    if precision == "bf16" and device == "cpu" and local and not BF16_FLAGS & cpu_flags():
+        raise UserError(
+            "--precision bf16: this CPU has no bf16 instructions and would be many times slower; choose fp32"
+        )

@@ -1,0 +1,170 @@
+"""Parameter: how one hyper-parameter is read, checked and named. They are taken from a dataclass's annotations.
+
+@dataclass
+class Config:
+    lr: Annotated[float, Field(gt=0), Parameter(label="learning rate", log=10)] = 0.01
+
+parameters_of(Config)
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from tune_mnist.errors import UserError, unknown
+
+NAMES = {"whole": "a whole number", "number": "a number", "flag": "true or false", "text": "a text"}
+KINDS: dict[object, str] = {bool: "flag", int: "whole", float: "number", str: "text"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One hyper-parameter, or a condition that tables name like one. In an annotation, only its words are given.
+
+    `read` takes a value or text for it. Raises UserError, which says the rule.
+    """
+
+    name: str = ""
+    kind: str = "text"  # whole, number, flag, choice or text
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    gt: int | float | None = None
+    ge: int | float | None = None
+    lt: int | float | None = None
+    le: int | float | None = None
+    remark: str = ""  # what a rule is followed by, in brackets
+    none: str | None = None  # how None is written, where a value may be None
+    none_is: Any = None  # what None amounts to with the data at hand
+    label: str = ""  # in words, if not its name
+    short: str = ""  # of a sweep over it, in file names, if not its name
+    log: int | None = None  # the base of its axis, if that is logarithmic
+    bare: bool = False  # its values speak for themselves: "sgd", not "optimizer sgd"
+    silent: str | None = None  # the value that goes without saying
+    paces: bool = True  # whether an epoch's time depends on it
+    only: tuple[str, tuple[str, ...]] | None = None  # it has an effect only where that parameter has one of the values
+    values: tuple[tuple[str, str], ...] = ()  # (value, its words), where they are not the same
+
+    @property
+    def words(self) -> str:
+        """The parameter as a person calls it: "learning rate"."""
+        return self.label or self.name.replace("_", " ")
+
+    @property
+    def rule(self) -> str:
+        """What a value must be: "a number above 0 and at most 1"."""
+        said = " ".join(filter(None, (NAMES[self.kind], self._range())))
+        if self.none is not None:
+            said += f", or '{self.none}'"
+        return f"{said} ({self.remark})" if self.remark else said
+
+    def _range(self) -> str:
+        if self.kind == "whole" and self.ge is not None and self.le is not None:
+            return f"from {_limit(self.ge)} to {_limit(self.le)}"
+        limits = (("above", self.gt), ("of at least", self.ge), ("below", self.lt), ("at most", self.le))
+        return " and ".join(f"{words} {_limit(limit)}" for words, limit in limits if limit is not None)
+
+    def read(self, value: object) -> Any:
+        """`value`, or text for it, as this parameter's type."""
+        if self.none is not None and (value is None or value == self.none):
+            return None
+        if self.kind == "choice":
+            if value not in self.choices:
+                raise unknown(self.name, value, self.choices)
+            return value
+        try:
+            found = READERS[self.kind](value)
+            if not self._allows(found):
+                raise ValueError
+        except (ValueError, OverflowError):
+            shown = f"'{value}'" if isinstance(value, str) else value
+            raise UserError(f"{self.name} must be {self.rule}, not {shown}") from None
+        return found
+
+    def _allows(self, value: Any) -> bool:
+        return (
+            (self.gt is None or value > self.gt)
+            and (self.ge is None or value >= self.ge)
+            and (self.lt is None or value < self.lt)
+            and (self.le is None or value <= self.le)
+        )
+
+    def shown(self, value: Any) -> Any:
+        """A value as tables and people have it: what stands for None is said."""
+        if value is None:
+            return self.none if self.none_is is None else self.none_is
+        return value
+
+
+def _limit(limit: float) -> str:
+    power = math.log2(limit + 1) if limit > 2**32 else 0.0
+    return f"2**{power:g} - 1" if power and power == int(power) else f"{limit:g}"
+
+
+def _whole(value: object) -> int:
+    number = int(value) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise ValueError
+    return number
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ValueError
+    number = float(value) + 0.0  # -0 is 0
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _flag(value: object) -> bool:
+    named = {"true": True, "false": False, True: True, False: False}
+    if not isinstance(value, (str, bool)) or value not in named:
+        raise ValueError
+    return named[value]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+READERS: dict[str, Callable[[object], Any]] = {"whole": _whole, "number": _number, "flag": _flag, "text": _text}
+
+
+def parameters_of(config: type) -> tuple[Parameter, ...]:
+    """The parameters of a dataclass, in its order: types, defaults, and what `Annotated` says of each.
+
+    Ranges are pydantic's: `Field(gt=0)`; words are a `Parameter`'s. Raises TypeError for a type that has no rule.
+    """
+    hints = get_type_hints(config, include_extras=True)
+    found = []
+    for field in fields(config):
+        default = None if field.default is MISSING else field.default
+        found.append(replace(_annotated(field.name, hints[field.name]), name=field.name, default=default))
+    return tuple(found)
+
+
+def _annotated(name: str, hint: Any) -> Parameter:
+    base, *said = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    words = next((one for one in said if isinstance(one, Parameter)), Parameter())
+    limits: dict[str, Any] = {key: value for one in said if one is not words for key, value in _limits(one)}
+    optional = get_origin(base) in (Union, types.UnionType)
+    if optional:
+        (base,) = (one for one in get_args(base) if one is not type(None))
+    if get_origin(base) is Literal:
+        return replace(words, kind="choice", choices=get_args(base))
+    if base not in KINDS:
+        raise TypeError(f"parameter {name} is of type {base}; use int, float, bool, str or Literal")
+    none = (words.none or "none") if optional else None
+    return replace(words, kind=KINDS[base], none=none, **limits)
+
+
+def _limits(said: Any) -> Iterable[tuple[str, float]]:
+    """The ends of a range: of pydantic's Field, or of one of the marks that it holds (`annotated_types.Ge`)."""
+    for mark in (said, *getattr(said, "metadata", ())):
+        yield from ((end, getattr(mark, end)) for end in ("gt", "ge", "lt", "le") if hasattr(mark, end))

@@ -1,0 +1,118 @@
+"""The columns of a results folder's tables, each written once: reading, figures and the report ask here.
+
+    point_columns(task)
+
+`concurrent`: how many other trials ran beside it, at most. `baseline`: whether the swept value is the one that the
+other sweeps hold. Times: seconds, summed over the point's epochs. `status`: done, failed (then `error` says why) or missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pandas as pd
+
+from tune_mnist.errors import UserError
+from tune_mnist.parameter import Parameter
+from tune_mnist.plan.sweeps import CROSS
+from tune_mnist.results import cells
+from tune_mnist.task import Measure, Task
+
+STATUSES = ("done", "failed", "missing")
+TIME = Measure("train_time_s", label="training time", unit="s", better="lower", short="time", least=0)
+TIMES = (TIME.name, "eval_time_s", "cpu_time_s")
+
+
+def point_columns(task: Task) -> list[str]:
+    """Of the table of points, in its order."""
+    measures = [one.name for one in task.measures if one.in_points]
+    return [
+        *("sweep", "variable", "value", "baseline", *_data(task)),
+        *(one.name for one in task.parameters),
+        *(*measures, *TIMES, "threads", "concurrent", "device", "hostname", *_context(task)),
+        *("trial_id", "run", "status", "error"),
+    ]
+
+
+def epoch_columns(task: Task) -> list[str]:
+    """Of the table of epochs, in its order."""
+    return [
+        *("run", "trial_id", *_data(task)),
+        *(one.name for one in task.parameters if one.name != "epochs"),
+        *("epoch", *(one.column or one.name for one in task.measures if not one.in_points)),
+        *(*(one.name for one in task.measures if one.in_points), *TIMES),
+        *("threads", "concurrent", "device", "hostname", *_context(task), "finished"),
+    ]
+
+
+def same_timing(task: Task) -> list[str]:
+    """The columns that times must be alike in, to be compared."""
+    return ["device", "threads", "concurrent", *_context(task)]
+
+
+def fixed_columns(task: Task) -> list[Parameter]:
+    """What a sweep holds, in a subtitle's order: what speaks for itself first. The seeds are told apart."""
+    named = [one for one in task.parameters if one.name != "seed"]
+    return [
+        *(one for one in named if one.bare),
+        *task.context,
+        *(one for one in named if not one.bare),
+    ]
+
+
+def variables(points: pd.DataFrame) -> tuple[str, ...]:
+    """The variables of the one sweep that the rows are of."""
+    return tuple(points["variable"].iloc[0].split(CROSS)) if len(points) else ()
+
+
+def all_variables(points: pd.DataFrame) -> list[str]:
+    """The variables of every sweep, each once."""
+    return list(dict.fromkeys(one for sweep in dict.fromkeys(points["variable"]) for one in sweep.split(CROSS)))
+
+
+def require(table: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Raise UserError if the table lacks one of the columns."""
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise UserError(f"the results lack the column{'s' * (len(missing) > 1)} {', '.join(missing)}, which plots need")
+
+
+def readers(task: Task) -> dict[str, tuple[Callable[[str], Any], str]]:
+    """Column -> how its cells are read, and the rule that they keep. Only what was measured may be missing."""
+    return {
+        "status": (cells.one_of(STATUSES), f"one of {', '.join(STATUSES)}"),
+        **dict.fromkeys(("epoch", "threads"), (cells.whole(1), "a whole number above 0")),
+        **dict.fromkeys((*TIMES, "concurrent"), (cells.number(0, missing=True), "a number of at least 0")),
+        **dict.fromkeys(("sweep", "variable", "run", "device"), (cells.name, "a name")),
+        "baseline": (cells.flag, "True or False"),
+        **{one.name: _parameter(one) for one in (*task.parameters, *task.context)},
+        **({task.data.name: (cells.name, "a name")} if task.data else {}),
+        **{one.column or one.name: _measure(one) for one in task.measures},
+    }
+
+
+def _parameter(one: Parameter) -> tuple[Callable[[str], Any], str]:
+    if one.kind == "whole":
+        return (cells.whole(1), "a whole number above 0") if one.ge == 1 else (cells.whole(one.ge), "a whole number")
+    if one.kind == "number":
+        return cells.number(), "a number"
+    return (cells.flag, "True or False") if one.kind == "flag" else (cells.name, "a name")
+
+
+def _measure(one: Measure) -> tuple[Callable[[str], Any], str]:
+    if not one.in_points:
+        return cells.number(), "a number"
+    if one.unit == "%":
+        return cells.number(0, 1, missing=True), "a number from 0 to 1"
+    if one.least is not None:
+        return cells.number(one.least, missing=True), f"a number of at least {one.least:g}"
+    return cells.number(missing=True), "a number"
+
+
+def _data(task: Task) -> list[str]:
+    return [task.data.name] if task.data else []
+
+
+def _context(task: Task) -> list[str]:
+    return [one.name for one in task.context]

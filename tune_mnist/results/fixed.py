@@ -1,0 +1,58 @@
+"""What the rows of a table share, in words: the data, what a sweep holds, and how its times were taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from tune_mnist.parameter import Parameter
+from tune_mnist.results.columns import fixed_columns
+from tune_mnist.results.values import texts
+from tune_mnist.task import Task
+
+
+def data_name(rows: pd.DataFrame, task: Task) -> str:
+    """The data sets that the rows are of; the task's name where it knows only one."""
+    if task.data is None:
+        return task.name
+    words = dict(task.data.values)
+    return " and ".join(words.get(name, name) for name in texts(rows[task.data.name]))
+
+
+def is_usual_data(rows: pd.DataFrame, task: Task) -> bool:
+    """Whether the rows are of the data that the task is named after."""
+    return task.data is None or set(texts(rows[task.data.name])) == {task.data.default}
+
+
+def fixed(rows: pd.DataFrame, swept: Sequence[str], task: Task) -> str:
+    """What all points share; what they should and do not is marked, because it may explain a difference."""
+    parts = [_said(rows, one) for one in fixed_columns(task) if one.name not in swept and _is_told(rows, one)]
+    seeds = texts(rows["seed"].sort_values())
+    parts.append(f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(seeds)})")
+    # Hard spaces: a line broken between a name and its value reads badly.
+    return "Fixed: " + ", ".join(part.replace("_", " ").replace(" ", "\xa0") for part in parts)
+
+
+def _said(rows: pd.DataFrame, one: Parameter) -> str:
+    found = texts(rows[one.name])
+    return ("" if one.bare else f"{one.name} ") + " or ".join(found) + (" (not fixed)" if len(found) > 1 else "")
+
+
+def _is_told(rows: pd.DataFrame, one: Parameter) -> bool:
+    """Not what goes without saying, nor what has no effect: a cosine schedule ignores gamma."""
+    if texts(rows[one.name]) == [one.silent]:
+        return False
+    return one.only is None or bool(set(texts(rows[one.only[0]])) & set(one.only[1]))
+
+
+def timed_on(rows: pd.DataFrame) -> str:
+    """Where and beside what the times were taken; without these they compare with nothing."""
+    devices, threads = texts(rows["device"]), texts(rows["threads"])
+    hosts = set("+".join(texts(rows["hostname"])).split("+"))  # a point that moved on names them as "one+other"
+    crowd = rows["concurrent"].max() + 1
+    beside = "one trial at a time" if crowd == 1 else f"{crowd:.0f} trials side by side"
+    if rows["concurrent"].isna().any():
+        beside = "what ran beside is not known"
+    where = " and ".join(devices) + (f" on {len(hosts)} hosts" if len(hosts) > 1 else "")
+    return f"Timed on {where}, {' or '.join(threads)} thread{'s' * (threads != ['1'])} per trial, {beside}"

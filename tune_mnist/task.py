@@ -1,0 +1,279 @@
+"""Task: what is swept. Its training loop, its parameters, what it measures, and what its numbers depend on.
+
+A task is all that the rest of the program knows of what it trains. A results folder records the task that it is of, so
+that reports and comparisons need none of its code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from tune_mnist.errors import UserError, unknown
+from tune_mnist.parameter import Parameter
+
+Epochs = Iterator[tuple[Mapping[str, Any], Any]]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that a training yields once per epoch: its words, its unit, and which way is better."""
+
+    name: str
+    label: str = ""  # in words, if not its name
+    unit: str = ""  # "%" of a fraction from 0 to 1, which is shown in per cent
+    better: str = "higher"  # or "lower"
+    short: str = ""  # in the names of files and of a summary's columns, if not its name
+    least: float | None = None  # no value is below
+    column: str = ""  # in the table of epochs, where a parameter has its name
+    in_points: bool = True  # whether the table of points has it, too
+
+    @property
+    def words(self) -> str:
+        """As a person calls it: "test accuracy"."""
+        return self.label or self.name.replace("_", " ")
+
+    @property
+    def stem(self) -> str:
+        """In the names of files and columns: "accuracy"."""
+        return self.short or self.name
+
+    @property
+    def factor(self) -> int:
+        """From the value to what is shown of it."""
+        return 100 if self.unit == "%" else 1
+
+    @property
+    def axis(self) -> str:
+        """The words of an axis: "test accuracy (%)"."""
+        return f"{self.words} ({self.unit})" if self.unit else self.words
+
+    @property
+    def best(self) -> str:
+        """The word for the best value: "highest", or "lowest"."""
+        return "highest" if self.better == "higher" else "lowest"
+
+    @property
+    def worst(self) -> str:
+        """The word for the worst value."""
+        return "lowest" if self.better == "higher" else "highest"
+
+    def text(self, value: float, places: int = 2) -> str:
+        """A value in a sentence: "95.09 %", "0.1532"."""
+        return f"{100 * value:.{places}f} %" if self.unit == "%" else " ".join(filter(None, (_plain(value), self.unit)))
+
+    def brief(self, value: float) -> str:
+        """A value on a terminal: "95.09%", "0.1532"."""
+        return f"{value:.2%}" if self.unit == "%" else _plain(value) + self.unit
+
+    def change(self, value: float) -> str:
+        """A difference of two values with its sign, in percentage points of a fraction."""
+        said = f"{100 * value:+.2f}" if self.unit == "%" else f"{value:+.4g}"
+        return said.replace("-", "−")
+
+
+def _plain(value: float) -> str:
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or not value else f"{value:.4g}"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Published figures to set a task's own beside: rows with `sweep`, `value`, `measured`, `time_s` (or None), and the
+    parameters that a point is matched by. `recipe` is what else a point must have; `apart` may differ, and is told.
+    """
+
+    said: str
+    recipe: dict[str, Any]
+    matched: tuple[str, ...]
+    apart: str
+    rows: tuple[dict[str, Any], ...]
+
+
+class Config(Mapping[str, Any]):
+    """All values of one training, checked, in the order of the task's parameters; `epochs` and `seed` among them.
+
+    `Task.config` makes it. It never changes, and equal ones have equal hashes.
+    """
+
+    def __init__(self, values: Mapping[str, Any], needs_total: bool = False) -> None:
+        self._values, self.needs_total = dict(values), needs_total
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._values.items()))
+
+    def __repr__(self) -> str:
+        return f"Config({self._values})"
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs are asked for."""
+        return int(self["epochs"])
+
+    def identity(self) -> dict[str, Any]:
+        """All that shapes the epochs: everything but how many there are, and that too if the training looks at it."""
+        return {name: value for name, value in self.items() if name != "epochs" or self.needs_total}
+
+
+def _unchecked(_: Mapping[str, Any]) -> None:
+    return None
+
+
+def _never(_: Mapping[str, Any]) -> bool:
+    return False
+
+
+def _alike(_: Mapping[str, Any]) -> float:
+    return 1.0
+
+
+def _untrained(_: Config, __: Any = None) -> Epochs:
+    raise NotImplementedError("a task that was read from a record cannot train")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is swept.
+
+    `train(config, state)` yields (metrics, state) once per epoch, from the start or from another training's state, and
+    its caller stops asking. Metrics are numbers by the names of `measures`; state is all that the next epoch depends
+    on, or None where a training cannot be gone on with. `measures[0]` is the one that is judged. `conditions` are
+    part of every run's key.
+    """
+
+    name: str
+    train: Callable[[Config, Any], Epochs] = _untrained
+    parameters: tuple[Parameter, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    data: Parameter | None = None  # the condition that names the data, where a task knows several sets
+    context: tuple[Parameter, ...] = ()  # other conditions that tables and subtitles name
+    examples: str = "data"  # what it trains on, in words
+    remark: str = ""  # on the curves of its measures
+    sweeps: Path | None = None  # the sweep file of its standard sweeps
+    reference: Reference | None = None
+    data_sha256: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[Mapping[str, Any]], None] = _unchecked  # raises UserError for what the data have no room for
+    needs_total: Callable[[Mapping[str, Any]], bool] = _never  # whether epochs depend on how many there will be
+    cost: Callable[[Mapping[str, Any]], float] = _alike  # of an epoch, against another's: for the order of starts
+    probe: Callable[[Config], float] | None = None  # measures about how many seconds an epoch takes
+
+    @property
+    def judged(self) -> Measure:
+        """The measure that values are judged by."""
+        return self.measures[0]
+
+    @property
+    def headline(self) -> tuple[Measure, ...]:
+        """The measures that are said where there is little room: the judged one, and the one after it."""
+        return self.measures[:2]
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """What a sweep may vary and a baseline may set. The seed is an axis of its own: every point has each."""
+        return tuple(one.name for one in self.parameters if one.name != "seed")
+
+    @property
+    def table_conditions(self) -> tuple[str, ...]:
+        """The conditions that tables have: what times and numbers of two runs are alike in, or not."""
+        return (*([self.data.name] if self.data else []), "device", "threads", *(one.name for one in self.context))
+
+    def parameter(self, name: str) -> Parameter:
+        """The parameter, or condition, of that name; KeyError if there is none."""
+        return next(one for one in (*self.parameters, *self.context, *_some(self.data)) if one.name == name)
+
+    def words(self, name: str) -> str:
+        """What a person calls the parameter; its plain name where it is none of this task."""
+        return next((one.words for one in self.parameters if one.name == name), name.replace("_", " "))
+
+    def variable(self, name: str) -> Parameter:
+        """The parameter called `name`, where `-` is `_`; a UserError with the choices if no sweep may vary it."""
+        plain = name.strip().replace("-", "_")
+        if plain not in self.variables:
+            raise unknown("hyper-parameter", name.strip(), self.variables)
+        return self.parameter(plain)
+
+    def shown(self, name: str, value: Any) -> Any:
+        """A parameter's value as tables have it: for None, what that amounts to with the data at hand."""
+        return self.parameter(name).shown(value)
+
+    def written(self, name: str, value: Any) -> Any:
+        """A parameter's value as a person writes it: for None its word, such as "all"."""
+        return self.parameter(name).none if value is None else value
+
+    def config(self, values: Mapping[str, Any], **changes: Any) -> Config:
+        """The config with these values, each a value or text for it, and defaults for the others. Raises UserError."""
+        given = {**values, **changes}
+        read = {one.name: one.read(given.get(one.name, one.default)) for one in self.parameters}
+        refuse_without_effect(self.parameters, read)
+        return Config(read, self.needs_total(read))
+
+    def record(self) -> dict[str, Any]:
+        """What reading, figures and reports need of the task, as values that JSON knows."""
+        said = {"name": self.name, "examples": self.examples, "remark": self.remark}
+        parts = {"parameters": self.parameters, "measures": self.measures, "context": self.context}
+        one = {"data": self.data, "reference": self.reference}
+        return (
+            said
+            | {key: [_brief(value) for value in values] for key, values in parts.items()}
+            | {key: None if value is None else _brief(value) for key, value in one.items()}
+        )
+
+
+def recorded(record: Mapping[str, Any]) -> Task:
+    """The task of a `Task.record`, which cannot train. Raises UserError if it is none."""
+    adapters: dict[str, Any] = {"parameters": tuple[Parameter, ...], "measures": tuple[Measure, ...]}
+    adapters |= {"context": tuple[Parameter, ...], "data": Parameter | None, "reference": Reference | None}
+    adapters |= dict.fromkeys(("name", "examples", "remark"), str)
+    try:
+        return Task(**{key: TypeAdapter(kind).validate_python(record[key]) for key, kind in adapters.items()})
+    except (KeyError, ValidationError) as error:
+        raise UserError(f"the record of its task is damaged ({str(error).splitlines()[0]})") from None
+
+
+def refuse_without_effect(parameters: tuple[Parameter, ...], values: Mapping[str, Any]) -> None:
+    """Raise UserError for a value that nothing looks at: a sweep over it would show a difference of nothing."""
+    for one in parameters:
+        if one.only is None or values[one.name] == one.default:
+            continue
+        by, choices = one.only
+        if values[by] not in choices:
+            value, default = (
+                f"{each:g}" if isinstance(each, float) else each for each in (values[one.name], one.default)
+            )
+            raise UserError(
+                f"{one.name}={value} does nothing with {by}={values[by]}; leave it at {default} or change {by}"
+            )
+
+
+def run_key(config: Config, conditions: Mapping[str, Any], apart: str = "") -> str:
+    """16 hexadecimal digits that name the training: equal when all that shapes its numbers is equal.
+
+    `apart` is of a run that is to be trained for one point only, although another would give the same numbers.
+    """
+    record = json.dumps([config.identity(), dict(conditions), apart], sort_keys=True)
+    return hashlib.sha256(record.encode()).hexdigest()[:16]
+
+
+def _some(one: Parameter | None) -> tuple[Parameter, ...]:
+    return () if one is None else (one,)
+
+
+def _brief(value: Any) -> dict[str, Any]:
+    """Only what differs from the class's defaults: a record is read by people, too."""
+    defaults = {one.name: one.default for one in type(value).__dataclass_fields__.values()}
+    return {name: found for name, found in asdict(value).items() if found != defaults[name]}

@@ -1,0 +1,137 @@
+"""One trial, in a worker: trains a run of any task, and sends each epoch's row and checkpoint to the driver.
+
+torch is loaded only by tasks that use it: a worker without it takes a few hundred megabytes less.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import ray
+from ray import tune
+
+from tune_mnist.errors import TrainingFailed, UserError
+from tune_mnist.files import now
+from tune_mnist.machine.devices import device_kind
+from tune_mnist.store.store import Row
+from tune_mnist.task import Config, Epochs, Task
+from tune_mnist.tuning.resources import Resources
+
+ZIP = b"PK\x03\x04"  # what torch.save writes begins with
+
+
+def trainable(config: dict[str, Any], task: Task, mailbox: Any, resources: Resources) -> None:
+    """One trial: train the run, report each epoch to Tune, and send its row and checkpoint on their way."""
+    run = config["run"]
+    outbox = _Outbox(mailbox, run["key"])
+    try:
+        _check_node(task, resources, outbox)
+        _train(task, Config(run["config"], run["needs_total"]), resources.cpus, outbox)
+    except Exception as error:
+        # Not raised: Tune would train it again, and the same config would fail in the same way.
+        expected = isinstance(error, (TrainingFailed, UserError))
+        outbox.send(
+            kind="failed",
+            error=traceback.format_exception_only(error)[-1].strip().splitlines()[-1],
+            trace="" if expected else traceback.format_exc(),
+        )
+        tune.report({"failed": True})
+    finally:
+        outbox.flush()
+
+
+class _Outbox:
+    """Sends while the next epoch trains, at most one message at a time: a crash finds at most one epoch not stored."""
+
+    def __init__(self, mailbox: Any, key: str) -> None:
+        self.mailbox, self.key = mailbox, key
+        self.sent: list[Any] = []
+
+    def send(self, **message: Any) -> None:
+        self.flush()
+        self.sent.append(self.mailbox.put.remote({"key": self.key, **message}))
+
+    def flush(self) -> None:
+        while self.sent:
+            ray.get(self.sent.pop())
+
+    def load(self) -> tuple[int, bytes] | None:
+        """The epoch and the checkpoint that the run can go on from."""
+        found: tuple[int, bytes] | None = ray.get(self.mailbox.load.remote(self.key))
+        return found
+
+
+def _check_node(task: Task, resources: Resources, outbox: _Outbox) -> None:
+    """Say where the numbers may differ: the driver could only ask its own machine for the kind of its device."""
+    here, driver = device_kind(resources.device), task.conditions["device"]
+    if here != driver:
+        found = f"{platform.node()} has {here}, the driver {driver}"
+        outbox.send(kind="said", text=f"{found}: the numbers may differ in their last bits")
+
+
+def _train(task: Task, config: Config, threads: int, outbox: _Outbox) -> None:
+    """Ask the task's loop for exactly the epochs that are left."""
+    trained, saved = outbox.load() or (0, None)
+    outbox.send(kind="started", trained=trained, hostname=platform.node())
+    loop = task.train(config, None if saved is None else unpacked(saved))
+    for epoch in range(trained + 1, config.epochs + 1):
+        step = _step(loop, threads)
+        if step is None:
+            raise TrainingFailed(f"ended after {epoch - 1} of {config.epochs} epochs")
+        metrics, state = step
+        where = {"trial_id": tune.get_context().get_trial_id(), "hostname": platform.node()}
+        row = {"epoch": epoch, **_numbers(metrics, task, epoch), **where}
+        outbox.send(kind="epoch", row={**row, "finished": now()}, checkpoint=packed(state))
+        tune.report(row)
+
+
+def _step(loop: Epochs, threads: int) -> tuple[Row, Any] | None:
+    """One epoch's metrics, with its times where the loop takes none itself, and its state; None if there is no more."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(threads)  # per thread in OpenMP: set here, in the thread that trains
+    cpu, start = time.process_time(), time.perf_counter()
+    step = next(loop, None)
+    if step is None:
+        return None
+    seconds = time.perf_counter() - start, 0.0, time.process_time() - cpu
+    times = dict(zip(("train_time_s", "eval_time_s", "cpu_time_s"), seconds, strict=True))
+    metrics, state = step
+    return {**metrics} | {name: value for name, value in times.items() if name not in metrics}, state
+
+
+def _numbers(metrics: Mapping[str, Any], task: Task, epoch: int) -> Row:
+    """The metrics as numbers that JSON knows. Raises TrainingFailed where one is missing, or is no finite number."""
+    found = {name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()}
+    if missing := [measure.name for measure in task.measures if measure.name not in found]:
+        raise TrainingFailed(f"epoch {epoch} has no {missing[0]}; a task yields each of its measures once per epoch")
+    for name, value in found.items():
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise TrainingFailed(f"{name} is {value!r} at epoch {epoch}, and not a finite number")
+    return found
+
+
+def packed(state: Any) -> bytes | None:
+    """A state as a checkpoint's content; None, of a task that cannot be gone on with, stays None."""
+    if state is None or (isinstance(state, bytes) and not state.startswith(ZIP)):
+        return state
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def unpacked(content: bytes) -> Any:
+    """The state of a checkpoint, on the CPU; torch's are loaded as weights only."""
+    if not content.startswith(ZIP):
+        return content
+    import torch
+
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

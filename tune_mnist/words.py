@@ -1,0 +1,38 @@
+"""Numbers and lists as people write them. What a measure's own values look like is the measure's (`task.Measure`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def duration(seconds: float) -> str:
+    """`42 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def seconds(value: float) -> str:
+    """Seconds to three digits, as tables and axes have them: `0.512 s`, `61.2 s`, `1234 s`."""
+    return f"{value:.3g} s" if value < 999.5 else f"{value:.0f} s"
+
+
+def percent(value: float, places: int = 2) -> str:
+    """A fraction in per cent: `95.09 %`."""
+    return f"{100 * value:.{places}f} %"
+
+
+def plural(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def several(words: Iterable[str]) -> str:
+    """a; a and b; a, b and c."""
+    listed = list(words)
+    return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
