@@ -5,7 +5,7 @@ ARGS ?=
 BIN := .venv/bin
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10
 N ?= 2
-# The plugin where it is there, else the older command. The results belong to whoever calls make.
+# The plugin where it is installed, else the older command. The results belong to whoever calls make.
 COMPOSE = MNIST_USER="$${MNIST_USER:-$$(id -u):$$(id -g)}" \
 	$$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) -f docker/compose.yaml
 
@@ -18,7 +18,7 @@ help: ## this list
 sweep: .venv/.made ## the three sweeps; other sweeps with ARGS='--vary lr=0.01,0.05'
 	@$(BIN)/python -m tune_mnist.run $(ARGS)
 
-report: .venv/.made ## figures and reports of every folder in results/ again, from their tables; trains nothing
+report: .venv/.made ## make figures and reports again, from the tables of every folder in results/; trains nothing
 	@test -n "$(wildcard results/*/mnist_results.csv)" || { echo "error: there are no results yet; run 'make sweep' first" >&2; exit 2; }
 	@$(BIN)/python -m tune_mnist report $(patsubst %/mnist_results.csv,%,$(wildcard results/*/mnist_results.csv)) $(ARGS)
 
@@ -34,7 +34,7 @@ check: .venv/.made ## format, lint and types
 bench: .venv/.made ## ours against the usual way, in turns, with nothing beside it; FULL=1: all images, hours
 	@$(BIN)/python bench/bench.py $(if $(FULL),--full) $(ARGS)
 
-scaling: .venv/.made ## a thousand trials that sleep on 64 CPUs that are not there: is the driver quick enough?
+scaling: .venv/.made ## a thousand sleeping trials on 64 simulated CPUs: is the driver quick enough?
 	@$(BIN)/python bench/scaling.py $(ARGS)
 
 image: ## the container image mnist; another base with ARGS='--build-arg BASE=…'
@@ -50,7 +50,7 @@ cluster: ## the sweeps across a Ray head and 2 workers in containers; more worke
 cluster-down: ## stop the containers of make cluster; results and store stay
 	@$(COMPOSE) down --volumes --remove-orphans
 
-chaos: .venv/.made ## the long tests of containers that are broken and timed
+chaos: .venv/.made ## the long tests, which break containers and time them
 	@$(BIN)/python -m pytest -m chaos -s $(ARGS)
 
 sbom: image .venv/.made ## what is in the image, as sbom.json (CycloneDX)

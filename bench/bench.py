@@ -1,7 +1,7 @@
 """Ours against the usual way, in turns (A B A B …) on the same images: `make bench`, or `make bench FULL=1` on all.
 
 Prints a table and writes bench/results.json: for each measure n, the medians, their spread, and the ratio usual/ours.
-Ratios are what counts: the seconds belong to the machine. Run nothing beside it.
+The ratios are what counts, because the seconds belong to the machine. Run nothing beside it.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import ttest_ind
 
+from tune_mnist.files import now, write_whole
 from tune_mnist.machine import environment
-from tune_mnist.machine.devices import BF16_FLAGS, cpu_flags
+from tune_mnist.machine.cpu import cpu_flags
 from tune_mnist.mnist import datasets
-from tune_mnist.plan.request import build
-from tune_mnist.store.store import now, write_whole
+from tune_mnist.mnist.task import BF16_FLAGS, MNIST
+from tune_mnist.plan.request import Options, build
+from tune_mnist.results.folder import results_csv
 
 HERE = Path(__file__).parent
+RESULTS_CSV = results_csv(MNIST.name)
 Seconds = Callable[[], float]
 SEEDS, EPOCHS = 5, 5  # of the accuracies that are compared
 
@@ -72,8 +75,8 @@ class Bench:
 
     def usual_job(self) -> None:
         """The thirteen points of the standard sweeps, one process after another."""
-        for point in build().points:
-            self.usual(epochs=point.config.epochs, batch_size=point.config.batch_size, lr=point.config.lr)
+        for point in build(MNIST, Options()).points:
+            self.usual(**{name: point.config[name] for name in ("epochs", "batch_size", "lr")})
 
     def usual_epochs(self) -> float:
         """Seconds of training and evaluating two trainings of one epoch, one after the other."""
@@ -84,7 +87,7 @@ class Bench:
         import pandas as pd
 
         folder = self.ours("--vary", "lr=0.01,0.05", "--set", "epochs=1", *precision)
-        rows = pd.read_csv(folder / "mnist_results.csv")
+        rows = pd.read_csv(folder / RESULTS_CSV)
         seconds = rows["train_time_s"] + rows["eval_time_s"]
         return float(seconds.max() if rows["concurrent"].min() else seconds.sum())
 
@@ -93,7 +96,7 @@ class Bench:
         self.ours(*precision, store=self.scratch / "store")
 
     def usual_accuracies(self) -> list[float]:
-        """Test accuracies after some epochs the usual way, a seed each."""
+        """Test accuracies after some epochs the usual way, one for each seed."""
         return [self.usual(epochs=EPOCHS, seed=seed)[-1]["test_accuracy"] for seed in range(1, SEEDS + 1)]
 
     def our_accuracies(self, *precision: str) -> list[float]:
@@ -101,7 +104,7 @@ class Bench:
         import pandas as pd
 
         folder = self.ours("--vary", "lr=0.01", "--set", f"epochs={EPOCHS}", "--seeds", str(SEEDS), *precision)
-        return pd.read_csv(folder / "mnist_results.csv")["test_accuracy"].tolist()
+        return pd.read_csv(folder / RESULTS_CSV)["test_accuracy"].tolist()
 
     def bare_tune(self, trials: int) -> None:
         """So many trials of bare Ray Tune that train next to nothing, actors reused."""
@@ -112,7 +115,7 @@ class Bench:
         values = ",".join(str(round(0.001 * i, 3)) for i in range(1, trials + 1))
         tiny = ["--set", "epochs=1", "--set", "train_size=1", "--set", "batch_size=1", "--set", "model=linear"]
         started = time.time()
-        return (self.ours("--vary", f"lr={values}", *tiny) / "mnist_results.csv").stat().st_mtime - started
+        return (self.ours("--vary", f"lr={values}", *tiny) / RESULTS_CSV).stat().st_mtime - started
 
 
 def _run(command: list[str]) -> str:
@@ -174,7 +177,7 @@ def agreement(usual: list[float], ours: list[float]) -> dict[str, Any]:
 
 
 def table(results: list[dict[str, Any]]) -> Table:
-    """A row a measure: medians (and the lowest to the highest)."""
+    """One row per measure: medians (and the lowest to the highest)."""
     shown = Table("measure", "n", "usual, s", "ours, s", "ratio", box=None)
     for row in results:
         cells = [

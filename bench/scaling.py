@@ -1,6 +1,6 @@
 """A thousand trials that sleep, on a local Ray that is told it has 64 CPUs: is the driver quick enough? `make scaling`.
 
-All is as in a sweep (plan, store, locks, messages, TensorBoard, log) but the training, which sleeps and then gives a
+All is as in a sweep (plan, store, locks, messages, TensorBoard, log) but the task, which sleeps and then gives a
 checkpoint of the CNN's size. Writes bench/scaling.json: how busy the CPUs were, and the memory of the driver and of the
 mailbox as trials finished. Run nothing beside it: the worker processes start on this machine's real CPUs.
 """
@@ -10,92 +10,79 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from rich.console import Console
 
-from tune_mnist.display import progress
+from tune_mnist.background import Background
+from tune_mnist.display.log import LogFile, listening
 from tune_mnist.experiment import Experiment
+from tune_mnist.files import now, write_whole
 from tune_mnist.machine import environment
-from tune_mnist.machine.devices import conditions
-from tune_mnist.mnist import datasets
-from tune_mnist.plan import request
-from tune_mnist.store.store import Store, now, write_whole
+from tune_mnist.machine.devices import device_kind
+from tune_mnist.mnist.task import MEASURES
+from tune_mnist.parameter import Parameter
+from tune_mnist.plan.request import Options, build
+from tune_mnist.store.store import Store
+from tune_mnist.task import Config, Epochs, Task
 from tune_mnist.tuning.cluster import Cluster
-from tune_mnist.tuning.resources import choose
+from tune_mnist.tuning.resources import Asked, choose
 
 HERE = Path(__file__).parent
 CHECKPOINT = 14 << 20  # bytes: the CNN's weights and Adadelta's two averages of each
+METRICS = dict.fromkeys((one.name for one in MEASURES), 0.5)
 SAMPLE_S = 5.0
+PARAMETERS = (
+    Parameter("lr", "number", 0.01, gt=0),
+    Parameter("epochs", "whole", 1, ge=1),
+    Parameter("seed", "whole", 1, ge=0),
+)
 # 64 workers start on few real CPUs: a few at a time, and Ray is to wait for them. A machine with 64 CPUs needs neither.
 os.environ |= {"RAY_worker_register_timeout_seconds": "600", "RAY_worker_maximum_startup_concurrency": "4"}
 
 
-class Sleep:
-    """Stands for a training: an epoch that sleeps."""
-
-    epoch = 0
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def __iter__(self) -> Iterator[Any]:
-        time.sleep(self.seconds)
-        # Not training's EpochResult: torch in each of 64 workers would take 20 GB.
-        measured = {"lr": 0.01, "train_loss": 1.0, "train_accuracy": 0.5, "test_loss": 1.0, "test_accuracy": 0.5}
-        yield SimpleNamespace(epoch=1, **measured, train_time_s=self.seconds, eval_time_s=0.0, cpu_time_s=self.seconds)
-
-    def state(self) -> bytes:
-        return os.urandom(CHECKPOINT)
-
-
-def sleeping(config: dict[str, Any], seconds: float, warm: float, **parts: Any) -> None:
-    """A trial of ours, in a worker, that sleeps where it would train: `seconds`, a quarter more or less.
+def train(config: Config, state: Any = None, *, seconds: float, warm: float) -> Epochs:  # noqa: ARG001
+    """Epochs that sleep for `seconds`, a quarter more or less, and end with random bytes for a state.
 
     The first in each worker waits until `warm`, when all are up: a worker that is starting would lose its trial to one
     that is free, and on few real CPUs it starts for a minute, not for 3 s.
     """
-    from tune_mnist.tuning import tuner as tuning
-
     time.sleep(max(0.0, warm - time.time()))
-    seconds *= 0.75 + int(config["run"]["key"][:4], 16) / (1 << 17)
-    parts_of_ours = vars(tuning)
-    parts_of_ours["_training"] = lambda *_: Sleep(seconds)
-    parts_of_ours["_saved"] = lambda state: state
-    tuning.trainable(config, **parts)
+    seconds *= random.Random(config["lr"]).uniform(0.75, 1.25)
+    times = {"train_time_s": seconds, "eval_time_s": 0.0, "cpu_time_s": seconds}
+    while True:
+        time.sleep(seconds)
+        # Bytes, and no tensors: torch in each of 64 workers would take 20 GB.
+        yield {**METRICS, **times}, os.urandom(CHECKPOINT)
 
 
-@dataclass
-class Watch:
+def sleeping(seconds: float, warm: float) -> Task:
+    """A task that trains nothing."""
+    conditions = {"device": device_kind("cpu"), "threads": 1}
+    return Task("sleep", partial(train, seconds=seconds, warm=warm), PARAMETERS, MEASURES, conditions)
+
+
+class Watch(Background):
     """Samples, every few seconds: how many trials are stored, and the memory of driver and mailbox in MB."""
 
-    store: Path
-    begin: float
-
-    def __post_init__(self) -> None:
+    def __init__(self, store: Path) -> None:
+        super().__init__("watch", self._look, SAMPLE_S)
+        self.store, self.begin = store, time.monotonic()
         self.samples: list[dict[str, float]] = []
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=self._watch, daemon=True)
-        self.thread.start()
 
-    def _watch(self) -> None:
-        while not self.stop.wait(SAMPLE_S):
-            stored = sum(1 for _ in self.store.glob("*/history.jsonl"))
-            memory = {"driver_mb": _memory(os.getpid()), "mailbox_mb": sum(map(_memory, _processes("ray::Mailbox")))}
-            self.samples.append({"s": round(time.monotonic() - self.begin, 1), "stored": stored, **memory})
+    def seconds(self) -> float:
+        """Since its begin."""
+        return round(time.monotonic() - self.begin, 1)
 
-    def ended(self) -> list[dict[str, float]]:
-        self.stop.set()
-        self.thread.join()
-        return self.samples
+    def _look(self) -> None:
+        stored = sum(1 for _ in self.store.glob("*/history.jsonl"))
+        memory = {"driver_mb": _memory(os.getpid()), "mailbox_mb": sum(map(_memory, _processes("ray::Mailbox")))}
+        self.samples.append({"s": self.seconds(), "stored": stored, **memory})
 
 
 def _processes(name: str) -> list[int]:
@@ -137,37 +124,24 @@ def _busy(store: Store, cpus: int) -> dict[str, float]:
     }
 
 
-def measure(trials: int, cpus: int, seconds: float, start: float, folder: Path) -> dict[str, Any]:
-    """Run the trials; what was measured."""
+def measure(trials: int, cpus: int, task: Task, folder: Path) -> dict[str, Any]:
+    """Run so many trials of the task; what was measured."""
     lrs = ",".join(f"{index / 10000:g}" for index in range(1, trials + 1))
-    asked = request.build(vary=[f"lr={lrs}"], settings=["epochs=1", "model=linear"])
-    resources = choose("cpu", None, None, None, False, "fp32", local=True)
-    data = datasets.load("digits", folder, print)
     store = Store(folder / "store")
-    experiment = Experiment(asked, data, conditions(data, "cpu", 1, "fp32"), store)
-    cluster = Cluster(None, cpus)
-    with cluster._settings():  # Ray reads them when it is imported
-        from tune_mnist.tuning import tuner as tuning
-    ours = tuning.trainable
-    tuning.trainable = partial(sleeping, seconds=seconds, warm=time.time() + start)
-    begin = time.monotonic()
-    watch = Watch(store.folder, begin)
-    try:
-        experiment.train(folder / "results", resources, cluster, Console(quiet=True))
-    finally:
-        tuning.trainable = ours
-    whole, samples = time.monotonic() - begin, watch.ended()
+    experiment = Experiment(build(task, Options(vary=[f"lr={lrs}"])), task, store)
+    with Watch(store.folder) as watch:
+        experiment.train(folder / "results", choose(Asked("cpu"), local=True), Cluster(None, cpus), Console(quiet=True))
+        whole = watch.seconds()
     assert not experiment.errors, experiment.errors
     reported = time.monotonic()
     experiment.write(folder / "results", report=False)
     return {
         "trials": trials,
         "cpus": cpus,
-        "seconds_a_trial": seconds,
-        "whole_s": round(whole, 1),
+        "whole_s": whole,
         "busy": _busy(store, cpus),
         "tables_s": round(time.monotonic() - reported, 1),
-        "samples": samples,
+        "samples": watch.samples,
     }
 
 
@@ -179,10 +153,11 @@ def main() -> None:
     parser.add_argument("--start", type=float, default=300, help="seconds for all workers to start")
     parser.add_argument("--output", type=Path, default=HERE / "scaling.json")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, progress.heard_on(progress.LogFile()):
-        found = measure(options.trials, options.cpus, options.seconds, options.start, Path(folder))
+    with tempfile.TemporaryDirectory() as folder, listening(LogFile()):
+        task = sleeping(options.seconds, time.time() + options.start)
+        found = measure(options.trials, options.cpus, task, Path(folder))
     machine = environment.describe(now(), now(), {})
-    facts = {"cpu": machine["cpu"], "packages": machine["packages"]}
+    facts = {"seconds_a_trial": options.seconds, "cpu": machine["cpu"], "packages": machine["packages"]}
     write_whole(options.output, (json.dumps(found | facts, indent=1) + "\n").encode())
     samples = found["samples"]
     busy = found["busy"]

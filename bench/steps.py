@@ -87,7 +87,7 @@ def ways() -> dict[str, Step]:
 
 
 def measure(turns: int, batch_size: int) -> dict[str, list[float]]:
-    """Milliseconds a step of each way, `turns` times five steps, the ways in turns."""
+    """Milliseconds per step of each way, `turns` times five steps, the ways in turns."""
     torch.set_num_threads(1)
     images, labels = torch.rand(batch_size, 1, 28, 28), torch.randint(0, 10, (batch_size,))
     every = ways()
@@ -111,7 +111,7 @@ def main() -> None:
     if options.keep_memory and "MALLOC_TOP_PAD_" not in os.environ:  # glibc reads it when a process starts
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | WORKER_SETTINGS)
     times = measure(options.turns, options.batch_size)
-    table = Table("way", "ms a step", "ratio to plain (lowest to highest)", box=None)
+    table = Table("way", "ms per step", "ratio to plain (lowest to highest)", box=None)
     for name, values in times.items():
         ratios = [a / b for a, b in zip(values, times["plain"], strict=True)]
         spread = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"

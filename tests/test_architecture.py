@@ -1,4 +1,4 @@
-"""The house of docs/architecture.md: imports go down its list only, Ray and MNIST stay behind their doors, all is small."""
+"""The house of docs/architecture.md: imports go down its list, Ray and MNIST stay behind their doors, all is small."""
 
 from __future__ import annotations
 

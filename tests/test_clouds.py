@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -19,6 +20,8 @@ import yaml
 from conftest import ROOT, run, surroundings, under_way, wait_for
 from googleapiclient.discovery_cache import DISCOVERY_DOC_DIR
 from kubernetes import client as kubernetes
+
+from tune_mnist.launch.head_job import entrypoint
 
 CLOUDS = ("aws", "gcp")
 FILLED = {"AMI": "", "REGISTRY/mnist:TAG": "registry.example/mnist:1", "PROJECT": "example", "IMAGE": "images/ubuntu"}
@@ -264,6 +267,20 @@ def test_a_value_that_is_left_is_named(tmp_path: Path, cloud: str, name: str) ->
     done = run("--cluster", f"{cloud}.yaml", "--dataset", "digits", folder=tmp_path)
     assert done.code == 2
     assert re.fullmatch(rf"error: \w+ in {cloud}\.yaml is still '{name}'; fill it in, as the file says\n", done.err)
+
+
+def test_a_job_is_told_what_the_command_told_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a node may take to join above all: without it a sweep gives up before a cloud has started a machine."""
+    told = {"TUNE_MNIST_NODES_S": "1200", "TUNE_MNIST_COMMAND": "tune-mnist run --seeds 3", "TUNE_MNIST_COMMIT": "abc"}
+    for name, value in (told | {"TUNE_MNIST_SCREEN_WIDTH": "90"}).items():
+        monkeypatch.setenv(name, value)
+    place, command = entrypoint("sweep-1", ["--vary", "lr=0.01"]).split(" && exec env ")
+    words = shlex.split(command)
+    python = words.index(sys.executable)
+    settings = dict(word.split("=", 1) for word in words[:python])
+    assert settings == told | {"TUNE_MNIST_SCREEN_WIDTH": "90", "TUNE_MNIST_SCREEN": "jobs/sweep-1.screen"}
+    assert words[python + 1 :] == ["-m", "tune_mnist.run", "--address", "auto", "--vary", "lr=0.01"]
+    assert place == f"cd {Path.cwd()}"
 
 
 # Kubernetes

@@ -13,6 +13,7 @@ from scipy import stats
 from tables import complete, seeded_sweep, write_folder
 
 from tune_mnist.__main__ import main
+from tune_mnist.mnist.task import MNIST
 from tune_mnist.results.compare import compare_points, differing
 
 A = {0.01: [0.950, 0.952, 0.948], 0.05: [0.980, 0.983, 0.978], 0.001: [0.87, 0.871, 0.866]}
@@ -27,11 +28,11 @@ def table(accuracies: dict[Any, list[float]], first_seed: int = 1, **common: Any
 
 
 def found(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, Any]:
-    return {row["value"]: row for _, row in compare_points(a, b).iterrows()}
+    return {row["value"]: row for _, row in compare_points(a, b, MNIST).iterrows()}
 
 
 def test_points_of_both_are_compared_in_the_order_of_the_first() -> None:
-    compared = compare_points(table(A), table(B, dropout=0.1))
+    compared = compare_points(table(A), table(B, dropout=0.1), MNIST)
     assert compared["value"].tolist() == ["0.01", "0.05"]
 
 
@@ -80,15 +81,19 @@ def test_failed_points_are_not_compared() -> None:
 
 def test_what_was_held_otherwise_is_named() -> None:
     other = table(B, dropout=0.1, threads=4, dataset="digits")
-    assert differing(table(A), other) == ["dataset: A mnist, B digits", "dropout: A 0.25, B 0.1", "threads: A 1, B 4"]
-    assert differing(table(A), table(B)) == []  # the learning rate is swept
+    assert differing(table(A), other, MNIST) == [
+        "dataset: A mnist, B digits",
+        "dropout: A 0.25, B 0.1",
+        "threads: A 1, B 4",
+    ]
+    assert differing(table(A), table(B), MNIST) == []  # the learning rate is swept
 
 
 def test_what_one_sweep_held_otherwise_is_named_though_another_sweeps_it() -> None:
     """At 0.01 the one trained 5 epochs and the other 3."""
     epochs = complete(seeded_sweep("epochs", {1: [0.9, 0.91], 5: [0.95, 0.96]}))
     a, b = (pd.concat([epochs, table(A, epochs=asked)], ignore_index=True) for asked in (5, 3))
-    assert differing(a, b) == ["epochs: A 5, B 3 (sweep lr)"]
+    assert differing(a, b, MNIST) == ["epochs: A 5, B 3 (sweep lr)"]
 
 
 # The command
@@ -103,7 +108,7 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
     return ended.value.code
 
 
-def test_the_command_prints_what_differs_and_a_line_a_point(
+def test_the_command_prints_what_differs_and_one_line_per_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     a = write_folder(tmp_path / "a", seeded_sweep("lr", A))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -103,8 +104,9 @@ def plan(arguments: str) -> Plan:
     """The plan of `tune_mnist.run` with these arguments, nothing being stored."""
     command = typer.main.get_command(application(run))
     given = command.make_context("run", shlex.split(arguments)).params
-    lists = {name: given[name] or () for name in ("sweep", "vary", "settings")}
-    request = asked(config=given["config"], **lists, seed=given["seed"], seeds=given["seeds"])
+    lists: dict[str, Any] = {name: given[name] or () for name in ("sweep", "vary", "settings")}
+    options: dict[str, Any] = {name: given[name] for name in ("config", "seed", "seeds")}
+    request = asked(**options, **lists)
     return make_plan(request.points, mnist(), lambda _: Held())
 
 
@@ -170,3 +172,18 @@ def test_only_two_files_know_the_shared_folder() -> None:
     shared = ("../" + "shared").encode()
     naming = {str(path.relative_to(ROOT)) for path in tracked() if shared in path.read_bytes()}
     assert naming <= {".ci/run", "CONTRIBUTING.md"}
+
+
+def test_every_module_is_listed() -> None:
+    """In the tree at the end of the page on architecture: two spaces deeper is one folder deeper."""
+    tree = (ROOT / "docs" / "architecture.md").read_text("utf-8").rpartition("## Every file")[2]
+    folder, listed = "", set()
+    for indent, name in re.findall(r"^( {2}|  {4}| {4})([\w.]+/?)(?: |$)", tree, flags=re.MULTILINE):
+        folder = name if name.endswith("/") else folder if len(indent) > 2 else ""
+        listed.add(name if name.endswith("/") else f"{folder}{name}")
+    package = ROOT / "tune_mnist"
+    there = {
+        path.relative_to(package).as_posix() for path in package.rglob("*") if path.suffix in (".py", ".yaml", ".jinja")
+    }
+    modules = {path for path in there if not path.endswith("__init__.py")}
+    assert {one for one in listed if not one.endswith("/")} == modules

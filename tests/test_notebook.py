@@ -30,7 +30,7 @@ def notebook(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_every_figure_is_shown(notebook: Any) -> None:
-    drawing = [(source, kinds) for source, kinds in outputs(notebook) if "draw_" in source.splitlines()[-1]]
+    drawing = [(source, kinds) for source, kinds in outputs(notebook) if "draw" in source.splitlines()[-1]]
     assert len(drawing) >= 4
     for source, kinds in drawing:
         assert any("image/png" in kind for kind in kinds), source

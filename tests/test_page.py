@@ -14,9 +14,9 @@ from axe_playwright_python.sync_playwright import Axe
 from conftest import rows
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
-from tables import several_sweeps, write_folder
+from tables import read_folder, several_sweeps, write_folder
 
-from tune_mnist.report.sections import write_report
+from tune_mnist.report.write import write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -31,7 +31,7 @@ SWEEPS = ["epochs", "batch", "lr", "optimizer", "cross"]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five sweeps with three seeds, one point failed, and their report."""
     made = write_folder(tmp_path_factory.mktemp("page") / "results", *several_sweeps())
-    write_report(made)
+    write_report(read_folder(made))
     return made
 
 
@@ -134,9 +134,9 @@ def test_pointing_at_a_mark_tells_its_numbers(page: Page, folder: Path) -> None:
         """() => {
           const has = view => view.model.renderers?.find(one => one.name === "marks of lr");
           const view = [...Bokeh.index].find(has);
-          const {time, accuracy} = has(view).data_source.data;
+          const {time, judged} = has(view).data_source.data;
           const box = view.el.getBoundingClientRect();
-          return [box.x + view.frame.x_scale.compute(time[0]), box.y + view.frame.y_scale.compute(accuracy[0])];
+          return [box.x + view.frame.x_scale.compute(time[0]), box.y + view.frame.y_scale.compute(judged[0])];
         }"""
     )
     page.mouse.move(x - 3, y)
@@ -269,7 +269,7 @@ def test_text_from_a_table_is_never_markup(browser: Browser, tmp_path: Path) -> 
     tables[2]["sweep"] = evil
     tables[2]["hostname"] = "<img src=x onerror=\"document.title = 'evil'\">"
     made = write_folder(tmp_path / "results", *tables)
-    write_report(made)
+    write_report(read_folder(made))
     with browser.new_context(viewport=WIDE, offline=True) as context:  # type: ignore[arg-type]
         page = context.new_page()
         heard = Heard(page)

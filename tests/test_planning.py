@@ -313,8 +313,7 @@ def test_without_stored_times_a_probe_is_used_and_named(store: Store) -> None:
 def test_where_only_some_kinds_are_stored_both_are_named(store: Store) -> None:
     train(plan_of(sweep=["lr"]), store, seconds=2.0)
     plan = plan_of(held=store.held, vary=["epochs=15", "batch_size=32"])
-    seconds, source = forecast(plan, TASK, store, 1, lambda _: 3.0)
-    assert (seconds, source) == (
+    assert forecast(plan, TASK, store, 1, lambda _: 3.0) == (
         10 * 2.0 + 5 * 3.0,
         "from stored epoch times and, for other kinds of run, a short probe",
     )
@@ -338,7 +337,11 @@ def test_a_kind_of_run_is_probed_once(store: Store) -> None:
 
 def test_trainings_side_by_side_take_less_time(store: Store) -> None:
     """15 epochs in one slot, six runs of 5 in the others."""
-    assert forecast(plan_of(), TASK, store, 3, lambda _: 1.0)[0] == 15
+    assert forecast(plan_of(), TASK, store, 3, lambda _: 1.0) == (15, "from a short probe")
+
+
+def test_where_nothing_tells_there_is_no_forecast(store: Store) -> None:
+    assert forecast(plan_of(), TASK, store, 1, None) is None
 
 
 @pytest.mark.parametrize(

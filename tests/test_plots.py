@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,57 +13,66 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
+from tables import BASELINE, CURVE, complete, curve_sweep, epochs_of, sweep
 
 from tune_mnist.errors import UserError
-from tune_mnist.figures.curve import accuracy_curve, draw_accuracy, draw_time, time_curve
-from tune_mnist.figures.gallery import save_figures
-from tune_mnist.figures.heatmap import cross_table, draw_cross
-from tune_mnist.figures.learning import draw_learning, learning_curves
+from tune_mnist.figures import curve, heatmap, learning
+from tune_mnist.figures import tradeoff as against
+from tune_mnist.figures.gallery import Drawn
+from tune_mnist.figures.gallery import save_figures as save
 from tune_mnist.figures.style import INK
-from tune_mnist.figures.tradeoff import draw_tradeoff, tradeoff
+from tune_mnist.mnist.task import MNIST
+from tune_mnist.results.columns import TIME
+from tune_mnist.results.read import Results
+from tune_mnist.task import Measure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from matplotlib.figure import Figure
 
-BASELINE: dict[str, Any] = {
-    "model": "cnn",
-    "optimizer": "adadelta",
-    "schedule": "step",
-    "epochs": 5,
-    "batch_size": 64,
-    "lr": 0.01,
-    "gamma": 0.7,
-    "momentum": 0.0,
-    "weight_decay": 0.0,
-    "dropout": 0.25,
-    "shuffle": True,
-    "train_size": 60000,
-    "seed": 1,
-}
-MEASURED = {"test_accuracy": 0.95, "train_time_s": 300.0, "status": "done", "dataset": "mnist", "precision": "fp32"}
-MACHINE = {"device": "cpu", "threads": 1, "concurrent": 0, "hostname": "here"}
 LR = [(0.01, 1, 0.95, 300.0), (0.001, 1, 0.87, 310.0), (0.05, 1, 0.98, 320.0)]
 SEEDED = [(0.01, 1, 0.94, 300.0), (0.01, 2, 0.96, 330.0), (0.01, 3, 0.95, 306.0), (0.001, 1, 0.87, 290.0)]
 
 
-def sweep(variable: str, points: Sequence[tuple[Any, int, float, float]], **common: object) -> pd.DataFrame:
-    """Rows of one sweep from (value, seed, accuracy from 0 to 1, seconds); an accuracy of -1 is a failed point's."""
-    named = {"sweep": variable, "variable": variable}
-    rows = [
-        BASELINE | MEASURED | MACHINE | named | common | {variable: value, "seed": seed} for value, seed, _, _ in points
-    ]
-    for row, (value, _, accuracy, seconds) in zip(rows, points, strict=True):
-        row |= {"test_accuracy": accuracy, "train_time_s": seconds, "baseline": value == BASELINE[variable]}
-        if accuracy < 0:
-            row |= {"test_accuracy": float("nan"), "train_time_s": float("nan"), "status": "failed"}
-    return pd.DataFrame(rows)
+def accuracy_curve(points: pd.DataFrame) -> pd.DataFrame:
+    return curve.curve(points, MNIST.judged, MNIST)
+
+
+def time_curve(points: pd.DataFrame) -> pd.DataFrame:
+    return curve.curve(points, TIME, MNIST)
+
+
+def draw_accuracy(points: pd.DataFrame) -> Figure:
+    return curve.draw(points, MNIST.judged, MNIST)
+
+
+def draw_time(points: pd.DataFrame) -> Figure:
+    return curve.draw(points, TIME, MNIST)
+
+
+def learning_curves(points: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
+    return learning.learning_curves(points, history, MNIST)
+
+
+def draw_learning(points: pd.DataFrame, history: pd.DataFrame) -> Figure:
+    return learning.draw_learning(points, history, MNIST)
+
+
+def draw_cross(points: pd.DataFrame) -> Figure:
+    return heatmap.draw_cross(points, MNIST)
+
+
+def draw_tradeoff(points: pd.DataFrame) -> Figure:
+    return against.draw_tradeoff(points, MNIST)
+
+
+def save_figures(points: pd.DataFrame, history: pd.DataFrame | None, folder: Path) -> list[Drawn]:
+    return save(Results(folder, MNIST, points, history, {}))
 
 
 def texts(figure: Figure) -> str:
-    """All words on the page except the axes', a line each."""
+    """All words on the page except the axes', one line each."""
     legend = [text.get_text() for box in figure.legends for text in box.get_texts()]
     return "\n".join([figure.get_suptitle(), *(text.get_text() for text in figure.texts), *legend])
 
@@ -227,7 +237,7 @@ def test_the_subtitle_says_what_is_held_and_leaves_out_what_is_swept() -> None:
 
 
 def test_the_subtitle_admits_what_was_not_held() -> None:
-    results = sweep("lr", LR).assign(batch_size=[64, 64, 128], schedule="cosine", momentum=0.9)
+    results = sweep("lr", LR).assign(batch_size=[64, 64, 128], schedule="cosine", optimizer="sgd", momentum=0.9)
     said = texts(draw_accuracy(results))
     assert "batch size 64 or 128 (not fixed)" in said
     assert "schedule cosine" in said
@@ -251,9 +261,9 @@ def test_no_words_run_off_the_page() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "Timed on cpu, 1 thread a trial, one trial at a time"),
-        ({"concurrent": 3, "threads": 4}, "Timed on cpu, 4 threads a trial, 4 trials side by side"),
-        ({"hostname": ["a", "a+b", "c"]}, "Timed on cpu on 3 hosts, 1 thread a trial, one trial at a time"),
+        ({}, "Timed on cpu, 1 thread per trial, one trial at a time"),
+        ({"concurrent": 3, "threads": 4}, "Timed on cpu, 4 threads per trial, 4 trials side by side"),
+        ({"hostname": ["a", "a+b", "c"]}, "Timed on cpu on 3 hosts, 1 thread per trial, one trial at a time"),
     ],
     ids=["alone", "side by side", "hosts"],
 )
@@ -285,7 +295,7 @@ def test_several_seeds_are_all_shown_and_explained() -> None:
 
 
 def test_a_single_seed_says_that_there_is_no_spread() -> None:
-    assert "One seed a point: no interval to show." in texts(draw_accuracy(sweep("lr", LR)))
+    assert "One seed per point: no interval to show." in texts(draw_accuracy(sweep("lr", LR)))
     assert "One seed" not in texts(draw_accuracy(sweep("lr", SEEDED)))
 
 
@@ -388,7 +398,7 @@ def test_learning_curves_show_loss_and_accuracy_of_both_kinds_of_images() -> Non
 
 def test_the_pareto_front_is_what_nothing_beats_in_both() -> None:
     points = [(0.001, 1, 0.87, 290.0), (0.005, 1, 0.86, 300.0), (0.01, 1, 0.95, 310.0), (0.05, 1, 0.95, 320.0)]
-    table = tradeoff(sweep("lr", points))
+    table = against.tradeoff(sweep("lr", points), MNIST)
     assert table["pareto"].tolist() == [True, False, True, False]
     said = [text.get_text() for text in draw_tradeoff(sweep("lr", points)).axes[0].texts]
     assert said == ["lr 0.001", "lr 0.01"]
@@ -404,7 +414,7 @@ CROSS = pd.concat(
 
 
 def test_a_cross_is_a_table_of_both_variables() -> None:
-    table = cross_table(CROSS)
+    table = heatmap.cross_table(CROSS, MNIST)
     assert table.index.tolist() == [0.01, 0.05]
     assert [float(name) for name in table.columns] == [0.0, 0.25]
     assert table.to_numpy().tolist() == [pytest.approx([0.91, 0.9125]), pytest.approx([0.95, 0.9525])]
@@ -521,3 +531,105 @@ def test_a_file_says_what_it_is_and_not_when(tmp_path: Path) -> None:
         assert b"tune_mnist" in content
         assert b"Date" not in content
         assert b"dc:date" not in content
+
+
+# A task whose judged measure is a loss: lower is better, and nothing is in per cent
+
+FALLING = {0.01: [0.5, 0.52], 0.1: [0.2, 0.22], 1.0: [0.3, 0.34]}
+
+
+def test_a_loss_is_drawn_as_it_is_on_an_axis_of_its_own() -> None:
+    points = curve_sweep("rate", FALLING)
+    table = curve.curve(points, CURVE.judged, CURVE)
+    assert table["mean"].tolist() == pytest.approx([0.51, 0.21, 0.32])
+    figure = curve.draw(points, CURVE.judged, CURVE)
+    axes = figure.axes[0]
+    assert figure.get_suptitle() == "Validation loss by step size: curve"
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("validation loss", "step size (log scale)")
+    assert numbers(figure) == ["0.51", "0.21", "0.32"]
+    low, high = axes.get_ylim()
+    assert -0.3 < low < 0.14  # the seeds' intervals, and neither 0 to 100 nor a whole point
+    assert high < 1
+
+
+def test_any_measure_of_a_task_has_a_curve() -> None:
+    points = curve_sweep("rate", FALLING)
+    assert curve.curve(points, CURVE.measures[1], CURVE)["mean"].tolist() == pytest.approx([1.49, 1.79, 1.68])
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.1, 7.3e-6], ids=str)
+def test_equal_losses_have_an_axis_too(loss: float) -> None:
+    figure = curve.draw(curve_sweep("rate", {0.01: [loss] * 3, 0.1: [loss] * 3}), CURVE.judged, CURVE)
+    low, high = figure.axes[0].get_ylim()
+    assert high - low > 0.001 * loss
+    assert low < loss < high
+
+
+def test_learning_panels_are_of_what_measures_share() -> None:
+    points = complete(sweep("lr", LR))
+    assert [[*panel.measures] for panel in learning.panels(MNIST)] == [["test", "train"], ["test", "train"]]
+    assert [panel.label for panel in learning.panels(CURVE)] == ["score", "loss"]  # the judged one is last
+    drawn = learning.draw_learning(points, epochs_of(points), MNIST)
+    assert [axes.get_ylabel() for axes in drawn.axes] == ["loss", "accuracy (%)"]
+
+
+def test_learning_curves_of_a_task_with_validation_data_alone() -> None:
+    points = curve_sweep("rate", FALLING)
+    figure = learning.draw_learning(points, epochs_of(points, CURVE), CURVE)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["score", "loss"]
+    assert [len(axes.lines) for axes in figure.axes] == [3, 3]
+    said = set(texts(figure).split("\n"))
+    assert {"step size:", "0.01", "validation data", "Means of 2 seeds."} <= said
+    assert "training data" not in said
+
+
+def test_validation_and_test_data_of_one_panel_look_apart() -> None:
+    both = replace(CURVE, measures=(Measure("test_loss"), Measure("val_loss"), Measure("train_loss")))
+    points = curve_sweep("rate", {0.1: [0.2]}).assign(test_loss=0.3, train_loss=0.1)
+    figure = learning.draw_learning(points, epochs_of(points, both), both)
+    assert len(figure.axes) == 1
+    assert [line.get_linestyle() for line in figure.axes[0].lines] == ["-", "-.", "--"]
+
+
+def test_measures_without_a_part_of_the_data_have_a_panel_each() -> None:
+    one = replace(CURVE, measures=(Measure("return", unit="m"),))
+    two = replace(CURVE, measures=(Measure("return", unit="m"), Measure("regret")))
+    assert [[panel.label for panel in learning.panels(task)] for task in (one, two)] == [
+        ["return (m)"],
+        ["regret", "return (m)"],
+    ]
+    points = curve_sweep("rate", FALLING).rename(columns={"val_loss": "return"})
+    figure = learning.draw_learning(points, epochs_of(points, one), one)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["return (m)"]
+    assert "data" not in texts(figure)
+
+
+def test_the_pareto_front_of_a_loss_is_low_and_quick() -> None:
+    points = curve_sweep("rate", {0.01: [0.3], 0.1: [0.4], 0.5: [0.2], 1.0: [0.2]})  # a second more for each
+    table = against.tradeoff(points, CURVE)
+    assert table["pareto"].tolist() == [True, False, True, False]
+    assert against.draw_tradeoff(points, CURVE).get_suptitle() == "Loss against training time: curve"
+
+
+def test_a_heat_map_of_a_loss_has_its_plain_numbers() -> None:
+    crossed = [
+        curve_sweep("rate", {0.1: [0.2 / width], 1.0: [0.3 / width]}, sweep="cross", width=width) for width in (8, 16)
+    ]
+    points = pd.concat(crossed, ignore_index=True).assign(variable="rate*width")
+    figure = heatmap.draw_cross(points, CURVE)
+    assert numbers(figure) == ["0.025", "0.0125", "0.0375", "0.01875"]
+    assert figure.get_suptitle() == "Validation loss by step size and width: curve"
+
+
+def test_a_measures_name_cannot_leave_the_folder(tmp_path: Path) -> None:
+    task = replace(CURVE, measures=(Measure("../val/loss", better="lower"),))
+    points = curve_sweep("rate", FALLING).rename(columns={"val_loss": "../val/loss"})
+    drawn = save(Results(tmp_path, task, points, None, {}))
+    assert [one.stem for one in drawn] == [".._val_loss_vs_rate", "time_vs_rate", ".._val_loss_vs_time"]
+
+
+def test_files_are_named_by_the_judged_measure(tmp_path: Path) -> None:
+    points = curve_sweep("rate", FALLING)
+    drawn = save(Results(tmp_path, CURVE, points, epochs_of(points, CURVE), {}))
+    assert [one.stem for one in drawn] == ["loss_vs_rate", "time_vs_rate", "learning_rate", "loss_vs_time"]
+    assert [one.measure for one in drawn] == [CURVE.judged, TIME, None, None]

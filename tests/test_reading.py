@@ -17,7 +17,8 @@ from tables import LRS, seeded_sweep, write_folder
 from test_plots import texts as words_of
 
 from tune_mnist.__main__ import main
-from tune_mnist.figures.curve import draw_accuracy
+from tune_mnist.figures.curve import draw
+from tune_mnist.mnist.task import MNIST
 from tune_mnist.results.read import read_history, read_points
 
 RESULTS, HISTORY = "mnist_results.csv", "history.csv"
@@ -226,7 +227,7 @@ def test_a_failed_point_is_said_with_its_reason(tmp_path: Path, monkeypatch: pyt
     assert "| 0.9 | 0 | not done |" in text
     assert "not tested at 0.05 (one seed)" in text
     assert text.count("| failed |") == 3
-    figure = draw_accuracy(read_points(tmp_path / "results"))
+    figure = draw(read_points(tmp_path / "results", MNIST), MNIST.judged, MNIST)
     assert "3 failed points not shown (0.05, 0.9)" in words_of(figure)
 
 
@@ -245,7 +246,7 @@ def test_an_accuracy_that_is_missing_is_no_number(folder: Path, hole: str, monke
     text = reported(folder, monkeypatch)
     assert "1 of 9 points are not done or not measured" in text
     assert "| lr | 0.001 | 2 | done | – |" in text
-    assert "1 unmeasured point not shown (0.001)" in words_of(draw_accuracy(read_points(folder)))
+    assert "1 unmeasured point not shown (0.001)" in words_of(draw(read_points(folder, MNIST), MNIST.judged, MNIST))
     assert "nan" not in text.lower()
 
 
@@ -268,7 +269,7 @@ def test_no_time_at_all_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_what_ran_beside_is_not_guessed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for line in range(2, 11):
         put(folder / RESULTS, "concurrent", line, "")
-    assert "1 thread a trial, what ran beside is not known." in reported(folder, monkeypatch)
+    assert "1 thread per trial, what ran beside is not known." in reported(folder, monkeypatch)
 
 
 def test_a_folder_without_history_says_so(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,7 +344,7 @@ def test_numbers_are_read_to_the_last_bit(folder: Path) -> None:
     for line, (loss, seed) in enumerate([("0.10000000000000002", str(2**64 - 1)), ("3.0000000000000004e-05", "7")], 2):
         put(folder / RESULTS, "test_loss", line, loss)
         put(folder / RESULTS, "seed", line, seed)
-    points = read_points(folder)
+    points = read_points(folder, MNIST)
     assert points["test_loss"].tolist()[:2] == [float("0.10000000000000002"), float("3.0000000000000004e-05")]
     assert [int(seed) for seed in points["seed"][:2]] == [2**64 - 1, 7]
 
@@ -352,6 +353,6 @@ def test_a_key_of_digits_stays_text(folder: Path) -> None:
     """Sixteen hexadecimal digits may look like a number, even like one with an exponent."""
     key = rows_of(folder / HISTORY)[1][0]
     swap_in(folder / HISTORY, key, "00000012345678e9")
-    history = read_history(folder)
+    history = read_history(folder, MNIST)
     assert history is not None
     assert history["run"].iloc[0] == "00000012345678e9"

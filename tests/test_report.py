@@ -9,27 +9,52 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from conftest import ROOT, Finished, command, rows, succeeded, surroundings
-from tables import ENVIRONMENT, LRS, complete, epochs_of, seeded_sweep, several_sweeps, write_folder
+from tables import (
+    CURVE,
+    ENVIRONMENT,
+    LRS,
+    complete,
+    curve_sweep,
+    epochs_of,
+    read_folder,
+    seeded_sweep,
+    several_sweeps,
+    write_folder,
+)
 
-from tune_mnist.report.findings import answer, best, gaps, weaknesses
-from tune_mnist.report.sections import REPORTS, write_report
-from tune_mnist.results.read import read_points
-from tune_mnist.results.reference import compare_published
+from tune_mnist.mnist.task import MNIST
+from tune_mnist.parameter import Parameter
+from tune_mnist.report import findings
+from tune_mnist.report.weaknesses import gaps, weaknesses
+from tune_mnist.report.write import write_report
+from tune_mnist.results.folder import REPORTS
+from tune_mnist.results.read import Results, read_points
+from tune_mnist.results.reference import compare_reference
 from tune_mnist.results.summary import summarise
 
 pytestmark = pytest.mark.timeout(1200)  # for the sweeps that a test finds first
 NUMBER = r"(?<![\w.])[+−-]?\d+(?:\.\d+)*(?:e[+-]?\d+)?(?![\w])"
 
 
+def answer(points: pd.DataFrame) -> list[str]:
+    """The sentences on one sweep."""
+    return list(findings.answer(summarise(points, MNIST), MNIST).sentences)
+
+
 def answers(variable: str, accuracies: dict[Any, list[float]], **common: Any) -> list[str]:
-    """The sentences on a sweep with these accuracies, a seed each."""
-    return answer(summarise(complete(seeded_sweep(variable, accuracies, **common))))
+    """The sentences on a sweep with these accuracies, one seed each."""
+    return answer(complete(seeded_sweep(variable, accuracies, **common)))
+
+
+def best(points: pd.DataFrame) -> str:
+    return findings.best(summarise(points, MNIST), MNIST)
 
 
 # The sentences: rise, fall, where it flattens
@@ -155,6 +180,84 @@ def test_nothing_done_is_said() -> None:
     assert answers("lr", {0.01: [-1], 0.05: [-1]}) == ["No point of this sweep is done."]
 
 
+# A loss: lower is better
+
+LOSSES: dict[str, tuple[str, dict[Any, float], str]] = {
+    "a fall": (
+        "rate",
+        {0.01: 0.5, 0.1: 0.3, 1.0: 0.1},
+        "Validation loss falls with step size, from 0.01 (0.5000) to 1 (0.1000), and has not flattened there.",
+    ),
+    "a valley": (
+        "rate",
+        {0.01: 0.5, 0.1: 0.2, 1.0: 0.3},
+        "Over step size, validation loss is lowest at 0.1 (0.2000), with 0.01 (0.5000) at one end and 1 (0.3000) at "
+        "the other.",
+    ),
+    "a hump": (
+        "rate",
+        {0.01: 0.2, 0.1: 0.5, 1.0: 0.3},
+        "Over step size, validation loss has no single direction; it is lowest at 0.01 (0.2000): 0.01 (0.2000) at one "
+        "end and 1 (0.3000) at the other.",
+    ),
+    "no change": ("width", {8: 0.2, 16: 0.2}, "Over width, validation loss stays the same: 8 (0.2000)."),
+}
+
+
+@pytest.mark.parametrize(("variable", "means", "said"), LOSSES.values(), ids=list(LOSSES))
+def test_what_a_loss_does(variable: str, means: dict[Any, float], said: str) -> None:
+    points = curve_sweep(variable, {value: [mean] for value, mean in means.items()})
+    assert findings.answer(summarise(points, CURVE), CURVE).course == said
+
+
+def test_names_are_told_from_the_best_to_the_worst() -> None:
+    shape = Parameter("shape", default="cubic")
+    shaped = replace(CURVE, parameters=(*CURVE.parameters, shape))
+    points = curve_sweep("width", {8: [0.4], 16: [0.1], 32: [0.3]})
+    points = points.assign(shape=["cubic", "sine", "step"], variable="shape", baseline=False)
+    said = "Over shape, validation loss is lowest at sine (0.1000) and highest at cubic (0.4000)."
+    assert findings.answer(summarise(points, shaped), shaped).course == said
+
+
+def test_the_best_loss_is_the_lowest() -> None:
+    summary = summarise(curve_sweep("rate", {0.1: [0.20, 0.22], 1.0: [0.30, 0.33]}), CURVE)
+    said = "step size 0.1 reaches the lowest validation loss, 0.2100 (95 % interval 0.0829 to 0.3371, 2 seeds)."
+    assert findings.best(summary, CURVE) == said
+
+
+def test_differences_of_a_loss_are_told_plainly() -> None:
+    points = curve_sweep("rate", {0.1: [0.20, 0.22, 0.24], 1.0: [0.19, 0.22, 0.26]})
+    said = findings.answer(summarise(points, CURVE), CURVE).resolved
+    assert "not resolved: +0.003333 (95 %: −0.03461 to +0.04128) at 1." in said
+
+
+def test_another_task_has_its_whole_report_from_its_record(tmp_path: Path) -> None:
+    """Without any code of the task: environment.json names its parameters and measures."""
+    sweeps = [
+        curve_sweep("rate", {0.01: [0.5, 0.52, 0.55], 0.1: [0.2, 0.22, 0.21], 1.0: [0.3, 0.34, -1]}),
+        curve_sweep("width", {8: [0.2, 0.22, 0.21], 16: [0.21, 0.2, 0.22]}),
+    ]
+    folder = write_folder(tmp_path / "results", *sweeps, task=CURVE)
+    written = write_report(read_folder(folder))
+    stems = ("loss_vs_rate", "time_vs_rate", "learning_rate", "loss_vs_width", "learning_width", "loss_vs_time")
+    assert {f"{stem}.{ending}" for stem in stems for ending in ("png", "svg")} <= {path.name for path in written}
+    report = (folder / "report.md").read_text("utf-8").replace("\\", "")
+    assert report.startswith("# What step size and width do on curve\n")
+    assert "How do validation loss and training time change with step size and width" in report
+    assert "validation loss is lowest at 0.1 (0.2100)" in report
+    assert "![Validation loss by step size: curve. Over step size, mean validation loss is lowest" in report
+    assert "Best point: step size 0.1 reaches the lowest validation loss (as width" in report
+    assert "on new data it would be somewhat higher" in report
+    assert "| rate | 0.1 | 1 | done | 0.2000 |" in report
+    assert "Published" not in report
+    assert "%" not in report.replace("95 %", "")
+    assert "points (95 %" not in report
+    page = (folder / "report.html").read_text("utf-8")
+    assert "from curve_results.csv and history.csv in the same folder" in page
+    text = (report + page.partition("</main>")[0]).lower().replace("tune_mnist", "").replace("tune-mnist", "")
+    assert not re.findall("mnist|accuracy|images", text)
+
+
 # What it costs
 
 
@@ -162,7 +265,7 @@ def cost(**changes: Any) -> str:
     table = complete(seeded_sweep("lr", {0.001: [0.9], 0.01: [0.95], 0.05: [0.96]}))
     for column, values in changes.items():
         table[column] = values
-    return answer(summarise(table))[1]
+    return answer(table)[1]
 
 
 def test_the_cost_names_the_ends_and_the_baseline() -> None:
@@ -208,7 +311,10 @@ def test_all_resolved_is_said_in_short() -> None:
 @pytest.mark.parametrize(
     ("accuracies", "said"),
     [
-        ({0.01: [0.95], 0.05: [0.98]}, "With one seed a point, no difference to the baseline can be told from chance."),
+        (
+            {0.01: [0.95], 0.05: [0.98]},
+            "With one seed per point, no difference to the baseline can be told from chance.",
+        ),
         ({0.01: [0.95, 0.96]}, "There is no other point to take a difference to."),
         (
             {0.02: [0.95, 0.96], 0.05: [0.98, 0.97]},
@@ -252,18 +358,18 @@ def test_the_best_point_has_its_interval() -> None:
     """0.98, 0.983, 0.979: mean 0.98067, sd 0.0020817; 4.3027 × sd / √3 = 0.005171."""
     table = complete(seeded_sweep("lr", {0.01: [0.950, 0.952, 0.948], 0.05: [0.980, 0.983, 0.979]}))
     said = "learning rate 0.05 reaches the highest test accuracy, 98.07 % (95 % interval 97.55 % to 98.58 %, 3 seeds)."
-    assert best(summarise(table)) == said
+    assert best(table) == said
 
 
 def test_points_that_are_as_good_are_named_too() -> None:
     tables = [seeded_sweep("lr", {0.01: [0.95], 0.05: [0.9]}), seeded_sweep("batch_size", {64: [0.95]}, sweep="batch")]
-    summary = summarise(complete(pd.concat(tables, ignore_index=True)))
     said = "learning rate 0.01 reaches the highest test accuracy (as batch size 64 does), 95.00 % (one seed)."
-    assert best(summary) == said
+    assert best(complete(pd.concat(tables, ignore_index=True))) == said
 
 
 def weak(table: pd.DataFrame, dirty: bool = False) -> str:
-    return "\n".join(weaknesses(table, summarise(table), dirty))
+    results = Results(Path(), MNIST, table, None, {"git": {"dirty": dirty}})
+    return "\n".join(weaknesses(results, summarise(table, MNIST)))
 
 
 def test_each_weakness_is_said_where_it_is_so() -> None:
@@ -272,11 +378,12 @@ def test_each_weakness_is_said_where_it_is_so() -> None:
         "Intervals are over seeds; the test images are the same each time, and others would shift all.",
         "The best point is named by its test accuracy: on new images it would be somewhat lower.",
     ]
-    assert "One seed a point" in weak(plain[plain["seed"] == 1])
-    assert "3 seeds a point: intervals are wide" in weak(plain[plain["seed"] < 4])
+    assert "One seed per point" in weak(plain[plain["seed"] == 1])
+    assert "3 seeds per point: intervals are wide" in weak(plain[plain["seed"] < 4])
     assert "--exclusive gives clean times" in weak(plain.assign(concurrent=1))
     history = epochs_of(plain).assign(train_time_s=9.0, eval_time_s=1.0, cpu_time_s=7.0, threads=1, device="cpu")
-    beside = weaknesses(plain.assign(concurrent=1), summarise(plain), False, history)
+    results = Results(Path(), MNIST, plain.assign(concurrent=1), history, {})
+    beside = weaknesses(results, summarise(plain, MNIST))
     assert any("on the CPU, their epochs had 70 % of the CPU time they asked for" in said for said in beside)
     assert "Times come from 2 hosts" in weak(plain.assign(hostname=["a", "b"] * 5))
     assert "not all trained under the same threads" in weak(plain.assign(threads=[1, 2] * 5))
@@ -288,7 +395,8 @@ def test_each_weakness_is_said_where_it_is_so() -> None:
 
 def test_gaps_are_none_where_all_is_there() -> None:
     points = complete(seeded_sweep("lr", LRS))
-    assert gaps(points, epochs_of(points), len(points)) == []
+    results = Results(Path(), MNIST, points, epochs_of(points), {"plan": {"points": len(points)}})
+    assert gaps(results) == []
 
 
 # Published against measured
@@ -305,7 +413,7 @@ def standard_points(**changes: Any) -> pd.DataFrame:
 
 
 def test_only_points_that_were_published_are_set_beside_them() -> None:
-    table = compare_published(standard_points())
+    table = compare_reference(standard_points(), MNIST)
     assert list(zip(table["sweep"], table["value"], strict=True)) == [
         ("epochs", "1"),
         ("epochs", "5"),
@@ -320,7 +428,7 @@ def test_only_points_that_were_published_are_set_beside_them() -> None:
 
 def test_times_are_relative_to_the_first_published_one() -> None:
     """65 s and 916 s were published for 1 and 15 epochs, none for 5; no learning rate has one."""
-    table = compare_published(standard_points())
+    table = compare_reference(standard_points(), MNIST)
     assert table["published_time"].tolist() == pytest.approx([1, float("nan"), 916 / 65, float("nan")], nan_ok=True)
     means = [60 + 7 * place + (1 / 8 + 2 / 8) / 2 for place in (0, 3)]
     assert table["time"].tolist() == pytest.approx([1, float("nan"), means[1] / means[0], float("nan")], nan_ok=True)
@@ -336,11 +444,11 @@ def test_times_are_relative_to_the_first_published_one() -> None:
     ids=str,
 )
 def test_points_of_another_recipe_are_not_its_points(changes: dict[str, Any]) -> None:
-    assert compare_published(standard_points(**changes)).empty
+    assert compare_reference(standard_points(**changes), MNIST).empty
 
 
-def test_without_the_file_there_is_nothing_to_compare(tmp_path: Path) -> None:
-    assert compare_published(standard_points(), tmp_path / "none.csv").empty
+def test_without_published_figures_there_is_nothing_to_compare() -> None:
+    assert compare_reference(standard_points(), replace(MNIST, reference=None)).empty
 
 
 # Every number is found again
@@ -486,7 +594,7 @@ def how_known(done: list[dict[str, str]], epochs: list[dict[str, str]]) -> set[s
 def by_hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five sweeps with three seeds, and their report."""
     folder = write_folder(tmp_path_factory.mktemp("hand") / "results", *several_sweeps())
-    write_report(folder)
+    write_report(read_folder(folder))
     return folder
 
 
@@ -584,20 +692,20 @@ def test_a_report_drawn_again_is_the_same_byte_for_byte(standard: Finished, agai
 
 def test_a_report_trains_nothing_and_loads_neither_torch_nor_ray(again: Finished) -> None:
     imported = set(re.findall(r"\|\s+([\w.]+)$", again.err, re.MULTILINE))
-    assert "tune_mnist.writing" in imported
+    assert "tune_mnist.report.write" in imported
     assert not {"ray", "torch", "tune_mnist.mnist.training"} & imported
 
 
 def test_two_reports_of_one_process_are_each_as_they_would_be_alone(tmp_path: Path) -> None:
     folders = [write_folder(tmp_path / name, seeded_sweep("lr", LRS, epochs=2)) for name in ("first", "second")]
     for folder in folders:
-        write_report(folder)
+        write_report(read_folder(folder))
     for path in folders[0].iterdir():
         assert path.read_bytes() == (folders[1] / path.name).read_bytes(), path.name
 
 
 def test_the_values_of_a_table_are_those_of_its_variable(by_hand: Path) -> None:
-    values = read_points(by_hand).groupby("sweep", sort=False)["value"].unique()
+    values = read_points(by_hand, MNIST).groupby("sweep", sort=False)["value"].unique()
     assert list(values["cross"]) == ["0.01*0", "0.01*0.25", "0.05*0", "0.05*0.25"]
 
 

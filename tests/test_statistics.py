@@ -11,19 +11,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from test_plots import sweep
+from tables import CURVE, curve_sweep, sweep
 
-from tune_mnist.results.summary import estimate, holm, paired, summarise, timed_alike, unpaired
+from tune_mnist.mnist.task import MNIST
+from tune_mnist.results import summary
+from tune_mnist.results.intervals import estimate, holm, paired, unpaired
 
 NUMBERS = st.lists(st.floats(-100, 100, allow_nan=False), min_size=2, max_size=9)
 
 
-def rows(summary: pd.DataFrame) -> dict[str, Any]:
-    return {row["value"]: row for _, row in summary.iterrows()}
+def summarise(points: pd.DataFrame) -> pd.DataFrame:
+    return summary.summarise(points, MNIST)
+
+
+def rows(table: pd.DataFrame) -> dict[str, Any]:
+    return {row["value"]: row for _, row in table.iterrows()}
 
 
 def seeded(accuracies: dict[float, list[float]], **common: object) -> pd.DataFrame:
-    """A learning-rate sweep with these accuracies, a seed each."""
+    """A learning-rate sweep with these accuracies, one seed each."""
     points = [(lr, seed, one, 300.0) for lr, listed in accuracies.items() for seed, one in enumerate(listed, start=1)]
     table = sweep("lr", points, **common)
     return table.assign(run=[f"{lr} {seed}" for lr, seed in zip(table["lr"], table["seed"], strict=True)])
@@ -104,11 +110,9 @@ def test_holm_never_lowers_a_p_and_is_at_most_bonferronis(p: list[float]) -> Non
         assert before <= corrected <= min(1, before * len(p)) + 1e-12
 
 
-def test_a_row_a_point_with_its_difference_to_the_baseline() -> None:
-    summary = summarise(
-        seeded({0.01: [0.950, 0.952, 0.948], 0.05: [0.980, 0.983, 0.978], 0.001: [0.950, 0.953, 0.946]})
-    )
-    found = rows(summary)
+def test_one_row_per_point_with_its_difference_to_the_baseline() -> None:
+    made = summarise(seeded({0.01: [0.950, 0.952, 0.948], 0.05: [0.980, 0.983, 0.978], 0.001: [0.950, 0.953, 0.946]}))
+    found = rows(made)
     assert list(found) == ["0.01", "0.05", "0.001"]
     assert (found["0.05"]["accuracy_n"], found["0.05"]["accuracy_mean"]) == (3, pytest.approx(0.980333, abs=1e-6))
     assert found["0.05"]["difference"] == pytest.approx(0.030333, abs=1e-6)
@@ -158,7 +162,7 @@ def test_points_of_one_training_are_marked() -> None:
 
 
 def test_correlated_points_are_compared_seed_by_seed() -> None:
-    """Points of one training count once a seed: n is the seeds, not the points, and so are the degrees of freedom."""
+    """Points of one training count once per seed: n is the seeds, not the points, and so are the degrees of freedom."""
     points = [(e, s, 0.9 + 0.01 * e + 0.005 * s, 60.0 * e) for e in (1, 5) for s in (1, 2, 3)]
     table = sweep("epochs", points)
     found = rows(summarise(table.assign(run=table["seed"].map(str))))["1"]
@@ -168,7 +172,7 @@ def test_correlated_points_are_compared_seed_by_seed() -> None:
 def test_times_under_other_conditions_are_left_out() -> None:
     table = seeded({0.01: [0.95, 0.95, 0.95], 0.05: [0.98, 0.98, 0.98]})
     table.loc[4, ["concurrent", "train_time_s"]] = [1, 900.0]
-    assert len(timed_alike(table)) == 5
+    assert len(summary.timed_alike(table, MNIST)) == 5
     found = rows(summarise(table))["0.05"]
     assert (found["time_n"], found["time_mean"]) == (2, 300.0)
 
@@ -176,3 +180,20 @@ def test_times_under_other_conditions_are_left_out() -> None:
 def test_values_are_read_from_the_variables_own_column() -> None:
     table = sweep("shuffle", [(True, 1, 0.95, 1.0), (False, 1, 0.94, 1.0)], value="?").assign(run=["a", "b"])
     assert list(rows(summarise(table))) == ["true", "false"]
+
+
+def test_a_task_of_other_measures_has_columns_of_its_own() -> None:
+    """Differences are what was measured less the baseline, whichever way is better."""
+    made = summary.summarise(curve_sweep("rate", {0.1: [0.20, 0.22, 0.21], 1.0: [0.30, 0.33, 0.32]}), CURVE)
+    measured = [name for name in made.columns if name.startswith("loss_")]
+    assert measured == ["loss_n", "loss_mean", "loss_sd", "loss_low", "loss_high"]
+    found = rows(made)
+    assert found["1"]["loss_mean"] == pytest.approx(0.316667, abs=1e-6)
+    assert found["1"]["difference"] == pytest.approx(0.106667, abs=1e-6)
+    assert (found["0.1"]["resolved"], found["1"]["resolved"]) == ("baseline", "yes")
+
+
+def test_a_summary_can_be_had_without_the_measures_name() -> None:
+    made = summary.without_stem(summary.summarise(curve_sweep("rate", {0.1: [0.2]}), CURVE), CURVE)
+    assert {"n", "mean", "sd", "low", "high", "time_mean"} <= set(made.columns)
+    assert summary.without_stem(made, CURVE).columns.tolist() == made.columns.tolist()

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tune_mnist.errors import UserError
+from tune_mnist.store.merge import merge
 from tune_mnist.store.store import Held, Row, Store, encode
 
 KEY, OTHER = "0123456789abcdef", "fedcba9876543210"
@@ -80,8 +81,8 @@ def new_store() -> Iterator[Store]:
 @contextmanager
 def process(store: Store, code: str) -> Iterator[subprocess.Popen[str]]:
     """Another process that runs `code` with `store` and KEY, started and given up by this one."""
-    start = f"from pathlib import Path\nfrom tune_mnist.store.store import Store\nstore = Store(Path({str(store.folder)!r}))\n"
-    text = start + f"KEY = {KEY!r}\n" + textwrap.dedent(code)
+    imports = "from pathlib import Path\nfrom tune_mnist.store.store import Store\n"
+    text = f"{imports}store = Store(Path({str(store.folder)!r}))\nKEY = {KEY!r}\n" + textwrap.dedent(code)
     child = subprocess.Popen(
         [sys.executable, "-c", text], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -248,6 +249,23 @@ def test_a_row_that_leaves_a_gap_is_refused(store: Store) -> None:
         store.append(KEY, row(3))
 
 
+def test_a_history_is_read_once_for_all_that_is_added_to_it(store: Store) -> None:
+    filled(store, [row(1)])
+    text = history(store).read_text()
+    history(store).write_text(text.replace("here", "hers"))  # as long as before, so only reading it would show
+    assert store.append(KEY, row(2))
+    assert store.held(KEY).damage == f"line 1 of {history(store)} is damaged"
+
+
+def test_a_row_follows_what_another_process_has_added(store: Store) -> None:
+    filled(store, [row(1)])
+    with history(store).open("ab") as file:
+        file.write(encode(row(2)) + encode(row(3))[:30])
+    assert not store.append(KEY, row(2))
+    assert store.append(KEY, row(3))
+    assert store.held(KEY) == Held((row(1), row(2), row(3)))
+
+
 def test_a_row_is_not_added_to_a_damaged_history(store: Store) -> None:
     history(filled(store, [row(1)])).write_bytes(b"damaged\n")
     with pytest.raises(ValueError, match=r"line 1 of .* is damaged"):
@@ -258,7 +276,7 @@ def test_a_row_is_not_added_to_a_damaged_history(store: Store) -> None:
 
 
 def test_the_newest_checkpoint_is_loaded(store: Store) -> None:
-    assert trained(store, 3).load_checkpoint(KEY) == b"state after 3"
+    assert trained(store, 3).load_checkpoint(KEY) == (3, b"state after 3")
 
 
 def test_training_can_go_on_from_the_newest_checkpoint(store: Store) -> None:
@@ -274,13 +292,13 @@ def test_a_checkpoint_ahead_of_its_history_is_not_used(store: Store) -> None:
     store = filled(store, [row(1)])
     store.save_checkpoint(KEY, 1, b"one")
     store.save_checkpoint(KEY, 2, b"two")
-    assert (store.held(KEY).resume, store.load_checkpoint(KEY)) == (1, b"one")
+    assert (store.held(KEY).resume, store.load_checkpoint(KEY)) == (1, (1, b"one"))
 
 
 @pytest.mark.parametrize("damage", [b"", b"state after", b"state after 4"])
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(store: Store, damage: bytes) -> None:
     checkpoints(trained(store, 3))[-1].write_bytes(damage)
-    assert store.load_checkpoint(KEY) == b"state after 2"
+    assert store.load_checkpoint(KEY) == (2, b"state after 2")
 
 
 def test_opening_a_run_with_a_damaged_checkpoint_says_where_it_goes_on(store: Store) -> None:
@@ -326,7 +344,7 @@ def too_large_a_checkpoint(store: Store) -> None:
 
 def test_a_checkpoint_that_was_cut_short_is_not_there(store: Store) -> None:
     too_large_a_checkpoint(trained(store, 1))
-    assert (store.load_checkpoint(KEY), store.held(KEY).resume) == (b"state after 1", 1)
+    assert (store.load_checkpoint(KEY), store.held(KEY).resume) == ((1, b"state after 1"), 1)
 
 
 def test_what_was_cut_short_takes_no_space_for_ever(store: Store) -> None:
@@ -492,3 +510,34 @@ def test_looking_at_a_store_makes_no_folder(tmp_path: Path) -> None:
     store = Store(tmp_path / "nowhere")
     store.held(KEY)
     assert not store.folder.exists()
+
+
+# Two stores into one
+
+
+def merged(store: Store) -> Store:
+    """An empty store beside `store`, with what that has."""
+    target = Store(store.folder.with_name("target"))
+    assert merge(store.folder, target) == store.held(KEY).epochs
+    return target
+
+
+def test_a_merged_run_has_every_row_and_the_newest_checkpoint(store: Store) -> None:
+    target = merged(trained(store, 3))
+    assert target.held(KEY) == Held((row(1), row(2), row(3)), resume=3)
+    assert target.load_checkpoint(KEY) == (3, b"state after 3")
+
+
+@pytest.mark.parametrize("damage", [b"", b"state after"])
+def test_a_torn_checkpoint_is_not_merged_under_the_name_of_another(store: Store, damage: bytes) -> None:
+    checkpoints(trained(store, 3))[-1].write_bytes(damage)
+    target = merged(store)
+    assert target.load_checkpoint(KEY) == (2, b"state after 2")
+    assert target.held(KEY).resume == 2
+
+
+def test_merging_again_adds_what_has_come_since(store: Store) -> None:
+    target = merged(trained(store, 2))
+    trained(store, 3)
+    assert (merge(store.folder, target), target.load_checkpoint(KEY)) == (1, (3, b"state after 3"))
+    assert merge(store.folder, target) == 0

@@ -97,7 +97,7 @@ def images_seen(config: TrainConfig, epochs: int = 1) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_same_config_gives_the_same_numbers(model: str) -> None:
+def test_the_same_config_gives_the_same_numbers(model: Any) -> None:
     config = TrainConfig(model=model, batch_size=32, epochs=2)
     assert trained(config) == trained(config)
 
@@ -108,7 +108,7 @@ def test_another_config_gives_other_numbers(change: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("model", ["cnn", "mlp"])
-def test_another_training_between_its_epochs_changes_nothing(model: str) -> None:
+def test_another_training_between_its_epochs_changes_nothing(model: Any) -> None:
     config = TrainConfig(model=model, batch_size=32, epochs=2)
     one, other = Training(config, DATA), Training(config.but(seed=2, lr=0.5), DATA)
     interleaved = [(numbers(a), numbers(b)) for a, b in zip(one, other, strict=True)]
@@ -182,7 +182,7 @@ def test_going_on_in_bf16_gives_the_same_numbers() -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_short_training_is_the_start_of_a_longer_one(model: str, optimizer: str) -> None:
+def test_a_short_training_is_the_start_of_a_longer_one(model: Any, optimizer: Any) -> None:
     config = TrainConfig(model=model, optimizer=optimizer, batch_size=32, epochs=1)
     assert trained(config) == trained(config.but(epochs=2))[:1]
 
@@ -488,7 +488,7 @@ def test_the_cnns_parameters_are_named_and_shaped_as_in_pytorchs_example() -> No
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_network_gives_log_probabilities_of_ten_classes(model: str) -> None:
+def test_every_network_gives_log_probabilities_of_ten_classes(model: Any) -> None:
     scores = build(model, 0.25, torch.Generator())(torch.randn(3, 1, 28, 28))
     torch.testing.assert_close(scores.exp().sum(1), torch.ones(3))
     assert scores.shape == (3, 10)

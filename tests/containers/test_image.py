@@ -170,7 +170,7 @@ def test_the_image_brings_no_token_no_data_and_no_results(image: str) -> None:
 
 
 def test_the_image_has_what_a_report_compares_with(image: str) -> None:
-    program = "from tune_mnist.results.reference import PUBLISHED_CSV as path; print(path.read_text('utf-8'), end='')"
+    program = "from tune_mnist.mnist.published import PUBLISHED_CSV as path; print(path.read_text('utf-8'), end='')"
     said = docker("run", "--rm", "--entrypoint", "python", image, "-c", program).stdout
     assert said == (ROOT / "data" / "published.csv").read_text("utf-8")
 

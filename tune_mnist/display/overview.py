@@ -59,7 +59,7 @@ def best_lines(points: pd.DataFrame, task: Task) -> list[str]:
     lines, judged = [], task.judged
     for sweep, rows in points[points["status"] == "done"].groupby("sweep", sort=False):
         means = rows.groupby("value", sort=False)[judged.name].mean()
-        place = means.argmax() if judged.better == "higher" else means.argmin()
+        place = int(means.argmax() if judged.better == "higher" else means.argmin())
         said = f"{rows['variable'].iloc[0]}={means.index[place]}, {judged.words} {judged.brief(means.iloc[place])}"
         lines.append(f"best of {sweep}: {said}")
     return lines

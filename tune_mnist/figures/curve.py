@@ -61,7 +61,7 @@ def curve(points: pd.DataFrame, measure: Measure, task: Task) -> pd.DataFrame:
 
 
 def draw(points: pd.DataFrame, measure: Measure, task: Task) -> Figure:
-    """One sweep's curve, the baseline ringed; of times, the conditions too. Raises UserError also if no point is done."""
+    """One sweep's curve, the baseline ringed. Raises UserError also if no point is done."""
     require(points, needed(measure, task))
     points = points.reset_index(drop=True)
     means, rows = curve(points, measure, task), measured(points, measure, task)
@@ -144,7 +144,7 @@ def _y_axis(axes: Axes, measure: Measure, low: float, high: float) -> None:
     margin = 0.15 * (high - low)
     if measure.unit == "%":  # to 1 point at most: 99 % of 10,000 examples has a standard error of 0.1
         margin = max(margin, (1 - high + low) / 2)
-    margin = margin or 0.05 * abs(high) or 0.5
+    margin = max(margin, 0.001 * abs(high)) or 0.5  # equal values differ in their last bit, and not on paper
     bottom, top = (0.0, 1.15 * high or 1.0) if measure == TIME else (low - margin, high + margin)
     least, most = (0.0, 100.0) if measure.unit == "%" else (measure.least, None)
     ticks = MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]).tick_values(bottom, top)

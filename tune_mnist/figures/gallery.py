@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -53,20 +54,21 @@ def save_figures(results: Results) -> list[Drawn]:
 
 def _drawn(results: Results) -> Iterator[Drawn]:
     task, history, points = results.task, results.history, results.points.reset_index(drop=True)
+    place = partial(_saved, results.folder)
     for key, rows in points.groupby("sweep", sort=False):
-        sweep, done, folder = str(key), finished(rows, task), results.folder
-        file = re.sub(r"[^\w.-]", "_", sweep)
+        sweep, done = str(key), finished(rows, task)
         if len(variables(rows)) == 1:
             for one in (task.judged, TIME):
                 if len(measured(rows, one, task)):
-                    yield _saved(draw(rows, one, task), folder / f"{one.stem}_vs_{file}", sweep, one)
+                    yield place(f"{one.stem}_vs_{sweep}", draw(rows, one, task), sweep, one)
         elif len(variables(rows)) == 2 and len(done):
-            yield _saved(draw_cross(rows, task), folder / f"heatmap_{file}", sweep, task.judged)
+            yield place(f"heatmap_{sweep}", draw_cross(rows, task), sweep, task.judged)
         if history is not None and done["run"].isin(history["run"]).any():
-            yield _saved(draw_learning(rows, history, task), folder / f"learning_{file}", sweep)
+            yield place(f"learning_{sweep}", draw_learning(rows, history, task), sweep)
     if len(timed_alike(points, task)):
-        yield _saved(draw_tradeoff(points, task), results.folder / f"{task.judged.stem}_vs_{TIME.stem}")
+        yield place(f"{task.judged.stem}_vs_{TIME.stem}", draw_tradeoff(points, task))
 
 
-def _saved(figure: Figure, stem: Path, sweep: str = "", measure: Measure | None = None) -> Drawn:
-    return Drawn(stem.name, sweep, measure, figure.get_suptitle(), tuple(save(figure, stem)))
+def _saved(folder: Path, stem: str, figure: Figure, sweep: str = "", measure: Measure | None = None) -> Drawn:
+    stem = re.sub(r"[^\w.-]", "_", stem)
+    return Drawn(stem, sweep, measure, figure.get_suptitle(), tuple(save(figure, folder / stem)))

@@ -43,7 +43,9 @@ def draw_cross(points: pd.DataFrame, task: Task) -> Figure:
     if done.empty:
         raise UserError("no finished point to draw a heat map from")
     title = f"{task.judged.words} by {task.words(first)} and {task.words(second)}: {data_name(done, task)}"
-    figure, (left, bottom, width, height) = framed(title, [fixed(done, [first, second], task)], _note(points, done, table))
+    figure, (left, bottom, width, height) = framed(
+        title, [fixed(done, [first, second], task)], _note(points, done, table)
+    )
     axes = figure.add_axes((left + 0.03, bottom - 0.07, width - 0.05, height + 0.07))
     axes.set_facecolor("#f2f2f2")
     image = axes.imshow(table, cmap="cividis", aspect="auto")
@@ -62,7 +64,9 @@ def draw_cross(points: pd.DataFrame, task: Task) -> Figure:
 def _note(points: pd.DataFrame, done: pd.DataFrame, table: pd.DataFrame) -> str:
     counts = done.groupby([*variables(points)], dropna=False).size()
     n = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
-    note = f"Each number is the mean of {n} seeds. " if counts.max() > 1 else "One seed per point: no interval to show. "
+    note = (
+        f"Each number is the mean of {n} seeds. " if counts.max() > 1 else "One seed per point: no interval to show. "
+    )
     note += f"Hatched: not done ({int(table.isna().sum().sum())}). " if table.isna().any(axis=None) else ""
     return note + ("The baseline is framed." if points["baseline"].any() else "")
 

@@ -105,10 +105,10 @@ def draw_learning(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> Fi
 
 
 def _note(curves: pd.DataFrame, kept: int, task: Task) -> str:
-    left_out = curves["values"].nunique() - kept
-    note = f"Means of {curves['n'].max()} seeds. " if curves["n"].max() > 1 else ""
-    note += f"{left_out} other values not shown. " if left_out else ""
-    return note + task.remark
+    left_out, seeds = curves["values"].nunique() - kept, curves["n"].max()
+    parts = [f"Means of {seeds} seeds." if seeds > 1 else ""]
+    parts += [f"{left_out} other values not shown." if left_out else "", task.remark]
+    return " ".join(filter(None, parts))
 
 
 def _spread(values: list[str]) -> list[str]:
@@ -126,9 +126,9 @@ def _looks(values: list[str]) -> dict[str, tuple[Any, str]]:
     }
 
 
-def _dashes(parts: set[str]) -> dict[str, str]:
+def _dashes(parts: set[str]) -> dict[str, Any]:
     """How each part of the data is drawn, in the order of the legend."""
-    looks = {"": "-", "test": "-", "val": "-." if "test" in parts else "-", "train": "--"}
+    looks: dict[str, Any] = {"": "-", "test": "-", "val": "-." if "test" in parts else "-", "train": "--"}
     return {part: look for part, look in looks.items() if part in parts}
 
 

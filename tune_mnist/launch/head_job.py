@@ -32,15 +32,10 @@ from tune_mnist.store.store import Store
 from tune_mnist.tuning.nodes import NODES_S_NAME
 
 BEGIN, END = "\x02", "\x03"  # what `ray exec` itself says stands outside of these; the end carries JSON
-ARRIVED = Path("arrived")  # the part of the caller's store that the sweep asks for
+ARRIVED = Path("arrived")  # what the caller's store has of the runs that the sweep asks for
 ALIVE_S = 5.0  # between two looks whether Ray is still there
 MISSES = 3  # looks without an answer, one after another, after which it is lost
-PASSED = (
-    SCREEN_WIDTH,
-    NODES_S_NAME,
-    COMMAND_NAME,
-    COMMIT_NAME,
-)  # what `launch` tells this process, and it tells the job
+PASSED = (SCREEN_WIDTH, NODES_S_NAME, COMMAND_NAME, COMMIT_NAME)  # told by `launch`, and to be told to the job
 READY_S = 30.0
 _RAYS = re.compile(r"^(\d{4}-\d\d-\d\d \S+\s+[A-Z]+ \w+\.py:\d+ -- |Running entrypoint for job ).*\n?", re.MULTILINE)
 TOKEN = Path("~/.ray/auth_token")
@@ -90,7 +85,7 @@ def _running(client: Any, name: str) -> str | None:
 
 
 def _submit(client: Any, name: str, options: list[str]) -> str:
-    """Start the job with what the caller's store had, and what this one has."""
+    """Start the job, with what came from the caller's store merged into the head's."""
     merge(ARRIVED, Store(Path("results/store")))
     _screen(name).unlink(missing_ok=True)
     submission = f"{name}-{time.time_ns() // 1_000_000}"

@@ -46,20 +46,20 @@ class Host:
 def look(config: dict[str, Any], file: Path) -> tuple[Host, list[Host]]:
     """The head and the workers of a `local` cluster file, checked.
 
-    Raises ClusterError if the head cannot be reached, and UserError for two versions of Ray or Python, or where Ray's
-    state file on this machine tells of a head that is another by now.
+    Raises ClusterError if the head cannot be reached, and UserError if versions of Ray or Python differ, or if Ray's
+    state file on this machine describes a head that has been made anew since.
     """
     head, *workers = _everywhere(config, lambda address: ask(address, config["auth"]))
     if head.error:
         raise ClusterError(f"the head {head.address} of {file} cannot be reached by SSH: {head.error}")
     check_versions([head, *workers])
-    if "docker" not in config:  # else Ray's part of the machine is inside of a container, and goes with it
+    if "docker" not in config:  # else Ray's part of the machine is in a container, and goes with it
         _check_state(config["cluster_name"], str(config["provider"]["head_ip"]), head)
     return head, workers
 
 
 def stop(config: dict[str, Any]) -> None:
-    """End what runs of Ray on every machine: `ray down` stops the head, and the workers would notice a minute later."""
+    """Stop Ray on every machine: `ray down` stops the head's, and the workers would notice a minute later."""
     _everywhere(config, lambda address: _ssh(address, config["auth"], "~/tune-mnist/.venv/bin/ray stop"))
 
 
@@ -82,7 +82,7 @@ def ask(address: str, auth: dict[str, Any]) -> Host:
 
 
 def _ssh(address: str, auth: dict[str, Any], script: str) -> subprocess.CompletedProcess[str] | str:
-    """Run a script over SSH with the file's user and key; what is wrong, if that cannot be done."""
+    """Run a script over SSH with the file's user and key; returns the reason where that cannot be done."""
     key = auth.get("ssh_private_key")
     options = ["-i", os.path.expanduser(key), "-o", "IdentitiesOnly=yes"] if key else []  # noqa: PTH111
     if proxy := auth.get("ssh_proxy_command"):
@@ -125,9 +125,9 @@ def state_file(cluster: str) -> Path:
 
 
 def _check_state(cluster: str, head_ip: str, head: Host) -> None:
-    """Raise UserError where Ray would take a new machine at an old address for one that it has set up before.
+    """Raise UserError where Ray would take a new machine at an old address for the one that it has set up before.
 
-    It would start it without its configuration.
+    It would start Ray there without its configuration.
     """
     path = state_file(cluster)
     try:

@@ -31,7 +31,7 @@ _NEEDS = {"aws": ("boto3",), "gcp": ("googleapiclient", "google_auth_httplib2", 
 
 @dataclass(frozen=True)
 class Launcher:
-    """A cluster file, read and checked, and the commands of Ray's that it is given to."""
+    """A cluster file, read and checked, and Ray's commands for it."""
 
     file: Path
     config: dict[str, Any]
@@ -42,11 +42,11 @@ class Launcher:
 
     @property
     def is_local(self) -> bool:
-        """Machines of one's own, which no cloud tells about."""
+        """Whether these are machines of one's own, of which no cloud's API tells."""
         return bool(self.config["provider"].get("type") == "local")
 
     def up(self) -> None:
-        """Start the cluster, or start it anew with the code that is here. Raises ClusterError."""
+        """Start the cluster, or restart it with the code of this checkout. Raises ClusterError."""
         self._ray("up", "--yes")
 
     def down(self) -> None:
@@ -58,12 +58,12 @@ class Launcher:
         self._ray("exec", command, seconds=CALL_S)
 
     def send(self, here: Path, there: str) -> None:
-        """Copy a file to the head, or all that a folder holds into a folder there. Raises ClusterError."""
+        """Copy a file to the head, or everything in a folder into a folder there. Raises ClusterError."""
         folder = "/" if here.is_dir() else ""
         self._ray("rsync-up", f"{here}{folder}", f"{PLACE}/{there}{folder}")
 
     def fetch(self, there: str, here: Path) -> None:
-        """Copy all that a folder of the head holds. Raises ClusterError."""
+        """Copy everything in a folder of the head. Raises ClusterError."""
         here.mkdir(parents=True, exist_ok=True)
         self._ray("rsync-down", f"{PLACE}/{there}/", f"{here}/", seconds=10 * CALL_S)
 

@@ -18,7 +18,7 @@ from tune_mnist.errors import UserError, unknown
 from tune_mnist.machine.cpu import cpu_flags
 from tune_mnist.machine.devices import device_kind
 from tune_mnist.mnist.config import PARAMETERS, TrainConfig, check_fits
-from tune_mnist.mnist.datasets import NAMES, Dataset
+from tune_mnist.mnist.datasets import Dataset
 from tune_mnist.mnist.published import published
 from tune_mnist.parameter import Parameter
 from tune_mnist.task import Config, Epochs, Measure, Task
@@ -53,9 +53,7 @@ MNIST = Task(
     parameters=PARAMETERS,
     measures=MEASURES,
     # The default falls back to small bundled digits, which nobody may take for MNIST.
-    data=Parameter(
-        "dataset", default="mnist", values=tuple((name, TITLES.get(name, f"{name} (not MNIST)")) for name in NAMES)
-    ),
+    data=Parameter("dataset", default="mnist", values=tuple(TITLES.items())),
     context=(Parameter("precision", bare=True, silent="fp32"),),
     examples="images",
     remark="Training images: over the epoch as it went, with dropout; test images: after it.",

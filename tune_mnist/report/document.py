@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
+from tune_mnist.task import Task
+
 
 @dataclass(frozen=True)
 class Text:
@@ -47,7 +51,15 @@ class Picture:
     svg: Path
 
 
-Block = Text | Code | Bullets | Grid | Picture
+@dataclass(frozen=True, eq=False)
+class Views:
+    """The points to be pointed at, which only the page can show; Markdown and paper leave it out."""
+
+    points: pd.DataFrame
+    task: Task
+
+
+Block = Text | Code | Bullets | Grid | Picture | Views
 
 
 @dataclass(frozen=True)
@@ -60,21 +72,23 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A title, and its sections; the first is the first screen."""
+    """A title, its sections, of which the first is the first screen, and the files that it was made from."""
 
     title: str
     sections: tuple[Section, ...]
+    made_from: tuple[str, ...]
 
 
 def markdown(document: Document) -> str:
     """The document in GitHub's Markdown; pictures by their files' names."""
     parts = [f"# {document.title}"]
     for section in document.sections:
-        parts += [f"## {section.title}", *(_block(block) for block in section.blocks)]
+        blocks = [_block(block) for block in section.blocks if not isinstance(block, Views)]
+        parts += [f"## {section.title}", *blocks]
     return "\n\n".join(parts) + "\n"
 
 
-def _block(block: Block) -> str:
+def _block(block: Text | Code | Bullets | Grid | Picture) -> str:
     if isinstance(block, Text):
         return _plain(block.text)
     if isinstance(block, Code):

@@ -1,4 +1,4 @@
-"""The views of a report that answer to a pointer: every point by time and accuracy, every run on parallel axes.
+"""The views of a report that answer to a pointer: every point by time and measure, every run on parallel axes.
 
 Drawn by Bokeh in the browser. A click on a sweep's name in a legend hides that sweep; the page's filter shows one
 alone, and finds the marks of each by the names that `mark_names` gives them.
@@ -7,6 +7,8 @@ alone, and finds the marks of each by the names that `mark_names` gives them.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from bokeh.embed import components
@@ -15,13 +17,37 @@ from bokeh.plotting import figure
 from bokeh.resources import Resources
 
 from tune_mnist.figures.style import SERIES
+from tune_mnist.results.columns import TIME, all_variables
 from tune_mnist.results.summary import finished
-from tune_mnist.results.values import name, numbers_or_names, text
+from tune_mnist.results.values import numbers_or_names, text
+from tune_mnist.task import Measure, Task
+from tune_mnist.words import seconds
 
 MARKS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "plus")
 DASHES = ("solid", "dashed", "dotted", "dotdash", "dashdot")
-AXES = ["train_time_s", "test_accuracy"]  # of every run, after the hyper-parameters that differ
 HIDEABLE = {"click_policy": "hide", "label_text_font_size": "13px"}
+BARE: dict[str, Any] = {"sizing_mode": "stretch_width", "toolbar_location": None, "tools": []}
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A script, the elements that it fills by their titles, and the names of each sweep's marks."""
+
+    script: str
+    places: dict[str, str]
+    marks: dict[str, tuple[str, str]]
+
+
+NOTHING = Embedded("", {}, {})
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One of the parallel axes: its words, where each row stands on it, 0 to 1, and what is written at which place."""
+
+    words: str
+    places: pd.Series
+    ticks: list[tuple[float, str]]
 
 
 def script() -> str:
@@ -29,29 +55,23 @@ def script() -> str:
     return "\n".join(f"<script>{part}</script>" for part in Resources(mode="inline", components=["bokeh"]).js_raw)
 
 
-def shown(points: pd.DataFrame) -> pd.DataFrame:
-    """The points that the views show: those that are done, measured and timed."""
-    done = finished(points)
-    return done[done["train_time_s"].notna()].reset_index(drop=True)
-
-
 def mark_names(sweep: str) -> tuple[str, str]:
     """The names of a sweep's marks and of its lines among Bokeh's models."""
     return f"marks of {sweep}", f"lines of {sweep}"
 
 
-def views(points: pd.DataFrame) -> tuple[str, dict[str, str]]:
-    """(a script, title -> the element that it fills); nothing if no point is done and measured in full.
-
-    Equal points give equal text.
-    """
-    done = shown(points)
+def draw_views(points: pd.DataFrame, task: Task) -> Embedded:
+    """The views of the points that are done, measured and timed; `NOTHING` if none is. Equal points give equal text."""
+    done = finished(points, task)
+    done = done[done[TIME.name].notna()].reset_index(drop=True)
     if done.empty:
-        return "", {}
-    made = {"Every point": _scatter(done), "Every run, on parallel axes": _parallel(done)}
+        return NOTHING
+    made = {"Every point": _scatter(done, task), "Every run, on parallel axes": _parallel(done, task)}
     code, places = components(made)
     known: dict[str, str] = {}
-    return _renumbered(code, known), {title: _renumbered(place, known) for title, place in places.items()}
+    renumbered = _renumbered(code, known)
+    filled = {title: _renumbered(place, known) for title, place in places.items()}
+    return Embedded(renumbered, filled, {sweep: mark_names(sweep) for sweep in dict.fromkeys(done["sweep"])})
 
 
 def _renumbered(text: str, known: dict[str, str]) -> str:
@@ -60,105 +80,86 @@ def _renumbered(text: str, known: dict[str, str]) -> str:
     return re.sub(ids, lambda found: known.setdefault(found[0], f"b{len(known):07d}"), text)
 
 
-def _source(rows: pd.DataFrame, **more: object) -> ColumnDataSource:
+def _told(task: Task) -> list[Measure]:
+    """The measures that a point is told by; those of its training data say little of it."""
+    return [one for one in task.measures if one.in_points and not one.name.startswith("train_")]
+
+
+def _source(rows: pd.DataFrame, task: Task, **more: object) -> ColumnDataSource:
     told = {
         "at": [f"{sweep} {text(value)}" for sweep, value in zip(rows["sweep"], rows["value"], strict=True)],
         "seed": rows["seed"].tolist(),
-        "accuracy": (rows["test_accuracy"] * 100).tolist(),
-        "loss": rows["test_loss"].tolist(),
-        "time": rows["train_time_s"].tolist(),
-        "took": [f"{time:.3g} s" if time < 999.5 else f"{time:.0f} s" for time in rows["train_time_s"]],
+        "judged": (rows[task.judged.name] * task.judged.factor).tolist(),
+        "time": rows[TIME.name].tolist(),
+        "took": [seconds(time) for time in rows[TIME.name]],
         "beside": [text(count) for count in rows["concurrent"]],
     }
-    return ColumnDataSource({**told, **more})
+    said = {f"said_{one.stem}": [one.text(value) for value in rows[one.name]] for one in _told(task)}
+    return ColumnDataSource({**told, **said, **more})
 
 
-def _hover() -> HoverTool:
-    said = [("", "@at, seed @seed"), ("test accuracy", "@accuracy{0.00} %"), ("test loss", "@loss{0.0000}")]
-    return HoverTool(tooltips=[*said, ("training time", "@took"), ("trials beside it", "@beside")])
+def _hover(task: Task) -> HoverTool:
+    said = [(one.words, f"@{{said_{one.stem}}}") for one in _told(task)]
+    return HoverTool(tooltips=[("", "@at, seed @seed"), *said, (TIME.words, "@took"), ("trials beside it", "@beside")])
 
 
-def _scatter(done: pd.DataFrame) -> Plot:
-    plot = figure(
-        height=380,
-        sizing_mode="stretch_width",
-        toolbar_location=None,
-        tools=[],
-        x_axis_label="training time (s)",
-        y_axis_label="test accuracy (%)",
-    )
-    plot.add_tools(_hover())
+def _scatter(done: pd.DataFrame, task: Task) -> Plot:
+    plot = figure(height=380, x_axis_label=TIME.axis, y_axis_label=task.judged.axis, **BARE)
+    plot.add_tools(_hover(task))
     for (sweep, rows), (colour, _), mark in zip(done.groupby("sweep", sort=False), SERIES * 9, MARKS * 9, strict=False):
         look = {"marker": mark, "size": 9, "color": colour, "alpha": 0.8, "legend_label": f"sweep {sweep}"}
         look["name"] = mark_names(str(sweep))[0]
-        plot.scatter("time", "accuracy", source=_source(rows), **look)
+        plot.scatter("time", "judged", source=_source(rows, task), **look)
     plot.add_layout(plot.legend[0], "below")  # inside, it would cover marks on a phone
     plot.legend.update(**HIDEABLE, orientation="horizontal")
     return plot
 
 
-def _parallel(done: pd.DataFrame) -> Plot:
-    """One line a point, over the hyper-parameters that differ, its time and its accuracy; each sweep has a dash."""
-    swept = list(dict.fromkeys(part for variable in done["variable"] for part in variable.split("*")))
+def _parallel(done: pd.DataFrame, task: Task) -> Plot:
+    """One line per point, over the hyper-parameters that differ, its time and its measure; each sweep has a dash."""
     seeds = ["seed"] if done["seed"].nunique() > 1 else []
-    columns = [*swept, *seeds, *AXES]
-    plot = figure(
-        height=420,
-        sizing_mode="stretch_width",
-        toolbar_location=None,
-        tools=[],
-        x_range=(-0.4, len(columns) - 0.3),
-        y_range=(-0.12, 1.1),
-    )
-    places = {column: _places(done[column] * 100 if column == AXES[1] else done[column]) for column in columns}
+    swept = [*all_variables(done), *seeds]
+    axes = [_axis(task.words(column), done[column]) for column in swept]
+    axes += [_axis(one.axis, done[one.name] * one.factor) for one in (TIME, task.judged)]
+    plot = figure(height=420, x_range=(-0.4, len(axes) - 0.3), y_range=(-0.12, 1.1), **BARE)
     renderers = []
-    first = ~done.duplicated(columns)  # a point of several sweeps has one line: that of the first
+    # A point of several sweeps has one line: that of the first.
+    first = ~done.duplicated([*swept, TIME.name, task.judged.name])
     looks = zip(done[first].groupby("sweep", sort=False), SERIES * 9, DASHES * 9, strict=False)
     for (sweep, rows), (colour, _), dash in looks:
-        ys = [[places[column][0][index] for column in columns] for index in rows.index]
-        source = _source(rows, xs=[list(range(len(columns)))] * len(rows), ys=ys)
-        look: dict[str, object] = {
-            "name": mark_names(str(sweep))[1],
-            "line_width": 2,
-            "line_dash": dash,
-            "line_alpha": 0.6,
-            "hover_line_alpha": 1,
-            "hover_line_width": 4,
-        }
-        drawn = plot.multi_line("xs", "ys", source=source, color=colour, legend_label=f"sweep {sweep}", **look)
-        renderers.append(drawn)
-    hover = _hover()
+        ys = [[axis.places[index] for axis in axes] for index in rows.index]
+        source = _source(rows, task, xs=[list(range(len(axes)))] * len(rows), ys=ys)
+        look: dict[str, object] = {"name": mark_names(str(sweep))[1], "line_width": 2, "line_dash": dash}
+        look |= {"line_alpha": 0.6, "hover_line_alpha": 1, "hover_line_width": 4, "legend_label": f"sweep {sweep}"}
+        renderers.append(plot.multi_line("xs", "ys", source=source, color=colour, **look))
+    hover = _hover(task)
     hover.renderers, hover.line_policy = renderers, "nearest"
     plot.add_tools(hover)
-    _axes(plot, columns, places)
+    _draw_axes(plot, axes)
     plot.add_layout(plot.legend[0] if plot.legend else Legend(), "below")
     plot.legend.update(**HIDEABLE, orientation="horizontal")
     return plot
 
 
-def _places(column: pd.Series) -> tuple[pd.Series, list[tuple[float, str]]]:
-    """Where each row stands on its axis, 0 to 1, and what is written there: each value, or if many the ends."""
+def _axis(words: str, column: pd.Series) -> Axis:
+    """Each value is written at its place; of many, the ends."""
     values = numbers_or_names(column)
     known = sorted(set(values)) if values.dtype != object else list(dict.fromkeys(values))
     if values.dtype == object or len(known) <= 8:
         at = {value: i / max(1, len(known) - 1) for i, value in enumerate(known)}
-        return values.map(at), [(place, text(value)) for value, place in at.items()]
+        return Axis(words, values.map(at), [(place, text(value)) for value, place in at.items()])
     low, high = min(known), max(known)
-    return (values - low) / (high - low), [(0, f"{low:.3g}"), (1, f"{high:.3g}")]
+    return Axis(words, (values - low) / (high - low), [(0, f"{low:.3g}"), (1, f"{high:.3g}")])
 
 
-def _axes(plot: Plot, columns: list[str], places: dict[str, tuple[pd.Series, list[tuple[float, str]]]]) -> None:
-    words = {"train_time_s": "training time (s)", "test_accuracy": "test accuracy (%)"}
-    plot.xaxis.ticker = FixedTicker(ticks=list(range(len(columns))))
-    plot.xaxis.major_label_overrides = {
-        i: words.get(column, name(column)).replace(" ", "\n")
-        for i, column in enumerate(columns)  # narrow, for a phone
-    }
+def _draw_axes(plot: Plot, axes: list[Axis]) -> None:
+    plot.xaxis.ticker = FixedTicker(ticks=list(range(len(axes))))
+    plot.xaxis.major_label_overrides = {i: axis.words.replace(" ", "\n") for i, axis in enumerate(axes)}  # for a phone
     plot.yaxis.visible = False
     plot.ygrid.visible = False
-    for i, column in enumerate(columns):
+    for i, axis in enumerate(axes):
         plot.line([i, i], [0, 1], color="#666666")
-        at, labels = zip(*places[column][1], strict=True)
+        at, labels = zip(*axis.ticks, strict=True)
         look = {"text_font_size": "12px", "text_color": "#222222", "text_baseline": "middle", "level": "overlay"}
         paper = {"background_fill_color": "white", "background_fill_alpha": 0.85, "padding": 2}  # lines end at it
         plot.text([i] * len(at), at, list(labels), x_offset=6, **look, **paper)

@@ -8,31 +8,30 @@ from __future__ import annotations
 import base64
 
 import jinja2
-import pandas as pd
 
 from tune_mnist import __version__
 from tune_mnist.report import interactive
-from tune_mnist.report.document import Bullets, Code, Document, Grid, Picture, Text
+from tune_mnist.report.document import Bullets, Code, Document, Grid, Picture, Text, Views
+from tune_mnist.words import several
+
+BLOCKS = {"text": Text, "code": Code, "bullets": Bullets, "grid": Grid, "picture": Picture, "views": Views}
 
 
-def html(document: Document, points: pd.DataFrame) -> str:
-    """The page; `points` feeds the interactive views."""
-    code, places = interactive.views(points)
+def html(document: Document) -> str:
+    """The page, with the views of the points that its `Views` holds, if it has one."""
+    views = [block for section in document.sections for block in section.blocks if isinstance(block, Views)]
+    drawn = interactive.draw_views(views[0].points, views[0].task) if views else interactive.NOTHING
     environment = jinja2.Environment(loader=jinja2.PackageLoader("tune_mnist.report", "."), autoescape=True)
-    environment.tests["text"] = lambda block: isinstance(block, Text)
-    environment.tests["code"] = lambda block: isinstance(block, Code)
-    environment.tests["bullets"] = lambda block: isinstance(block, Bullets)
-    environment.tests["grid"] = lambda block: isinstance(block, Grid)
-    environment.tests["picture"] = lambda block: isinstance(block, Picture)
+    for name, block in BLOCKS.items():
+        environment.tests[name] = block.__instancecheck__
     environment.filters["data_uri"] = _data_uri
     return environment.get_template("page.html.jinja").render(
         document=document,
         version=__version__,
-        sweeps=list(dict.fromkeys(points["sweep"])),
-        marks={sweep: interactive.mark_names(sweep) for sweep in dict.fromkeys(interactive.shown(points)["sweep"])},
-        script=interactive.script() if places else "",
-        views=places,
-        views_script=code,
+        made_from=several(document.made_from),
+        views=drawn,
+        sweeps=list(dict.fromkeys(views[0].points["sweep"])) if views else [],
+        script=interactive.script() if drawn.places else "",
     )
 
 

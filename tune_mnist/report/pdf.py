@@ -55,7 +55,7 @@ def _block(paper: FPDF, block: Block) -> None:
     elif isinstance(block, Picture):
         paper.image(block.png, w=130, alt_text=block.alt)
         paper.ln(2)
-    else:
+    elif isinstance(block, Grid):
         _grid(paper, block)
 
 

@@ -1,245 +1,139 @@
-"""What a report says, computed from the tables and environment.json of a results folder; and its files.
+"""The report's sections, composed of what the tables, the summary and environment.json say.
 
-    write_report(Path("results/mnist"))
-
-It leaves summary.csv, every figure, report.md, report.html and report.pdf in the folder.
+document = compose(results, summarise(results.points, results.task), save_figures(results))
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from tune_mnist.figures.gallery import Drawn, save_figures
-from tune_mnist.figures.style import conditions, data_name, held
+from tune_mnist.figures.gallery import Drawn
 from tune_mnist.report import findings
-from tune_mnist.report.document import Block, Bullets, Code, Document, Grid, Picture, Section, Text, markdown
-from tune_mnist.report.findings import percent, points_of, seconds, several
-from tune_mnist.results import tables as results
-from tune_mnist.results.read import read_environment, read_history, read_points
-from tune_mnist.results.reference import compare_published
-from tune_mnist.results.summary import SUMMARY_CSV, finished, summarise
-from tune_mnist.results.values import combined, name, rows_of, text, texts
-from tune_mnist.store.store import write_whole
+from tune_mnist.report.document import Block, Bullets, Document, Grid, Picture, Section, Text, Views
+from tune_mnist.report.findings import changes, span
+from tune_mnist.report.method import method
+from tune_mnist.report.weaknesses import gaps, weaknesses
+from tune_mnist.results.columns import TIME, all_variables
+from tune_mnist.results.fixed import data_name
+from tune_mnist.results.folder import HISTORY_CSV, find_results
+from tune_mnist.results.read import Results
+from tune_mnist.results.reference import compare_reference
+from tune_mnist.results.summary import without_stem
+from tune_mnist.results.values import combined, rows_of, text, texts
+from tune_mnist.task import Measure, Task
+from tune_mnist.words import seconds, several
 
-REPORTS = ("report.md", "report.html", "report.pdf")
-EXPECTED = (
-    "command",
-    "started",
-    "ended",
-    "python",
-    "platform",
-    "packages",
-    "cpu",
-    "data_sha256",
-)  # of environment.json
+NONE = "–"  # in a cell that has nothing to say
 VERDICTS = {"yes": "resolved", "no": "not resolved"}
 
 
-def write_report(folder: Path) -> list[Path]:
-    """Write the summary, the figures and the report of a results folder; returns the paths.
-
-    Raises UserError for tables from which no honest report can be made, before anything is written.
-    """
-    points, history, environment = read_points(folder), read_history(folder), read_environment(folder)
-    summary = summarise(points)
-    drawn = save_figures(points, history, folder)
-    document = compose(points, history, summary, environment, drawn)
-    from tune_mnist.report.pdf import pdf
-    from tune_mnist.report.page import html
-
-    contents = markdown(document).encode(), html(document, points).encode(), pdf(document)
-    written = [results.write_csv(summary, folder / SUMMARY_CSV), *(path for one in drawn for path in one.paths)]
-    for file, content in zip(REPORTS, contents, strict=True):
-        write_whole(folder / file, content)
-    return [*written, *(folder / file for file in REPORTS)]
-
-
-def compose(
-    points: pd.DataFrame,
-    history: pd.DataFrame | None,
-    summary: pd.DataFrame,
-    environment: dict[str, Any],
-    drawn: list[Drawn],
-) -> Document:
+def compose(results: Results, summary: pd.DataFrame, drawn: list[Drawn]) -> Document:
     """The whole report."""
-    dirty = bool((environment.get("git") or {}).get("dirty"))
-    lacking = findings.gaps(points, history, (environment.get("plan") or {}).get("points"))
-    sections = [
-        Section("The answer", tuple(_answer(points, summary))),
-        *(Section(f"Sweep {sweep}", tuple(_sweep(rows, str(sweep), drawn))) for sweep, rows in _sweeps(summary)),
-        *_overall(points, drawn),
-        *_published(points),
-        Section("How it was done", tuple(_how(points, history, environment))),
-        Section("What would weaken it", (Bullets((*lacking, *findings.weaknesses(points, summary, dirty, history))),)),
-    ]
-    words = _words(points)
-    verb = "do" if len(words) > 1 or words == ["epochs"] else "does"
-    return Document(f"What {several(words)} {verb} on {data_name(points)}", tuple(sections))
+    points, task = results.points, results.task
+    doubts = Bullets((*gaps(results), *weaknesses(results, summary)))
+    sections = (
+        Section("The answer", _answer(points, summary, task)),
+        *(Section(f"Sweep {sweep}", _sweep(rows, str(sweep), drawn, task)) for sweep, rows in _by_sweep(summary)),
+        Section("All points", _all_points(points, drawn, task)),
+        *_published(points, task),
+        Section("How it was done", method(results)),
+        Section("What would weaken it", (doubts,)),
+    )
+    swept = all_variables(points)
+    verb = "do" if len(swept) > 1 or swept == ["epochs"] else "does"
+    title = f"What {several(map(task.words, swept))} {verb} on {data_name(points, task)}"
+    history = [HISTORY_CSV] if results.history is not None else []
+    return Document(title, sections, (find_results(results.folder, task.name).name, *history))
 
 
-def _words(points: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(name(part) for variable in texts(points["variable"]) for part in variable.split("*")))
-
-
-def _sweeps(summary: pd.DataFrame) -> Any:
+def _by_sweep(summary: pd.DataFrame) -> Any:
     return summary.groupby("sweep", sort=False)
 
 
-def _answer(points: pd.DataFrame, summary: pd.DataFrame) -> list[Block]:
-    words = several(_words(points))
-    question = f"How do test accuracy and training time change with {words}, one thing changed and the rest held?"
-    blocks: list[Block] = [Text(question)]
-    answers = [f"{sweep}: {' '.join(findings.answer(rows))}" for sweep, rows in _sweeps(summary)]
-    return [*blocks, Bullets(tuple(answers)), Text(f"Best point: {findings.best(summary)}")]
+def _answer(points: pd.DataFrame, summary: pd.DataFrame, task: Task) -> tuple[Block, ...]:
+    swept = several(map(task.words, all_variables(points)))
+    question = f"How do {task.judged.words} and {TIME.words} change with {swept}, one thing changed and the rest held?"
+    answers = [f"{key}: {' '.join(findings.answer(rows, task).sentences)}" for key, rows in _by_sweep(summary)]
+    return Text(question), Bullets(tuple(answers)), Text(f"Best point: {findings.best(summary, task)}")
 
 
-def _sweep(rows: pd.DataFrame, sweep: str, drawn: list[Drawn]) -> list[Block]:
-    pictures = [_picture(one, rows) for one in drawn if one.sweep == sweep]
-    return [*pictures, _table(rows, sweep)]
+def _sweep(rows: pd.DataFrame, sweep: str, drawn: list[Drawn], task: Task) -> tuple[Block, ...]:
+    answer = findings.answer(rows, task)
+    said = {None: "", task.judged: answer.course, TIME: answer.cost}
+    pictures = [_picture(one, said[one.measure]) for one in drawn if one.sweep == sweep]
+    return *pictures, _table(rows, sweep, task)
 
 
-def _picture(one: Drawn, rows: pd.DataFrame | None = None) -> Picture:
-    said = ""
-    if rows is not None and len(sentences := findings.answer(rows)) > 1 and not one.stem.startswith("learning"):
-        said = ". " + sentences[one.stem.startswith("time")]
+def _picture(one: Drawn, said: str = "") -> Picture:
     png, svg = one.paths
-    return Picture(one.title + said, png, svg)
+    return Picture(f"{one.title}. {said}" if said else one.title, png, svg)
 
 
-def _table(rows: pd.DataFrame, sweep: str) -> Grid:
+def _table(rows: pd.DataFrame, sweep: str, task: Task) -> Grid:
+    judged = task.judged
     head = (
-        *("value", "n", "test accuracy", "sd", "95 % interval", "difference to baseline", "its 95 % interval"),
-        *("p, corrected", "verdict", "training time", "read off the training of"),
+        *("value", "n", judged.words, "sd", "95 % interval", "difference to baseline", "its 95 % interval"),
+        *("p, corrected", "verdict", TIME.words, "read off the training of"),
     )
-    body = []
-    for row in rows_of(rows):
-        several_seeds, differs = row.accuracy_n > 1, not pd.isna(row.difference)
-        body.append(
-            (
-                combined(str(row.value)),
-                str(row.accuracy_n),
-                percent(row.accuracy_mean) if row.accuracy_n else "not done",
-                percent(row.accuracy_sd) if several_seeds else "–",
-                f"{percent(row.accuracy_low)} to {percent(row.accuracy_high)}" if several_seeds else "–",
-                points_of(row.difference) if differs else "–",
-                "–" if pd.isna(row.difference_low) else _ends(row),
-                "–" if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
-                VERDICTS.get(row.resolved, row.resolved),
-                seconds(row.time_mean) if row.time_n else "–",
-                row.same_run.replace(" ", ", ") or "–",
-            )
-        )
-    caption = f"Sweep {sweep}: means over n seeds; differences in percentage points, paired by seed"
-    return Grid(caption, head, tuple(body))
+    body = tuple(_line(row, judged) for row in rows_of(without_stem(rows, task)))
+    differences = "differences in percentage points, paired" if judged.unit == "%" else "differences paired"
+    return Grid(f"Sweep {sweep}: means over n seeds; {differences} by seed", head, body)
 
 
-def _ends(row: Any) -> str:
-    return f"{points_of(row.difference_low)} to {points_of(row.difference_high)}"
+def _line(row: Any, judged: Measure) -> tuple[str, ...]:
+    """A point's cells, from its row of the summary."""
+    return (
+        combined(str(row.value)),
+        str(row.n),
+        judged.text(row.mean) if row.n else "not done",
+        judged.text(row.sd) if row.n > 1 else NONE,
+        span(judged, row.low, row.high) if row.n > 1 else NONE,
+        NONE if pd.isna(row.difference) else judged.change(row.difference),
+        NONE if pd.isna(row.difference_low) else changes(judged, row.difference_low, row.difference_high),
+        NONE if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
+        VERDICTS.get(row.resolved, row.resolved),
+        seconds(row.time_mean) if row.time_n else NONE,
+        row.same_run.replace(" ", ", ") or NONE,
+    )
 
 
-def _overall(points: pd.DataFrame, drawn: list[Drawn]) -> list[Section]:
-    pictures = tuple(_picture(one) for one in drawn if not one.sweep)
+def _all_points(points: pd.DataFrame, drawn: list[Drawn], task: Task) -> tuple[Block, ...]:
+    head = ("sweep", "value", "seed", "status", task.judged.words, TIME.words, "beside", "host", "run")
     rows = tuple(
         (
             *(row.sweep, combined(text(row.value)), str(row.seed), row.status),
-            "–" if pd.isna(row.test_accuracy) else percent(row.test_accuracy),
-            "–" if pd.isna(row.train_time_s) else seconds(row.train_time_s),
-            *("–" if pd.isna(cell) else text(cell) for cell in (row.concurrent, row.hostname or None)),
+            NONE if pd.isna(value) else task.judged.text(value),
+            NONE if pd.isna(time) else seconds(time),
+            *(NONE if pd.isna(cell) else text(cell) for cell in (row.concurrent, row.hostname or None)),
             str(row.run)[:8],
         )
-        for row in rows_of(points)
+        for row, value, time in zip(rows_of(points), points[task.judged.name], points[TIME.name], strict=True)
     )
-    head = ("sweep", "value", "seed", "status", "test accuracy", "training time", "beside", "host", "run")
-    caption = "Every point: one row a seed; “beside” is how many other trials ran at the same time"
-    return [Section("All points", (*pictures, Grid(caption, head, rows, sweep=0)))]
+    caption = "Every point: one row per seed; “beside” is how many other trials ran at the same time"
+    pictures = [_picture(one) for one in drawn if not one.sweep]
+    return *pictures, Grid(caption, head, rows, sweep=0), Views(points, task)
 
 
-def _published(points: pd.DataFrame) -> list[Section]:
-    table = compare_published(points)
-    if table.empty:
+def _published(points: pd.DataFrame, task: Task) -> list[Section]:
+    table = compare_reference(points, task)
+    if task.reference is None or table.empty:
         return []
-    shuffled = "shuffled" if points["shuffle"].astype(str).str.lower().eq("true").any() else "in file order"
-    said = f"The published experiment trained in file order, one run a setting; here the images come {shuffled}. "
-    said += "Published accuracies are rounded, most to a whole per cent. "
-    said += "Times are relative to the first of the sweep that has a published one."
+    judged, apart = task.judged, task.reference.apart
+    said = f"{task.reference.said} Here {task.words(apart)} is {' or '.join(texts(points[apart]))}."
     head = (
-        *("sweep", "value", "published", "measured", "95 % interval", "difference, points"),
+        *("sweep", "value", "published", "measured", "95 % interval"),
+        "difference, points" if judged.unit == "%" else "difference",
         *("published time, relative", "measured time, relative"),
     )
     rows = tuple(
         (
-            *(row.sweep, row.value, percent(row.published, 1), percent(row.measured)),
-            "–" if pd.isna(row.low) else f"{percent(row.low)} to {percent(row.high)}",
-            points_of(row.difference),
-            *("–" if pd.isna(ratio) else f"{ratio:.2f}" for ratio in (row.published_time, row.time)),
+            *(row.sweep, row.value, judged.text(row.published, 1), judged.text(row.measured)),
+            NONE if pd.isna(row.low) else span(judged, row.low, row.high),
+            judged.change(row.difference),
+            *(NONE if pd.isna(ratio) else f"{ratio:.2f}" for ratio in (row.published_time, row.time)),
         )
         for row in rows_of(table)
     )
     return [Section("Published and measured", (Text(said), Grid("Published against measured", head, rows, sweep=0)))]
-
-
-def _how(points: pd.DataFrame, history: pd.DataFrame | None, environment: dict[str, Any]) -> list[Block]:
-    swept = [part for variable in texts(points["variable"]) for part in variable.split("*")]
-    done = finished(points)
-    facts = [f"Data: {data_name(points)}, {several(texts(points['train_size']))} training images.", held(points, swept)]
-    facts += _baseline(points)
-    asked = f"Plan: {len(points)} points, {points['run'].nunique()} runs, {points['epochs'].sum()} epochs asked for"
-    facts.append(asked + (f", {len(history)} trained." if history is not None else "."))
-    if len(done):
-        facts.append(conditions(done) + ".")
-    facts += [_statistics(points), *_machine(environment)]
-    hosts = texts(done["hostname"].dropna())
-    facts += [f"Trials ran on {len(hosts)} hosts: {several(hosts)}."] if len(hosts) > 1 else []
-    sums = environment.get("data_sha256") or {}
-    facts += [f"Data file {file}: SHA-256 {checksum}." for file, checksum in sums.items()]
-    blocks: list[Block] = [Bullets(tuple(fact.replace("\xa0", " ") for fact in facts))]
-    if environment.get("command"):
-        blocks += [Text("The same again, from the store or from nothing:"), Code(environment["command"])]
-    if not environment:
-        blocks.append(
-            Text("There is no environment.json here: the machine, the data's sums and the command are missing.")
-        )
-    return blocks
-
-
-def _baseline(points: pd.DataFrame) -> list[str]:
-    """The value of every swept hyper-parameter where another is swept."""
-    rows = points[points["baseline"].astype(bool)]
-    swept = list(dict.fromkeys(part for variable in texts(points["variable"]) for part in variable.split("*")))
-    if rows.empty or any(len(texts(rows[part])) > 1 for part in swept):
-        return []
-    return [f"Baseline: {', '.join(f'{name(part)} {texts(rows[part])[0]}' for part in swept)}."]
-
-
-def _statistics(points: pd.DataFrame) -> str:
-    if points["seed"].nunique() < 2:
-        return "Statistics: none, for there is one seed."
-    return (
-        "Statistics: means and 95 % intervals by Student’s t over the seeds, each interval for itself alone; "
-        "differences to the baseline by the paired t test, seed by seed, resolved where p, corrected by Holm for "
-        "the sweep’s other points, is below 0.05."
-    )
-
-
-def _machine(environment: dict[str, Any]) -> list[str]:
-    """What environment.json tells of the machine and the code; what it lacks is named, not made up."""
-    if not environment:
-        return []
-    cpu, packages = environment.get("cpu") or {}, environment.get("packages") or {}
-    gpus = environment.get("gpus") or ["no GPU"]
-    versions = [f"{package} {version}" for package, version in packages.items() if version]
-    usable = f"{cpu['usable']} CPUs usable" if cpu.get("usable") else None
-    machine = [part for part in (cpu.get("model"), usable, several(gpus), environment.get("platform")) if part]
-    facts = [f"This command ran on {environment.get('hostname') or 'a machine'}: {', '.join(machine)}."]
-    python = [f"Python {environment['python']}"] if environment.get("python") else []
-    facts += [f"Versions: {', '.join([*python, *versions])}."] if python or versions else []
-    if environment.get("git"):
-        changed = ", with changes that are in no commit" if environment["git"].get("dirty") else ""
-        facts.append(f"Code: commit {environment['git'].get('commit')}{changed}.")
-    times = [f"{what} {environment[what]}" for what in ("started", "ended") if environment.get(what)]
-    facts += [f"S{', '.join(times)[1:]}." if environment.get("started") else f"E{times[0][1:]}."] if times else []
-    lacks = [key for key in EXPECTED if not environment.get(key)]
-    return [*facts, f"environment.json does not tell: {several(lacks)}."] if lacks else facts

@@ -3,12 +3,14 @@
     point_columns(task)
 
 `concurrent`: how many other trials ran beside it, at most. `baseline`: whether the swept value is the one that the
-other sweeps hold. Times: seconds, summed over the point's epochs. `status`: done, failed (then `error` says why) or missing.
+other sweeps hold. Times: seconds, summed over the point's epochs. `status`: done, failed (then `error` says why) or
+missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -16,7 +18,6 @@ import pandas as pd
 from tune_mnist.errors import UserError
 from tune_mnist.parameter import Parameter
 from tune_mnist.plan.sweeps import CROSS
-from tune_mnist.results import cells
 from tune_mnist.task import Measure, Task
 
 STATUSES = ("done", "failed", "missing")
@@ -81,33 +82,33 @@ def require(table: pd.DataFrame, columns: Iterable[str]) -> None:
 def readers(task: Task) -> dict[str, tuple[Callable[[str], Any], str]]:
     """Column -> how its cells are read, and the rule that they keep. Only what was measured may be missing."""
     return {
-        "status": (cells.one_of(STATUSES), f"one of {', '.join(STATUSES)}"),
-        **dict.fromkeys(("epoch", "threads"), (cells.whole(1), "a whole number above 0")),
-        **dict.fromkeys((*TIMES, "concurrent"), (cells.number(0, missing=True), "a number of at least 0")),
-        **dict.fromkeys(("sweep", "variable", "run", "device"), (cells.name, "a name")),
-        "baseline": (cells.flag, "True or False"),
+        "status": (_one_of(STATUSES), f"one of {', '.join(STATUSES)}"),
+        **dict.fromkeys(("epoch", "threads"), (_whole(1), "a whole number above 0")),
+        **dict.fromkeys((*TIMES, "concurrent"), (_number(0, missing=True), "a number of at least 0")),
+        **dict.fromkeys(("sweep", "variable", "run", "device"), (_name, "a name")),
+        "baseline": (_flag, "True or False"),
         **{one.name: _parameter(one) for one in (*task.parameters, *task.context)},
-        **({task.data.name: (cells.name, "a name")} if task.data else {}),
+        **({task.data.name: (_name, "a name")} if task.data else {}),
         **{one.column or one.name: _measure(one) for one in task.measures},
     }
 
 
 def _parameter(one: Parameter) -> tuple[Callable[[str], Any], str]:
     if one.kind == "whole":
-        return (cells.whole(1), "a whole number above 0") if one.ge == 1 else (cells.whole(one.ge), "a whole number")
+        return (_whole(1), "a whole number above 0") if one.ge == 1 else (_whole(one.ge), "a whole number")
     if one.kind == "number":
-        return cells.number(), "a number"
-    return (cells.flag, "True or False") if one.kind == "flag" else (cells.name, "a name")
+        return _number(), "a number"
+    return (_flag, "True or False") if one.kind == "flag" else (_name, "a name")
 
 
 def _measure(one: Measure) -> tuple[Callable[[str], Any], str]:
     if not one.in_points:
-        return cells.number(), "a number"
+        return _number(), "a number"
     if one.unit == "%":
-        return cells.number(0, 1, missing=True), "a number from 0 to 1"
+        return _number(0, 1, missing=True), "a number from 0 to 1"
     if one.least is not None:
-        return cells.number(one.least, missing=True), f"a number of at least {one.least:g}"
-    return cells.number(missing=True), "a number"
+        return _number(one.least, missing=True), f"a number of at least {one.least:g}"
+    return _number(missing=True), "a number"
 
 
 def _data(task: Task) -> list[str]:
@@ -116,3 +117,52 @@ def _data(task: Task) -> list[str]:
 
 def _context(task: Task) -> list[str]:
     return [one.name for one in task.context]
+
+
+# How a cell is read from text. Each raises ValueError, OverflowError or KeyError for what is none.
+
+
+def _number(low: float = -math.inf, high: float = math.inf, missing: bool = False) -> Callable[[str], float]:
+    """A finite number within the limits; with `missing`, an empty cell is nan.
+
+    By Python's own `float`: pandas before 3 can be off in the last bit, and `verify` compares bits.
+    """
+
+    def read(cell: str) -> float:
+        if missing and cell.lower() in ("", "nan"):
+            return math.nan
+        found = float(cell)
+        if not math.isfinite(found) or not low <= found <= high:
+            raise ValueError
+        return found
+
+    return read
+
+
+def _whole(low: float | None = None) -> Callable[[str], int]:
+    """A whole number, also as a spreadsheet may write it: 5.0."""
+
+    def read(cell: str) -> int:
+        found = int(cell) if cell.isdecimal() else float(cell)
+        if found != int(found) or (low is not None and found < low):
+            raise ValueError
+        return int(found)
+
+    return read
+
+
+def _name(cell: str) -> str:
+    """A text that is not empty."""
+    if not cell:
+        raise ValueError
+    return cell
+
+
+def _flag(cell: str) -> bool:
+    """True or False, in any case of letters."""
+    return {"true": True, "false": False}[cell.lower()]
+
+
+def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """One of the texts."""
+    return lambda cell: choices[choices.index(cell)]

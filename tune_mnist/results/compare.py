@@ -25,7 +25,11 @@ def compare_points(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> pd.DataFrame
     tested.
     """
     ours, theirs = _by_point(a, task), _by_point(b, task)
-    rows = [{"sweep": key[0], "value": key[1]} | _row(mine, theirs[key], task) for key, mine in ours.items() if key in theirs]
+    rows = [
+        {"sweep": key[0], "value": key[1]} | _row(mine, theirs[key], task)
+        for key, mine in ours.items()
+        if key in theirs
+    ]
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["p_holm"] = float("nan")
     for _, part in table.groupby("sweep", sort=False):
@@ -51,7 +55,7 @@ def differing(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> list[str]:
     return [line if sweeps == shared else f"{line} (sweep {', '.join(sweeps)})" for line, sweeps in where.items()]
 
 
-def unmatched(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> list[str]:
+def uncompared(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> list[str]:
     """How many finished points of each folder the other lacks, one line each where there are any."""
     ours, theirs = _by_point(a, task), _by_point(b, task)
     counts = {"A": len(ours.keys() - theirs.keys()), "B": len(theirs.keys() - ours.keys())}

@@ -17,7 +17,8 @@ def data_name(rows: pd.DataFrame, task: Task) -> str:
     if task.data is None:
         return task.name
     words = dict(task.data.values)
-    return " and ".join(words.get(name, name) for name in texts(rows[task.data.name]))
+    usual = words.get(task.data.default, task.data.default)
+    return " and ".join(words.get(name, f"{name} (not {usual})") for name in texts(rows[task.data.name]))
 
 
 def is_usual_data(rows: pd.DataFrame, task: Task) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -59,10 +58,10 @@ def paired(values: Sequence[float], base: Sequence[float]) -> Difference:
     small test set can agree by chance.
     """
     differences = np.asarray(values, float) - np.asarray(base, float)
-    n, mean = len(differences), float(differences.mean())
-    if n < 2 or np.ptp(differences) < 1e-12:  # equal but for the subtraction's rounding
-        return Difference(n, mean)
-    return _tested(n, mean, stats.ttest_1samp(differences, 0))
+    found = estimate(differences.tolist())
+    if found.n < 2 or np.ptp(differences) < 1e-12:  # equal but for the subtraction's rounding
+        return Difference(found.n, found.mean)
+    return Difference(found.n, found.mean, found.low, found.high, float(stats.ttest_1samp(differences, 0).pvalue))
 
 
 def unpaired(values: Sequence[float], base: Sequence[float]) -> Difference:
@@ -70,12 +69,9 @@ def unpaired(values: Sequence[float], base: Sequence[float]) -> Difference:
     n, mean = min(len(values), len(base)), float(np.mean(values) - np.mean(base))
     if n < 2 or (np.ptp(values) == 0 and np.ptp(base) == 0):
         return Difference(n, mean)
-    return _tested(n, mean, stats.ttest_ind(values, base, equal_var=False))
-
-
-def _tested(n: int, mean: float, test: Any) -> Difference:
-    interval = test.confidence_interval(LEVEL)
-    return Difference(n, mean, float(interval.low), float(interval.high), float(test.pvalue))
+    found = stats.ttest_ind(values, base, equal_var=False)
+    interval = found.confidence_interval(LEVEL)
+    return Difference(n, mean, float(interval.low), float(interval.high), float(found.pvalue))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -31,7 +31,7 @@ from tune_mnist.files import now, sync_folder, write_whole
 
 Row = dict[str, Any]
 KEPT_CHECKPOINTS = 2
-OTHER_FILES = 256  # what a process opens beside the locks: Ray's sockets, event files, the log
+OTHER_FILES = 256  # that a process opens beside the locks: Ray's sockets, event files, the log
 _CHECKPOINT = re.compile(r"epoch-(\d{5,})\.([0-9a-f]{16})\.pt")
 
 
@@ -101,7 +101,7 @@ class Store:
     def claim(self, keys: Sequence[str]) -> Iterator[list[str]]:
         """Take the locks of those runs that nobody else is training, for the length of the `with` block.
 
-        Each is an open file: of more runs than the system allows this process, the first are taken.
+        Each lock is an open file: of more runs than this process may open files, only the first are taken.
         """
         with contextlib.ExitStack() as locks:
             mine: list[str] = []
@@ -114,7 +114,7 @@ class Store:
     def _lock(self, key: str) -> FileLock:
         folder = self.folder / key
         folder.mkdir(parents=True, exist_ok=True)
-        # Any thread of this process may hold and free it: the writer of rows is not the thread that took the lock.
+        # Any thread of this process may free it: the one that writes rows is not the one that took the lock.
         return FileLock(folder / "lock", timeout=0, thread_local=False)
 
     def check_writable(self) -> None:

@@ -20,7 +20,7 @@ from tune_mnist.errors import ClusterError
 from tune_mnist.exits import interrupt, interruptible, leave_at_once, uninterrupted
 from tune_mnist.tuning.head import HeadLost, HeadWatch, reach, unreachable
 
-OBJECTS, OBJECTS_A_CPU = 512 << 20, 32 << 20  # bytes for Ray's objects, see Cluster.objects
+OBJECTS, OBJECTS_PER_CPU = 512 << 20, 32 << 20  # bytes for Ray's objects, see Cluster.objects
 SHARED_MEMORY = Path("/dev/shm")
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -75,7 +75,7 @@ class Cluster:
 
         Ray writes them to disk, and has every worker collect garbage, where less than a third is free.
         """
-        return max(OBJECTS, (128 << 20) + self.cpus * OBJECTS_A_CPU)
+        return max(OBJECTS, (128 << 20) + self.cpus * OBJECTS_PER_CPU)
 
     def objects_note(self) -> str | None:
         """A line to say where a local Ray's objects do not fit into shared memory, as in most containers."""

@@ -48,7 +48,7 @@ class Delivery(Background):
                     pass
 
     def check(self) -> None:
-        """Raise what ended the thread: nobody stores what is trained."""
+        """Raise the error that ended the thread, if one did: nothing that is trained would be stored any more."""
         if isinstance(self.broken, OSError):
             raise ClusterError(f"the store {self.store.folder} cannot be written: {self.broken}")
         if self.broken is not None:
@@ -118,7 +118,7 @@ class Watch(tune.Callback):
         self.delivery = delivery
 
     def __getstate__(self) -> dict[str, Any]:
-        return {}  # Tune pickles its callbacks, to restore them; here the store is what one goes on from
+        return {}  # Tune pickles its callbacks to restore them; a sweep of ours goes on from the store instead
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.enter(_key(trial))

@@ -12,7 +12,7 @@ from tune_mnist.words import plural
 
 # Four trials on one GPU: the network fills a small part of any, and of its memory about 1 GB.
 GPUS_A_TRIAL = 0.25
-# Measured with MNIST and the CNN, rounded up: Ray and the driver; a trial's worker, while it evaluates.
+# Measured with the standard sweeps, rounded up: Ray and the driver; a trial's worker, while it evaluates.
 RAY_BYTES = TRIAL_BYTES = 1 << 30
 
 

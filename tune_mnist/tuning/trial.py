@@ -5,7 +5,6 @@ torch is loaded only by tasks that use it: a worker without it takes a few hundr
 
 from __future__ import annotations
 
-import io
 import math
 import platform
 import sys
@@ -22,9 +21,8 @@ from tune_mnist.files import now
 from tune_mnist.machine.devices import device_kind
 from tune_mnist.store.store import Row
 from tune_mnist.task import Config, Epochs, Task
+from tune_mnist.tuning.checkpoint import packed, unpacked
 from tune_mnist.tuning.resources import Resources
-
-ZIP = b"PK\x03\x04"  # what torch.save writes begins with
 
 
 def trainable(config: dict[str, Any], task: Task, mailbox: Any, resources: Resources) -> None:
@@ -115,23 +113,3 @@ def _numbers(metrics: Mapping[str, Any], task: Task, epoch: int) -> Row:
         if not isinstance(value, (int, float)) or not math.isfinite(value):
             raise TrainingFailed(f"{name} is {value!r} at epoch {epoch}, and not a finite number")
     return found
-
-
-def packed(state: Any) -> bytes | None:
-    """A state as a checkpoint's content; None, of a task that cannot be gone on with, stays None."""
-    if state is None or (isinstance(state, bytes) and not state.startswith(ZIP)):
-        return state
-    import torch
-
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    return buffer.getvalue()
-
-
-def unpacked(content: bytes) -> Any:
-    """The state of a checkpoint, on the CPU; torch's are loaded as weights only."""
-    if not content.startswith(ZIP):
-        return content
-    import torch
-
-    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

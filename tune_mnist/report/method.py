@@ -1,0 +1,99 @@
+"""How it was done: what was held, planned and trained, on which machine, and the command that does it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from tune_mnist.report.document import Block, Bullets, Code, Text
+from tune_mnist.results.columns import all_variables
+from tune_mnist.results.fixed import data_name, fixed, timed_on
+from tune_mnist.results.folder import ENVIRONMENT_JSON
+from tune_mnist.results.read import Results
+from tune_mnist.results.summary import finished
+from tune_mnist.results.values import texts
+from tune_mnist.task import Task
+from tune_mnist.words import several
+
+# Of environment.json; those that it lacks are named.
+EXPECTED = ("command", "started", "ended", "python", "platform", "packages", "cpu", "data_sha256")
+
+
+def method(results: Results) -> tuple[Block, ...]:
+    """The section's blocks."""
+    points, task, environment = results.points, results.task, results.environment
+    asked = f"Plan: {len(points)} points, {points['run'].nunique()} runs, {points['epochs'].sum()} epochs asked for"
+    done = finished(points, task)
+    facts = [
+        f"Data: {data_name(points, task)}.",
+        fixed(points, all_variables(points), task),
+        *_baseline(points, task),
+        asked + (f", {len(results.history)} trained." if results.history is not None else "."),
+        *([timed_on(done) + "."] if len(done) else []),
+        _statistics(points),
+        *_machine(environment),
+        *_hosts(done),
+        *(f"Data file {file}: SHA-256 {sum_}." for file, sum_ in (environment.get("data_sha256") or {}).items()),
+    ]
+    blocks: list[Block] = [Bullets(tuple(fact.replace("\xa0", " ") for fact in facts))]
+    if environment.get("command"):
+        blocks += [Text("The same again, from the store or from nothing:"), Code(environment["command"])]
+    if not environment:
+        lacking = f"There is no {ENVIRONMENT_JSON} here: the machine, the data's sums and the command are missing."
+        blocks.append(Text(lacking))
+    return tuple(blocks)
+
+
+def _hosts(done: pd.DataFrame) -> list[str]:
+    hosts = texts(done["hostname"].dropna())
+    return [f"Trials ran on {len(hosts)} hosts: {several(hosts)}."] if len(hosts) > 1 else []
+
+
+def _baseline(points: pd.DataFrame, task: Task) -> list[str]:
+    """The value of every swept hyper-parameter where another is swept."""
+    rows = points[points["baseline"].astype(bool)]
+    swept = all_variables(points)
+    if rows.empty or any(len(texts(rows[one])) > 1 for one in swept):
+        return []
+    return [f"Baseline: {', '.join(f'{task.words(one)} {texts(rows[one])[0]}' for one in swept)}."]
+
+
+def _statistics(points: pd.DataFrame) -> str:
+    if points["seed"].nunique() < 2:
+        return "Statistics: none, because there is one seed."
+    return (
+        "Statistics: means and 95 % intervals by Student’s t over the seeds, each interval for itself alone; "
+        "differences to the baseline by the paired t test, seed by seed, resolved where p, corrected by Holm for "
+        "the sweep’s other points, is below 0.05."
+    )
+
+
+def _machine(environment: dict[str, Any]) -> list[str]:
+    """What environment.json tells of the machine and the code; what it lacks is named, not made up."""
+    if not environment:
+        return []
+    cpu, packages = environment.get("cpu") or {}, environment.get("packages") or {}
+    gpus = environment.get("gpus") or ["no GPU"]
+    usable = f"{cpu['usable']} CPUs usable" if cpu.get("usable") else None
+    machine = [part for part in (cpu.get("model"), usable, several(gpus), environment.get("platform")) if part]
+    python = [f"Python {environment['python']}"] if environment.get("python") else []
+    versions = [*python, *(f"{package} {version}" for package, version in packages.items() if version)]
+    lacks = [key for key in EXPECTED if not environment.get(key)]
+    return [
+        f"This command ran on {environment.get('hostname') or 'a machine'}: {', '.join(machine)}.",
+        *([f"Versions: {', '.join(versions)}."] if versions else []),
+        *_code(environment.get("git") or {}),
+        *_times(environment),
+        *([f"{ENVIRONMENT_JSON} does not tell: {several(lacks)}."] if lacks else []),
+    ]
+
+
+def _code(git: dict[str, Any]) -> list[str]:
+    changed = ", with changes that are in no commit" if git.get("dirty") else ""
+    return [f"Code: commit {git.get('commit')}{changed}."] if git else []
+
+
+def _times(environment: dict[str, Any]) -> list[str]:
+    times = ", ".join(f"{what} {environment[what]}" for what in ("started", "ended") if environment.get(what))
+    return [f"{times[0].upper()}{times[1:]}."] if times else []

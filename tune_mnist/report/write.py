@@ -1,0 +1,35 @@
+"""The report's files, from the tables and environment.json of a results folder.
+
+    write_report(read_results(folder, task))
+
+It leaves summary.csv, every figure, report.md, report.html and report.pdf in the folder.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tune_mnist.figures.gallery import save_figures
+from tune_mnist.files import write_whole
+from tune_mnist.report.document import markdown
+from tune_mnist.report.page import html
+from tune_mnist.report.pdf import pdf
+from tune_mnist.report.sections import compose
+from tune_mnist.results.folder import REPORTS, SUMMARY_CSV, write_csv
+from tune_mnist.results.read import Results
+from tune_mnist.results.summary import summarise
+
+
+def write_report(results: Results) -> list[Path]:
+    """Write the summary, the figures and the report into the folder of the results; returns the paths.
+
+    Raises UserError for tables from which no honest report can be made, before anything is written.
+    """
+    folder, summary = results.folder, summarise(results.points, results.task)
+    drawn = save_figures(results)
+    document = compose(results, summary, drawn)
+    contents = markdown(document).encode(), html(document).encode(), pdf(document)
+    written = [write_csv(summary, folder / SUMMARY_CSV), *(path for one in drawn for path in one.paths)]
+    for file, content in zip(REPORTS, contents, strict=True):
+        write_whole(folder / file, content)
+    return [*written, *(folder / file for file in REPORTS)]
