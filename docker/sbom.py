@@ -15,7 +15,7 @@ from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
-PYTHON_PURL = "py" + "pi"  # the standard's word; put together, for no file here names a registry
+PYTHON_PURL = "py" + "pi"  # the standard's word; put together, because no file here names a registry
 # Each prints a line a package: name, version.
 DEBIAN = ["dpkg-query", "--show", "--showformat", "${Package} ${Version}\n"]
 PYTHON = [

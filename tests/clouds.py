@@ -15,7 +15,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from tune_mnist.launch.ray_up import read
+from tune_mnist.launch.ray_up import read_cluster_file
 
 ASKED = {"head": 1, "cpu": 2, "gpu": 1}
 # Google's answers: part of a method and address, what it says.
@@ -56,7 +56,7 @@ def completed(file: Path) -> dict[str, Any]:
     from ray.autoscaler._private.commands import _bootstrap_config
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    config = prepare_config(read(file).config)
+    config = prepare_config(read_cluster_file(file).config)
     if config["provider"]["type"] == "gcp":
         config["provider"]["gcp_credentials"] = {"type": "credentials_token", "credentials": "token"}
     validate_config(config)

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from tune_mnist.measure import Measure
 from tune_mnist.plan.plan import Run
+from tune_mnist.store.checkpoint import ZIP, packed, unpacked
 from tune_mnist.store.store import Held, Row, Store
-from tune_mnist.task import Config, Epochs, Measure, Task
-from tune_mnist.tuning.checkpoint import ZIP, packed, unpacked
+from tune_mnist.task import Config, Epochs, Task
 from tune_mnist.tuning.cluster import Cluster
 from tune_mnist.tuning.resources import Asked, choose
 
@@ -65,6 +66,9 @@ class Heard:
 
     def failed(self, key: str, error: str, trace: str) -> None:
         self.events.append(("failed", key, error, trace))
+
+    def printed(self, key: str, text: str) -> None:
+        self.events.append(("printed", key, text))
 
     def said(self, key: str, text: str) -> None:
         self.events.append(("said", key, text))

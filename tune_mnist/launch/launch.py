@@ -57,6 +57,7 @@ class Job:
     def name(self) -> str:
         """The same for the same question: what a second command attaches to."""
         asked = [*self.options, self.sweep_file.read_text("utf-8") if self.sweep_file else ""]
+        asked += [here.read_text("utf-8") for there, here in sorted(self.files.items()) if there.endswith(".py")]
         return f"sweep-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:10]}"
 
     @property

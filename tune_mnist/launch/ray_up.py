@@ -123,7 +123,7 @@ class Launcher:
 _RAY = (sys.executable, "-m", "ray.scripts.scripts")
 
 
-def read(file: Path) -> Launcher:
+def read_cluster_file(file: Path) -> Launcher:
     """The cluster file, with every value filled in. Raises UserError."""
     try:
         config = yaml.safe_load(file.read_text("utf-8"))

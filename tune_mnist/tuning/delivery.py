@@ -25,6 +25,7 @@ class Listener(Protocol):
     def lost(self, key: str) -> None: ...
     def failed(self, key: str, error: str, trace: str) -> None: ...
     def said(self, key: str, text: str) -> None: ...
+    def printed(self, key: str, text: str) -> None: ...
 
 
 class Delivery(Background):
@@ -75,6 +76,8 @@ class Delivery(Background):
             self.listener.failed(key, **content)
         elif kind == "said":
             self.listener.said(key, **content)
+        elif kind == "printed":
+            self.listener.printed(key, **content)
         else:
             self.listener.started(key, **content)
 
@@ -107,8 +110,16 @@ class Delivery(Background):
     def give_up(self, key: str, error: Exception | None) -> None:
         """A trial failed outside of its training once too often: its worker was lost, or could not start."""
         lost = error is None or isinstance(error, ray.exceptions.RayActorError)
-        self.errors[key] = f"its worker was lost {RETRIES + 1} times" if lost else str(error).strip().splitlines()[-1]
+        why = "" if error is None else _why(str(error))
+        self.errors[key] = (
+            f"its worker was lost {RETRIES + 1} times{why}" if lost else str(error).strip().splitlines()[-1]
+        )
         self.listener.failed(key, self.errors[key], "" if error is None else str(error))
+
+
+def _why(said: str) -> str:
+    """What a worker that could not start died of; nothing for one that was killed."""
+    return f" ({said.strip().splitlines()[-1].strip()})" if "creation task" in said else ""
 
 
 class Watch(tune.Callback):

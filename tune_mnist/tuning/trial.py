@@ -5,12 +5,15 @@ torch is loaded only by tasks that use it: a worker without it takes a few hundr
 
 from __future__ import annotations
 
+import io
 import math
 import platform
 import sys
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -19,10 +22,13 @@ from ray import tune
 from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.files import now
 from tune_mnist.machine.devices import device_kind
+from tune_mnist.store.checkpoint import packed, unpacked
 from tune_mnist.store.store import Row
-from tune_mnist.task import Config, Epochs, Task
-from tune_mnist.tuning.checkpoint import packed, unpacked
+from tune_mnist.task import TAKEN, Config, Epochs, Task, learned
 from tune_mnist.tuning.resources import Resources
+from tune_mnist.words import plural
+
+PACKAGE = Path(__file__).parents[1]
 
 
 def trainable(config: dict[str, Any], task: Task, mailbox: Any, resources: Resources) -> None:
@@ -34,23 +40,45 @@ def trainable(config: dict[str, Any], task: Task, mailbox: Any, resources: Resou
         _train(task, Config(run["config"], run["needs_total"]), resources.cpus, outbox)
     except Exception as error:
         # Not raised: Tune would train it again, and the same config would fail in the same way.
-        expected = isinstance(error, (TrainingFailed, UserError))
-        outbox.send(
-            kind="failed",
-            error=traceback.format_exception_only(error)[-1].strip().splitlines()[-1],
-            trace="" if expected else traceback.format_exc(),
-        )
+        outbox.send_printed()
+        outbox.send(kind="failed", error=_last_line(error), trace=_trace(error))
         tune.report({"failed": True})
     finally:
         outbox.flush()
 
 
+def _last_line(error: Exception) -> str:
+    """What is wrong, as one line; an error that speaks for itself goes without its class."""
+    said = traceback.format_exception_only(error)[-1].strip().splitlines()[-1]
+    return str(error) if isinstance(error, (TrainingFailed, UserError)) and str(error) else said
+
+
+def _trace(error: Exception) -> str:
+    """A bug's traceback, from the first frame on that is the loop's own; nothing for what is no bug."""
+    if isinstance(error, (TrainingFailed, UserError)):
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = next((place for place, one in enumerate(frames) if PACKAGE not in Path(one.filename).parents), 0)
+    told = traceback.format_list(frames[own:]) + traceback.format_exception_only(error)
+    return "Traceback (most recent call last):\n" + "".join(told)
+
+
 class _Outbox:
-    """Sends while the next epoch trains, at most one message at a time: a crash finds at most one epoch not stored."""
+    """Sends while the next epoch trains, at most one message at a time: a crash finds at most one epoch not stored.
+
+    What the loop prints is kept in `printed`, and sent beside its epoch.
+    """
 
     def __init__(self, mailbox: Any, key: str) -> None:
         self.mailbox, self.key = mailbox, key
         self.sent: list[Any] = []
+        self.printed = io.StringIO()
+
+    def send_printed(self) -> None:
+        if text := self.printed.getvalue():
+            self.send(kind="printed", text=text)
+            self.printed.seek(0)
+            self.printed.truncate()
 
     def send(self, **message: Any) -> None:
         self.flush()
@@ -78,12 +106,15 @@ def _train(task: Task, config: Config, threads: int, outbox: _Outbox) -> None:
     """Ask the task's loop for exactly the epochs that are left."""
     trained, saved = outbox.load() or (0, None)
     outbox.send(kind="started", trained=trained, hostname=platform.node())
-    loop = task.train(config, None if saved is None else unpacked(saved))
+    with redirect_stdout(outbox.printed), redirect_stderr(outbox.printed):
+        loop = task.train(config, None if saved is None else unpacked(saved))
     for epoch in range(trained + 1, config.epochs + 1):
-        step = _step(loop, threads)
+        with redirect_stdout(outbox.printed), redirect_stderr(outbox.printed):
+            step = _step(loop, threads)
         if step is None:
-            raise TrainingFailed(f"ended after {epoch - 1} of {config.epochs} epochs")
+            raise TrainingFailed(f"ended after {epoch - 1} of {plural(config.epochs, task.unit)}")
         metrics, state = step
+        outbox.send_printed()
         where = {"trial_id": tune.get_context().get_trial_id(), "hostname": platform.node()}
         row = {"epoch": epoch, **_numbers(metrics, task, epoch), **where}
         outbox.send(kind="epoch", row={**row, "finished": now()}, checkpoint=packed(state))
@@ -105,11 +136,19 @@ def _step(loop: Epochs, threads: int) -> tuple[Row, Any] | None:
 
 
 def _numbers(metrics: Mapping[str, Any], task: Task, epoch: int) -> Row:
-    """The metrics as numbers that JSON knows. Raises TrainingFailed where one is missing, or is no finite number."""
+    """The metrics as numbers that JSON knows; one that is none for now is left out, unless the runs are judged by it.
+
+    Raises TrainingFailed where a measure of the task's own is missing or no finite number.
+    """
     found = {name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()}
-    if missing := [measure.name for measure in task.measures if measure.name not in found]:
-        raise TrainingFailed(f"epoch {epoch} has no {missing[0]}; a task yields each of its measures once per epoch")
-    for name, value in found.items():
-        if not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise TrainingFailed(f"{name} is {value!r} at epoch {epoch}, and not a finite number")
-    return found
+    needed = [one.name for one in learned(task, [found]).measures if not one.may_miss]
+    if missing := [name for name in needed if name not in found]:
+        raise TrainingFailed(f"{task.unit} {epoch} has no {missing[0]}; a task yields each of its measures every time")
+    if clashing := [one.name for one in task.parameters if task.learns and one.name in found]:
+        raise TrainingFailed(f"a measure is called '{clashing[0]}', as a parameter is; rename one of them")
+    if taken := [name for name in TAKEN if name in found]:
+        raise TrainingFailed(f"a measure may not be called '{taken[0]}', because a column is; rename it")
+    finite = {name for name, value in found.items() if isinstance(value, (int, float)) and math.isfinite(value)}
+    for name in (name for name in found if name not in finite and (name in needed or not task.learns)):
+        raise TrainingFailed(f"{name} is {found[name]!r} at {task.unit} {epoch}, and not a finite number")
+    return {name: value for name, value in found.items() if name in finite}
