@@ -1,0 +1,1 @@
+"""Whether a training loop keeps the promises of a task, found out by short trainings. `check` is the door."""
