@@ -110,7 +110,7 @@ class UnderWay:
 
     def log(self) -> str:
         """What its log says so far."""
-        return "".join(path.read_text("utf-8") for path in self.folder.glob(f"results/*/{LOG}"))
+        return "".join(path.read_text("utf-8") for path in self.folder.glob("results/*/*_experiments.log"))
 
     def finished(self, seconds: float = 600) -> Finished:
         """Wait for its end."""

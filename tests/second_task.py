@@ -19,11 +19,12 @@ from pydantic import Field
 from tune_mnist.display.log import ConsoleLines, LogFile, console, listening
 from tune_mnist.experiment import Experiment
 from tune_mnist.machine.devices import device_kind
+from tune_mnist.measure import Measure
 from tune_mnist.parameter import Parameter, parameters_of
 from tune_mnist.plan.request import Options, build
 from tune_mnist.results.folder import log_name, prepare_folder
 from tune_mnist.store.store import Store
-from tune_mnist.task import Config, Measure, Task
+from tune_mnist.task import Config, Task
 from tune_mnist.tuning.cluster import Cluster
 from tune_mnist.tuning.resources import Asked, choose
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from tune_mnist.measure import Measure
 from tune_mnist.mnist.task import MNIST
 from tune_mnist.parameter import Parameter
 from tune_mnist.results.columns import TIMES, epoch_columns, point_columns
 from tune_mnist.results.folder import HISTORY_CSV, results_csv, write_csv, write_environment
 from tune_mnist.results.read import Results, read_results
-from tune_mnist.task import Measure, Task
+from tune_mnist.task import Task
 
 ENVIRONMENT: dict[str, Any] = {
     "command": "tune-mnist run --seeds 3",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tune_mnist.mnist.task import MNIST
@@ -33,3 +34,27 @@ def config(**values: Any) -> Config:
 def asked(task: Task = MNIST, **options: Any) -> Request:
     """What a command with these options asks of the task."""
     return build(task, Options(**options))
+
+
+# A loop of a user's own, with a helper, for the tests of more than one machine: an epoch takes a third of a second.
+OWN_LOOP = {
+    "walk.py": """import time
+from strides import stride
+
+def train(config, state=None):
+    place = state["place"] if state else 1.0 + config["seed"] / 10
+    while True:
+        time.sleep(0.3)
+        place -= stride(place, config["rate"])
+        print("at", place)
+        yield {"val_loss": place * place}, {"place": place}
+""",
+    "strides.py": "def stride(place, rate):\n    return place * rate * 0.7\n",
+}
+OWN_SWEEP = ("--vary", "rate=0.1,0.2,0.3,0.4", "--set", "epochs=10")
+
+
+def write_own_loop(folder: Path) -> None:
+    """The loop and its helper, in the folder."""
+    for name, text in OWN_LOOP.items():
+        (folder / name).write_text(text, "utf-8")

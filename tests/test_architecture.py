@@ -20,6 +20,7 @@ PACKAGE = ROOT / "tune_mnist"
 HOUSE = """
 __main__  run  train
 commands
+api
 experiment
 launch
 report
@@ -28,11 +29,14 @@ display
 results
 tuning
 plan
+checking
+tasks
+fingerprint
 mnist
 store
 machine
 task
-parameter
+parameter  measure
 errors  files  words  exits  background
 """
 LEVELS = {name: level for level, line in enumerate(reversed(HOUSE.split("\n"))) for name in line.split()}
@@ -88,7 +92,7 @@ def lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 def is_command(path: Path, name: str) -> bool:
     """Whether the function is a command, whose parameters are its options."""
-    return room(path) == "commands" and name == path.stem
+    return (room(path) == "commands" and name == path.stem) or (room(path), name) == ("api", "sweep")
 
 
 every_module = pytest.mark.parametrize("path", MODULES, ids=named)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 from conftest import ROOT
 from nbclient import NotebookClient
+from tasks import write_own_loop
 
 NOTEBOOK = ROOT / "docs" / "results.ipynb"
 
@@ -38,6 +40,42 @@ def test_every_figure_is_shown(notebook: Any) -> None:
 
 def test_nothing_complains(notebook: Any) -> None:
     assert not [source for source, kinds in outputs(notebook) if {"stream"} in kinds or {"error"} in kinds]
+
+
+CELLS = (
+    "from walk import train\nfrom tune_mnist import sweep\n"
+    "results = sweep(train, vary={'rate': [0.1, 0.2]}, baseline={'rate': 0.1}, epochs=4, seeds=2, minimize='val_loss')",
+    "results.summary[['value', 'val_loss_n']]",
+    "results.figure('rate')",
+    "results.report().name",
+)
+
+
+def test_a_sweep_in_a_notebook_shows_what_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And at its end only what came of it."""
+    write_own_loop(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    made = nbformat.v4.new_notebook()  # type: ignore[no-untyped-call]
+    made.cells = [nbformat.v4.new_code_cell(one) for one in CELLS]  # type: ignore[no-untyped-call]
+    seen: list[str] = []
+    client = NotebookClient(made, timeout=200, resources={"metadata": {"path": str(tmp_path)}})
+    take = client.process_message
+
+    def heard(message: Any, *others: Any) -> Any:
+        if message["msg_type"] == "update_display_data":
+            seen.append(message["content"]["data"]["text/html"])
+        return take(message, *others)
+
+    monkeypatch.setattr(client, "process_message", heard)
+    client.execute()
+    assert any("val loss" in html and "4 points" in html for html in seen)
+    assert seen[-1] == ""
+    first, table, figure, report = (cell.outputs for cell in made.cells)
+    assert not [one for one in first if "error" in one.output_type]
+    assert "val_loss_n" in table[0]["data"]["text/plain"]
+    assert "image/png" in figure[0]["data"]
+    assert report[-1]["data"]["text/plain"] == "'report.html'"
 
 
 def test_what_lies_there_is_what_it_gives(notebook: Any) -> None:

@@ -21,10 +21,10 @@ from tune_mnist.figures import tradeoff as against
 from tune_mnist.figures.gallery import Drawn
 from tune_mnist.figures.gallery import save_figures as save
 from tune_mnist.figures.style import INK
+from tune_mnist.measure import Measure
 from tune_mnist.mnist.task import MNIST
 from tune_mnist.results.columns import TIME
 from tune_mnist.results.read import Results
-from tune_mnist.task import Measure
 
 if TYPE_CHECKING:
     from pathlib import Path

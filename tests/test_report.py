@@ -738,5 +738,5 @@ def test_make_report_draws_every_folder_of_results_again(by_hand: Path, tmp_path
     for made in tmp_path.glob("results/data-*"):
         assert {path.name for path in made.glob("report.*")} == set(REPORTS)
         assert f"results/{made.name}/accuracy_vs_lr.png" in done.stdout
-    # Of the processor, for the machine may be busy with something else.
+    # Of the processor, because the machine may be busy with something else.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20

@@ -17,7 +17,7 @@ from tasks import asked, config, mnist
 from tune_mnist.plan.plan import Plan, make_plan
 from tune_mnist.results.columns import epoch_columns, point_columns
 from tune_mnist.results.folder import write_csv
-from tune_mnist.results.tables import history_frame, points_frame
+from tune_mnist.results.tables import Outcome, history_frame, points_frame
 from tune_mnist.store.store import Row, Store
 
 IMAGES = 1437
@@ -69,7 +69,7 @@ def planned(store: Store, rows: list[Row], share: bool = True, **options: Any) -
 
 
 def points_of(store: Store, rows: list[Row], errors: dict[str, str] | None = None, **options: Any) -> pd.DataFrame:
-    return points_frame(planned(store, rows, **options), TASK, errors or {}, config())
+    return points_frame(planned(store, rows, **options), TASK, Outcome(errors or {}), config())
 
 
 def rows_up_to(epochs: int) -> list[Row]:
@@ -164,7 +164,7 @@ def test_the_trial_is_that_of_the_points_last_epoch(store: Store) -> None:
 
 def test_points_read_off_one_run_name_it(store: Store) -> None:
     plan = planned(store, rows_up_to(15), **EPOCHS)
-    assert points_frame(plan, TASK, {}, config()).run.tolist() == [plan.runs[0].key] * 3
+    assert points_frame(plan, TASK, Outcome(), config()).run.tolist() == [plan.runs[0].key] * 3
 
 
 def test_each_seed_has_its_row(store: Store) -> None:
@@ -198,7 +198,7 @@ def test_a_point_without_all_of_its_epochs_is_missing_and_has_no_numbers(store: 
 
 def test_a_failed_run_fails_only_the_points_that_it_did_not_reach(store: Store) -> None:
     plan = planned(store, rows_up_to(3), **EPOCHS)
-    frame = points_frame(plan, TASK, {plan.runs[0].key: "TrainingFailed: no number"}, config())
+    frame = points_frame(plan, TASK, Outcome({plan.runs[0].key: "TrainingFailed: no number"}), config())
     assert frame.status.tolist() == ["done", "done", "failed"]
     assert frame.error.tolist() == ["", "", "TrainingFailed: no number"]
 
@@ -297,6 +297,6 @@ def test_a_table_leaves_no_other_file(store: Store, tmp_path: Path) -> None:
 def test_an_error_with_commas_and_quotes_stays_one_field(store: Store, tmp_path: Path) -> None:
     plan = planned(store, [], vary=["lr=0.1"])
     error = 'RuntimeError: "a", b'
-    frame = points_frame(plan, TASK, {plan.runs[0].key: error}, config())
+    frame = points_frame(plan, TASK, Outcome({plan.runs[0].key: error}), config())
     with write_csv(frame, tmp_path / "points.csv").open() as file:
         assert [line["error"] for line in csv.DictReader(file)] == [error]

@@ -30,7 +30,7 @@ REFUSED: dict[str, tuple[str, int, str]] = {
     "unknown key": (
         "name: x\nvary:\n  lr: [1]\nvery: {}\n",
         4,
-        "unknown key 'very' (did you mean 'vary'?); choose from: name, baseline, vary, cross, seeds",
+        "unknown key 'very' (did you mean 'vary'?); choose from: name, baseline, vary, cross, seeds, task, judge",
     ),
     "unknown variable": (
         "name: x\nvary:\n  lr: [1]\n  lrr: [1]\n",

@@ -23,13 +23,13 @@ from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.machine.devices import resolve
 from tune_mnist.mnist.config import TrainConfig, check_fits
 from tune_mnist.mnist.datasets import Dataset, Split
-from tune_mnist.mnist.networks import Dropout, build
+from tune_mnist.mnist.networks import Dropout, network
 from tune_mnist.mnist.task import MNIST, TRAINING_VERSION, conditions
 from tune_mnist.mnist.training import EpochResult, Training, probe_epoch_seconds
 
 # What TRAINING_VERSION was held against last: (version, SHA-256 of networks.py and training.py, one after the other).
 MODELS, OPTIMIZERS = (MNIST.parameter(name).choices for name in ("model", "optimizer"))
-FINGERPRINT = (2, "de01b691551f395da49ce8851f7027d2a91535ce669e2abfae5c0b87c8d27ba1")
+FINGERPRINT = (2, "43600203c5f03392b819296648010a549ffd7d4a97b90346a3ad95694bed68c4")
 MLP = TrainConfig(model="mlp", batch_size=16, epochs=4)
 Step = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 TIMES = ("train_time_s", "eval_time_s", "cpu_time_s")
@@ -474,7 +474,7 @@ def test_two_epochs_are_those_of_pytorchs_example() -> None:
 
 
 def test_the_cnns_parameters_are_named_and_shaped_as_in_pytorchs_example() -> None:
-    ours = {name: tuple(value.shape) for name, value in build("cnn", 0.25, torch.Generator()).named_parameters()}
+    ours = {name: tuple(value.shape) for name, value in network("cnn", 0.25, torch.Generator()).named_parameters()}
     assert ours == {
         "conv1.weight": (32, 1, 3, 3),
         "conv1.bias": (32,),
@@ -489,7 +489,7 @@ def test_the_cnns_parameters_are_named_and_shaped_as_in_pytorchs_example() -> No
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_network_gives_log_probabilities_of_ten_classes(model: Any) -> None:
-    scores = build(model, 0.25, torch.Generator())(torch.randn(3, 1, 28, 28))
+    scores = network(model, 0.25, torch.Generator())(torch.randn(3, 1, 28, 28))
     torch.testing.assert_close(scores.exp().sum(1), torch.ones(3))
     assert scores.shape == (3, 10)
 
@@ -508,7 +508,7 @@ def test_an_optimizer_gets_the_configs_values(optimizer: str, kind: type[torch.o
 
 @pytest.mark.parametrize("name", ["dropout1", "dropout2"])
 def test_the_last_layers_dropout_is_twice_the_first(name: str) -> None:
-    dropout = build("cnn", 0.25, torch.Generator()).get_submodule(name)
+    dropout = network("cnn", 0.25, torch.Generator()).get_submodule(name)
     assert isinstance(dropout, Dropout)
     assert dropout.rate == {"dropout1": 0.25, "dropout2": 0.5}[name]
 

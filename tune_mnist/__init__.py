@@ -1,3 +1,18 @@
-"""Controlled hyper-parameter sweeps on MNIST with Ray Tune. Start with `python -m tune_mnist.run --help`."""
+"""Controlled hyper-parameter sweeps of training loops with Ray Tune. Start with `tune-mnist run --help`, or with
+
+from tune_mnist import sweep
+"""
+
+from typing import Any
 
 __version__ = "0.1.0"
+__all__ = ["sweep"]
+
+
+def __getattr__(name: str) -> Any:
+    """`sweep` is imported when it is asked for: a command that needs none of it starts sooner."""
+    if name == "sweep":
+        from tune_mnist.api import sweep
+
+        return sweep
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -1,7 +1,8 @@
-"""`python -m tune_mnist`, and the command `tune-mnist`: run, train, runs, report, compare, verify."""
+"""`python -m tune_mnist`, and the command `tune-mnist`: run, check, train, runs, report, …"""
 
 from __future__ import annotations
 
+from tune_mnist.commands.check import check
 from tune_mnist.commands.compare import compare
 from tune_mnist.commands.options import application, start
 from tune_mnist.commands.report import report
@@ -13,8 +14,8 @@ from tune_mnist.commands.verify import verify
 
 def main() -> None:
     """The command `tune-mnist`."""
-    about = "Controlled hyper-parameter sweeps on MNIST with Ray Tune."
-    start(application(run, train, runs, report, compare, verify, help=about))
+    about = "Controlled hyper-parameter sweeps of training loops with Ray Tune; MNIST comes with it."
+    start(application(run, check, train, runs, report, compare, verify, help=about))
 
 
 if __name__ == "__main__":

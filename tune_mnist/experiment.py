@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +16,19 @@ from tune_mnist.machine import environment
 from tune_mnist.plan.plan import Plan, Run, make_plan, run_names
 from tune_mnist.plan.request import Request
 from tune_mnist.results import folder as results_folder
-from tune_mnist.results.folder import HISTORY_CSV, TENSORBOARD, log_name, results_csv, write_csv, write_environment
-from tune_mnist.results.tables import history_frame, points_frame
+from tune_mnist.results.folder import (
+    HISTORY_CSV,
+    LOGS,
+    TENSORBOARD,
+    log_file,
+    log_name,
+    results_csv,
+    write_csv,
+    write_environment,
+)
+from tune_mnist.results.tables import Outcome, history_frame, points_frame
 from tune_mnist.store.store import Held, Row, Store
-from tune_mnist.task import Task
+from tune_mnist.task import Task, learned
 from tune_mnist.tuning.nodes import Room, check_room
 from tune_mnist.words import plural
 
@@ -59,8 +68,9 @@ class Experiment:
         self.names = run_names(self.plan, self.request.baseline)
 
     def look(self) -> Plan:
-        """Plan again by what the store has now: every history is read."""
+        """Plan again by what the store has now: every history is read. A task may learn its measures from it."""
         self.plan = make_plan(self.request.points, self.task, self._usable, self.share)
+        self.task = learned(self.task, (row for run in self.plan.runs for row in run.held.rows))
         return self.plan
 
     def _usable(self, key: str) -> Held:
@@ -81,7 +91,7 @@ class Experiment:
                     if mine:
                         waiting = False
                         self.look()  # another command may have trained some before the locks were ours
-                        self._train(set(mine), resources, cluster, _Screen(console, board))
+                        self._train(set(mine), resources, cluster, _Screen(console, board, folder))
                         continue
                 if not waiting:
                     log.info(f"waiting for {plural(len(todo), 'run')} that another command is training")
@@ -114,12 +124,13 @@ class Experiment:
             self._open(todo)
             opened = [run for run in self.look().todo if run.key in {one.key for one in todo}]
             epochs = {run.key: run.config.epochs for run in opened}
-            listener = _Listener(progress, screen.board, room, epochs)
+            listener = _Listener(screen.folder / LOGS, progress, screen.board, room, epochs)
             self.errors |= execute(opened, self.task, Trials(resources, connection), self.store, listener)
 
     def _open(self, runs: list[Run]) -> None:
         """Make the runs ready to be trained on; only now is what is damaged, or not wanted (`fresh`), set aside."""
-        about = {"task": self.task.name, "judged": self.task.record()["measures"][0]}
+        about = {"task": self.task.name, "judged": next(iter(self.task.record()["measures"]), None), **self.task.about}
+        self.task.keep(self.store.folder)
         for run in runs:
             record = {"config": run.config.identity(), "conditions": dict(self.task.conditions), "alone": run.apart}
             for said in self.store.open(run.key, record | about, fresh=run.key in self.fresh):
@@ -132,7 +143,9 @@ class Experiment:
         Where an earlier command left the same tables and all that is made from them, nothing is made again. Without
         `report` it takes a second: drawing takes several, and who stops a container waits no more than 10.
         """
-        points = points_frame(self.plan, self.task, self.errors, self.request.baseline)
+        if not self.task.measures:  # nothing has been trained yet that tells them
+            self.task = replace(self.task, measures=(self.task.judged,))
+        points = points_frame(self.plan, self.task, Outcome(self.errors, self._logs(folder)), self.request.baseline)
         tables = {
             folder / results_csv(self.task.name): points,
             folder / HISTORY_CSV: history_frame(self.plan, self.task),
@@ -155,6 +168,11 @@ class Experiment:
                 path.unlink(missing_ok=True)
         return points, [*written, folder / TENSORBOARD, folder / log_name(self.task.name)]
 
+    def _logs(self, folder: Path) -> dict[str, str]:
+        """Run key -> the file of what its loop printed, for those that printed something."""
+        named = {key: f"{LOGS}/{log_file(self.names[key], key)}" for key in self.names}
+        return {key: name for key, name in named.items() if (folder / name).is_file()}
+
     def _environment(self) -> dict[str, Any]:
         plan = self.plan
         return environment.describe(self.started, now(), dict(self.task.data_sha256)) | {
@@ -173,15 +191,17 @@ class _Screen:
 
     console: Console
     board: TensorBoard
+    folder: Path
 
 
 @dataclass(frozen=True)
 class _Listener:
     """Passes what happens to the display, each epoch to TensorBoard, and the end of a run to who asks for machines.
 
-    `epochs`: run key -> how many are asked for.
+    `epochs`: run key -> how many are asked for. `logs`: the folder of what the loops print.
     """
 
+    logs: Path
     progress: Progress
     board: TensorBoard
     room: Room
@@ -205,3 +225,9 @@ class _Listener:
 
     def said(self, key: str, text: str) -> None:
         self.progress.said(key, text)
+
+    def printed(self, key: str, text: str) -> None:
+        """What a loop prints goes to a file of the run's own."""
+        self.logs.mkdir(exist_ok=True)
+        with (self.logs / log_file(self.progress.names[key], key)).open("a", encoding="utf-8") as file:
+            file.write(text)

@@ -145,11 +145,12 @@ def parameters_of(config: type) -> tuple[Parameter, ...]:
     found = []
     for field in fields(config):
         default = None if field.default is MISSING else field.default
-        found.append(replace(_annotated(field.name, hints[field.name]), name=field.name, default=default))
+        found.append(replace(annotated(field.name, hints[field.name]), name=field.name, default=default))
     return tuple(found)
 
 
-def _annotated(name: str, hint: Any) -> Parameter:
+def annotated(name: str, hint: Any) -> Parameter:
+    """The parameter that an annotation tells of, without its default. Raises TypeError for a type that has no rule."""
     base, *said = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     words = next((one for one in said if isinstance(one, Parameter)), Parameter())
     limits: dict[str, Any] = {key: value for one in said if one is not words for key, value in _limits(one)}

@@ -8,78 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from tune_mnist.errors import UserError, unknown
+from tune_mnist.measure import Measure
 from tune_mnist.parameter import Parameter
 
 Epochs = Iterator[tuple[Mapping[str, Any], Any]]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number that a training yields once per epoch: its words, its unit, and which way is better."""
-
-    name: str
-    label: str = ""  # in words, if not its name
-    unit: str = ""  # "%" of a fraction from 0 to 1, which is shown in per cent
-    better: str = "higher"  # or "lower"
-    short: str = ""  # in the names of files and of a summary's columns, if not its name
-    least: float | None = None  # no value is below
-    column: str = ""  # in the table of epochs, where a parameter has its name
-    in_points: bool = True  # whether the table of points has it, too
-
-    @property
-    def words(self) -> str:
-        """As a person calls it: "test accuracy"."""
-        return self.label or self.name.replace("_", " ")
-
-    @property
-    def stem(self) -> str:
-        """In the names of files and columns: "accuracy"."""
-        return self.short or self.name
-
-    @property
-    def factor(self) -> int:
-        """From the value to what is shown of it."""
-        return 100 if self.unit == "%" else 1
-
-    @property
-    def axis(self) -> str:
-        """The words of an axis: "test accuracy (%)"."""
-        return f"{self.words} ({self.unit})" if self.unit else self.words
-
-    @property
-    def best(self) -> str:
-        """The word for the best value: "highest", or "lowest"."""
-        return "highest" if self.better == "higher" else "lowest"
-
-    @property
-    def worst(self) -> str:
-        """The word for the worst value."""
-        return "lowest" if self.better == "higher" else "highest"
-
-    def text(self, value: float, places: int = 2) -> str:
-        """A value in a sentence: "95.09 %", "0.1532"."""
-        return f"{100 * value:.{places}f} %" if self.unit == "%" else " ".join(filter(None, (_plain(value), self.unit)))
-
-    def brief(self, value: float) -> str:
-        """A value on a terminal: "95.09%", "0.1532"."""
-        return f"{value:.2%}" if self.unit == "%" else _plain(value) + self.unit
-
-    def change(self, value: float) -> str:
-        """A difference of two values with its sign, in percentage points of a fraction."""
-        said = f"{100 * value:+.2f}" if self.unit == "%" else f"{value:+.4g}"
-        return said.replace("-", "−")
-
-
-def _plain(value: float) -> str:
-    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or not value else f"{value:.4g}"
 
 
 @dataclass(frozen=True)
@@ -137,6 +77,10 @@ def _never(_: Mapping[str, Any]) -> bool:
     return False
 
 
+def _nothing(_: Path) -> None:
+    return None
+
+
 def _alike(_: Mapping[str, Any]) -> float:
     return 1.0
 
@@ -164,6 +108,11 @@ class Task:
     context: tuple[Parameter, ...] = ()  # other conditions that tables and subtitles name
     examples: str = "data"  # what it trains on, in words
     remark: str = ""  # on the curves of its measures
+    unit: str = "epoch"  # what a training yields after: an epoch, a round, some steps
+    learns: bool = False  # whether its measures are those that it yields, beside the declared ones (`learned`)
+    judge: tuple[str, str] | None = None  # of a task that learns: the judged measure, and which way is better
+    about: Mapping[str, Any] = field(default_factory=dict)  # what else a run's record tells of it
+    keep: Callable[[Path], None] = _nothing  # keeps what its key stands for in a store's folder
     sweeps: Path | None = None  # the sweep file of its standard sweeps
     reference: Reference | None = None
     data_sha256: Mapping[str, str] = field(default_factory=dict)
@@ -174,8 +123,16 @@ class Task:
 
     @property
     def judged(self) -> Measure:
-        """The measure that values are judged by."""
-        return self.measures[0]
+        """The measure that values are judged by; of a task that learns them, and has not yet, the one asked for."""
+        if self.measures:
+            return self.measures[0]
+        name, better = self.judge or ("measure", "higher")
+        return Measure(name, better=better)
+
+    @property
+    def subject(self) -> str:
+        """What a folder of results is called after: the data, or the task where it knows only one set."""
+        return str(self.conditions.get(self.data.name, self.name)) if self.data else self.name
 
     @property
     def headline(self) -> tuple[Measure, ...]:
@@ -224,7 +181,8 @@ class Task:
 
     def record(self) -> dict[str, Any]:
         """What reading, figures and reports need of the task, as values that JSON knows."""
-        said = {"name": self.name, "examples": self.examples, "remark": self.remark}
+        said: dict[str, Any] = {"name": self.name, "examples": self.examples, "remark": self.remark, "unit": self.unit}
+        said |= {"learns": self.learns}
         parts = {"parameters": self.parameters, "measures": self.measures, "context": self.context}
         one = {"data": self.data, "reference": self.reference}
         return (
@@ -238,11 +196,56 @@ def recorded(record: Mapping[str, Any]) -> Task:
     """The task of a `Task.record`, which cannot train. Raises UserError if it is none."""
     adapters: dict[str, Any] = {"parameters": tuple[Parameter, ...], "measures": tuple[Measure, ...]}
     adapters |= {"context": tuple[Parameter, ...], "data": Parameter | None, "reference": Reference | None}
-    adapters |= dict.fromkeys(("name", "examples", "remark"), str)
+    adapters |= dict.fromkeys(("name", "examples", "remark", "unit"), str) | {"learns": bool}
     try:
         return Task(**{key: TypeAdapter(kind).validate_python(record[key]) for key, kind in adapters.items()})
     except (KeyError, ValidationError) as error:
         raise UserError(f"the record of its task is damaged ({str(error).splitlines()[0]})") from None
+
+
+LOWER = ("loss", "error", "perplexity", "mse", "mae", "cost", "time")  # in a name: the less the better
+UNSEEN = ("val_", "valid", "test_", "eval_")  # a name begins with it: of data that are not trained on
+# Columns of ours in the tables and rows: no parameter and no measure of a user's may be called so.
+TAKEN: tuple[str, ...] = (
+    "sweep",
+    "variable",
+    "value",
+    "baseline",
+    "run",
+    "status",
+    "error",
+    "log",
+    "device",
+    "threads",
+    "epoch",
+)
+TAKEN += ("trial_id", "hostname", "finished", "concurrent", "crc32")
+BOOKKEEPING = ("epoch", "train_time_s", "eval_time_s", "cpu_time_s", "trial_id", "hostname", "finished", "concurrent")
+
+
+def learned(task: Task, rows: Iterable[Mapping[str, Any]]) -> Task:
+    """The task with the measures that these stored rows have, if it learns them; the judged one first.
+
+    Without a word of the user's, the first one of unseen data is judged, and its name tells which way is better.
+    Raises UserError if the judged measure is none of them.
+    """
+    if not task.learns:
+        return task
+    known = {one.name: one for one in task.measures}
+    names = list(dict.fromkeys(name for row in rows for name in row if name not in BOOKKEEPING))
+    if not names:
+        return task
+    judged, better = task.judge or (next((name for name in names if name.startswith(UNSEEN)), names[0]), "")
+    if judged not in names:
+        raise unknown("measure", judged, names)
+    found = [known.get(name, Measure(name, better=_better(name), may_miss=True)) for name in names]
+    first = next(one for one in found if one.name == judged)
+    rest = [one for one in found if one.name != judged]
+    return replace(task, measures=(replace(first, better=better or first.better, may_miss=False), *rest))
+
+
+def _better(name: str) -> str:
+    return "lower" if any(word in name.lower() for word in LOWER) else "higher"
 
 
 def refuse_without_effect(parameters: tuple[Parameter, ...], values: Mapping[str, Any]) -> None:

@@ -8,11 +8,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from composed import Compose, Sweep, project
-from conftest import Finished, going_on, numbers, run, succeeded, trained, wait_for
+from conftest import HISTORY, Finished, going_on, numbers, rows, run, succeeded, trained, wait_for
 from engine import IMAGE, USER, docker, inspected
+from tasks import OWN_SWEEP, write_own_loop
 
 pytestmark = pytest.mark.timeout(2400)
 
@@ -68,6 +70,21 @@ def test_a_worker_has_what_ray_is_told(shared: Sweep) -> None:
     told = docker("exec", head, "python", "-c", code).stdout
     assert re.findall(r"'CPU': ([\d.]+)", told) == ["1.0", "1.0"]
     assert re.findall(r"'memory': ([\d.]+)", told).count(str(float((4 << 30) - (512 << 20)))) == 2
+
+
+def test_a_loop_of_ones_own_is_as_outside(shared: Sweep, tmp_path: Path) -> None:
+    """The file lies in the folder of data, which the sweep's container mounts; workers mount nothing."""
+    compose = shared.compose
+    write_own_loop(compose.folder / "data")
+    write_own_loop(tmp_path)
+    succeeded(run("--task", "walk.py", *OWN_SWEEP, folder=tmp_path))
+    sweep = compose.ask("own", "--task", "/data/walk.py", *OWN_SWEEP)
+    compose.up(2)
+    assert sweep.ended() == 0, sweep.said()
+    there, here = (rows(folder / HISTORY) for folder in (sweep.results, tmp_path / "results" / "walk"))
+    assert {row["hostname"] for row in there} == set(compose.hostnames())
+    told = [sorted((row["rate"], row["epoch"], row["val_loss"]) for row in epochs) for epochs in (there, here)]
+    assert told[0] == told[1]
 
 
 # A worker that is killed in mid-trial

@@ -27,6 +27,7 @@ from conftest import (
 )
 from engine import IMAGE, docker
 from machines import HOST, Machines, machines, need_ssh
+from tasks import OWN_SWEEP, write_own_loop
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -216,6 +217,22 @@ def test_a_dead_head_is_named_and_the_command_goes_on_from_there(emptied: Machin
     again = succeeded(run(*on(hosts, "head", *VARIED), folder=hosts.folder))
     assert numbers(epochs_of(hosts, "head")) == numbers(here.epochs())
     assert "epochs in the store" in again.out
+
+
+def test_a_loop_of_ones_own_comes_home_as_it_is_here(hosts: Machines, tmp_path: Path) -> None:
+    """Its code travels, helper and all; what it printed comes home, too."""
+    write_own_loop(hosts.folder)
+    write_own_loop(tmp_path)
+    succeeded(run("--task", "walk.py", *OWN_SWEEP, folder=tmp_path))
+    done = succeeded(run(*on(hosts, "own", "--task", "walk.py", *OWN_SWEEP), folder=hosts.folder))
+    assert "val loss" in done.out
+    there, at_home = hosts.folder / "results" / "own", tmp_path / "results" / "walk"
+    epochs = [
+        sorted((row["rate"], row["epoch"], row["val_loss"]) for row in rows(f / HISTORY)) for f in (there, at_home)
+    ]
+    assert epochs[0] == epochs[1]
+    assert len(epochs[0]) == 4 * 10
+    assert len(list((there / "logs").glob("*.txt"))) == 4
 
 
 def test_ray_down_leaves_nothing(hosts: Machines) -> None:

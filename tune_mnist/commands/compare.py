@@ -12,8 +12,8 @@ from rich.table import Table
 from tune_mnist.commands.options import check_folder
 from tune_mnist.display.log import console
 from tune_mnist.errors import UserError
+from tune_mnist.measure import Measure
 from tune_mnist.results.values import combined, rows_of
-from tune_mnist.task import Measure
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -66,6 +66,27 @@ def _received() -> list[int]:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, stop)
     return signals
+
+
+def given(ctx: typer.Context, names: Sequence[str]) -> list[str]:
+    """Which of these options were given on the command line, as they are written."""
+    return [
+        option.opts[0]
+        for option in ctx.command.params
+        if option.name in names and str(ctx.get_parameter_source(str(option.name))).endswith("COMMANDLINE")
+    ]
+
+
+def travelling(ctx: typer.Context, here: str) -> list[str]:
+    """The options that a job on a cluster is told, as words again: those that were given and are not about `here`."""
+    words: list[str] = []
+    for option in ctx.command.params:
+        value = ctx.params[str(option.name)]
+        if getattr(option, "rich_help_panel", here) == here or value == option.get_default(ctx):
+            continue
+        for one in value if isinstance(value, (list, tuple)) else [value]:
+            words += [option.opts[0]] if one is True else [option.opts[0], str(one)]
+    return words
 
 
 def check_folder(folder: Path) -> None:

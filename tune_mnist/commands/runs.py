@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,10 +10,16 @@ import typer
 from rich.table import Table
 
 from tune_mnist.display.log import console
+from tune_mnist.measure import Measure
 from tune_mnist.mnist.task import MNIST
-from tune_mnist.store.store import Held, Store
-from tune_mnist.task import Measure
+from tune_mnist.store.store import Held, Row, Store
+from tune_mnist.task import Task, learned
 from tune_mnist.words import plural
+
+# What a run was trained under, in words; each where it is recorded.
+CONDITIONS = {"dataset": "{}", "data_checksum": "data {:.6}", "code": "code {:.6}", "version": "version {}"}
+CONDITIONS |= {"device": "{}", "precision": "{}", "torch_version": "{}", "threads": "threads {}"}
+CONDITIONS |= {"training_version": "training version {}"}
 
 
 def runs(
@@ -48,11 +55,12 @@ def _row(record: dict[str, Any], held: Held) -> tuple[str, str, str, str]:
     differs = [f"{name}={value}" for name, value in config.items() if value != _defaults(record).get(name)]
     if record.get("alone"):
         differs.append(f"for the point {record['alone']} alone")
-    under = [str(conditions.get(name, "?")) for name in ("dataset", "device", "precision", "torch_version")]
-    under.insert(1, f"data {str(conditions.get('data_checksum', '?'))[:6]}")
-    under += [plural(conditions.get("threads", 0), "thread"), f"training version {conditions.get('training_version')}"]
-    judged = _judged(record)
-    value = judged.brief(held.rows[-1][judged.name]) if held.rows and judged.name in held.rows[-1] else "-"
+    said = [words.format(conditions[name]) for name, words in CONDITIONS.items() if name in conditions]
+    under = [*([] if "dataset" in conditions else [_task(record)]), *said]
+    value = "-"
+    if held.rows:
+        judged = _judged(record, held.rows)
+        value = judged.brief(held.rows[-1][judged.name])
     return ", ".join(differs) or "defaults", ", ".join(under), "damaged" if held.damage else str(held.epochs), value
 
 
@@ -61,9 +69,11 @@ def _defaults(record: dict[str, Any]) -> dict[str, Any]:
     return {one.name: one.default for one in MNIST.parameters} if _task(record) == MNIST.name else {}
 
 
-def _judged(record: dict[str, Any]) -> Measure:
+def _judged(record: dict[str, Any], rows: Sequence[Row]) -> Measure:
     """The measure that the run is judged by; records that name no task are MNIST's."""
-    return MNIST.judged if _task(record) == MNIST.name else Measure(**record["judged"])
+    if _task(record) == MNIST.name:
+        return MNIST.judged
+    return Measure(**record["judged"]) if record.get("judged") else learned(Task("", learns=True), rows).judged
 
 
 def _task(record: dict[str, Any]) -> str:

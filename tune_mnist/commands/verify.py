@@ -22,7 +22,7 @@ from tune_mnist.mnist import datasets
 from tune_mnist.mnist.task import MNIST, check_precision, prepared
 from tune_mnist.results.columns import TIME
 from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV
-from tune_mnist.results.read import Results, read_results
+from tune_mnist.results.read import read_environment, read_history, read_points, read_task
 from tune_mnist.task import Config, Task
 from tune_mnist.words import plural
 
@@ -39,12 +39,13 @@ def verify(
 ) -> int:
     """Train one run again and say whether every epoch gives the numbers that are in the table."""
     check_folder(folder)
-    results = read_results(folder, MNIST)
-    if results.task.name != MNIST.name:
-        raise UserError(f"{folder} is of task {results.task.name}, whose code is not here; verify takes {MNIST.name}'s")
-    rows = _chosen(_history(results), run, folder)
+    of = read_task(folder, MNIST)
+    if of.name != MNIST.name:
+        raise UserError(f"{folder} is of task {of.name}, whose code is not here; verify takes {MNIST.name}'s")
+    rows = _chosen(_history(folder, of), run, folder)
+    points = read_points(folder, of)
     task = _prepared(rows.iloc[0], data_dir)
-    config = _config(rows, results.points, task)
+    config = _config(rows, points, task)
     said = ", ".join(f"{one.name}={config[one.name]}" for one in task.parameters if config[one.name] != one.default)
     again = f"training {plural(len(rows), 'epoch')} again"
     print(f"run {rows.iloc[0]['run']} ({said or 'all defaults'}): {again}", flush=True)
@@ -52,15 +53,16 @@ def verify(
     if not unlike:
         print(f"equal: {plural(len(rows), 'epoch')}, every number the same to the last bit")
         return 0
-    for line in [*unlike, *_differences(results.environment, task.conditions)]:
+    for line in [*unlike, *_differences(read_environment(folder), task.conditions)]:
         print(line)
     return 1
 
 
-def _history(results: Results) -> pd.DataFrame:
-    if results.history is None or results.history.empty:
-        raise UserError(f"{results.folder} has no epochs in {HISTORY_CSV} to verify; give a folder that a sweep left")
-    return results.history
+def _history(folder: Path, task: Task) -> pd.DataFrame:
+    history = read_history(folder, task)
+    if history is None or history.empty:
+        raise UserError(f"{folder} has no epochs in {HISTORY_CSV} to verify; give a folder that a sweep left")
+    return history
 
 
 def _prepared(row: Any, data_dir: Path) -> Task:

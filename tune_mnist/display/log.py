@@ -35,7 +35,7 @@ class ConsoleLines(logging.Handler):
 
     def __init__(self, console: Console) -> None:
         # A live display shows each epoch by itself; without one a long training must still be seen to move.
-        super().__init__(logging.INFO if console.is_terminal or is_asked_for() else logging.DEBUG)
+        super().__init__(logging.INFO if is_live(console) else logging.DEBUG)
         self.console = console
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -62,6 +62,11 @@ class LogFile(MemoryHandler):
         super().close()
         if target is not None:
             target.close()
+
+
+def is_live(console: Console) -> bool:
+    """Whether a live display shows there what goes on."""
+    return console.is_terminal or console.is_jupyter or is_asked_for()
 
 
 def console() -> Console:

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def plan_lines(plan: Plan) -> list[str]:
+def plan_lines(plan: Plan, unit: str) -> list[str]:
     """The plan in two lines: what is asked, and what there is to train."""
     asked = f"{plural(len(plan.points), 'point')}, {plan.distinct} distinct, {plural(len(plan.runs), 'run')}"
-    asked += f", {plural(plan.epochs_asked, 'epoch')} asked for"
-    stored = f"{plural(plan.epochs_stored, 'epoch')} in the store, {plan.epochs_to_train} to train"
+    asked += f", {plural(plan.epochs_asked, unit)} asked for"
+    stored = f"{plural(plan.epochs_stored, unit)} in the store, {plan.epochs_to_train} to train"
     again = f", {plan.epochs_again} of them again because their checkpoint is gone" if plan.epochs_again else ""
     return [asked, stored + again]
 

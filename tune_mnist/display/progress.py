@@ -13,10 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from tune_mnist.display.log import log
+from tune_mnist.display.notebook import Cell
 from tune_mnist.display.screen import Screen, asked_for
 from tune_mnist.plan.plan import Plan, makespan
 from tune_mnist.store.store import Row
-from tune_mnist.task import Task
+from tune_mnist.task import Task, learned
 from tune_mnist.words import duration, plural
 
 MOST_SHOWN = 12  # runs under way, of which a big cluster has more than a terminal has lines
@@ -32,7 +33,7 @@ class Progress:
         self.epochs = {run.key: run.config.epochs for run in plan.runs}
         self.running: dict[str, Row | None] = {}
         self.seconds: list[float] = []
-        self._live: Live | Screen | None = asked_for(self)
+        self._live: Live | Screen | Cell | None = Cell(self) if console.is_jupyter else asked_for(self)
         if console.is_terminal:
             self._live = Live(self, console=console, refresh_per_second=2, transient=True)
 
@@ -51,8 +52,8 @@ class Progress:
         """A trial began, or began again, after `trained` epochs."""
         self.running[key] = None
         self.left[key] = self.epochs[key] - trained
-        after = f" after epoch {trained}" if trained else ""
-        log.debug(f"{self.names[key]}: training on {hostname}{after}, to epoch {self.epochs[key]}")
+        after = f" after {self.task.unit} {trained}" if trained else ""
+        log.debug(f"{self.names[key]}: training on {hostname}{after}, to {self.task.unit} {self.epochs[key]}")
 
     def epoch(self, key: str, row: Row) -> None:
         """A trial finished an epoch; its row is in the store."""
@@ -60,16 +61,16 @@ class Progress:
         self.reached[key] = max(self.reached[key], row["epoch"])
         self.left[key] = self.epochs[key] - row["epoch"]
         self.seconds.append(row["train_time_s"] + row["eval_time_s"])
-        said = f"{self.names[key]}: epoch {row['epoch']}/{self.epochs[key]}, {self._measured(row)}"
+        said = f"{self.names[key]}: {self.task.unit} {row['epoch']}/{self.epochs[key]}, {self._measured(row)}"
         log.debug(f"{said}, {duration(self.seconds[-1])}")
         if not self.left[key]:
             self.running.pop(key, None)
-            log.info(f"{self.names[key]}: done, {plural(self.epochs[key], 'epoch')}, {self._measured(row)}")
+            log.info(f"{self.names[key]}: done, {plural(self.epochs[key], self.task.unit)}, {self._measured(row)}")
 
     def lost(self, key: str) -> None:
         """A trial's worker or machine went away; Ray will start it again."""
         self.running.pop(key, None)
-        log.warning(f"{self.names[key]}: its worker was lost; it goes on after epoch {self.reached[key]}")
+        log.warning(f"{self.names[key]}: its worker was lost; it goes on after {self.task.unit} {self.reached[key]}")
 
     def failed(self, key: str, error: str, trace: str) -> None:
         """A trial failed for good; `trace`, of a bug, is for the log."""
@@ -93,7 +94,7 @@ class Progress:
     def __rich__(self) -> RenderableType:
         left = self.seconds_left()
         todo = sum(self.left.values())
-        head = f"{plural(todo, 'epoch')} to train, " + (
+        head = f"{plural(todo, self.task.unit)} to train, " + (
             "time left: measuring" if left is None else f"about {duration(left)} left"
         )
         return Group(Text(self._sweeps_line(), style="bold"), self._running_table(), Text(head, style="dim"))
@@ -112,8 +113,8 @@ class Progress:
         for key, row in running[:MOST_SHOWN]:
             epochs, done = self.epochs[key], self.epochs[key] - self.left[key]
             bar = ProgressBar(total=epochs, completed=done, width=20)
-            seen = self._measured(row) if row else "starting" if not done else f"from epoch {done}"
-            table.add_row(escape(self.names[key]), bar, f"epoch {min(done + 1, epochs)}/{epochs}", seen)
+            seen = self._measured(row) if row else "starting" if not done else f"from {self.task.unit} {done}"
+            table.add_row(escape(self.names[key]), bar, f"{self.task.unit} {min(done + 1, epochs)}/{epochs}", seen)
         if len(running) > MOST_SHOWN:
             table.add_row(f"and {plural(len(running) - MOST_SHOWN, 'run')} more")
         if not running:
@@ -121,4 +122,5 @@ class Progress:
         return table
 
     def _measured(self, row: Row) -> str:
-        return ", ".join(f"{one.words} {one.brief(row[one.name])}" for one in self.task.headline)
+        task = learned(self.task, [row])
+        return ", ".join(f"{one.words} {one.brief(row[one.name])}" for one in task.headline if one.name in row)

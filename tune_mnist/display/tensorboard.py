@@ -17,7 +17,7 @@ from tune_mnist.plan.plan import Plan
 from tune_mnist.results.columns import TIME
 from tune_mnist.results.folder import TENSORBOARD
 from tune_mnist.store.store import Row
-from tune_mnist.task import Config, Task
+from tune_mnist.task import Config, Task, learned
 
 
 class TensorBoard:
@@ -48,7 +48,9 @@ class TensorBoard:
         self._written[key] = row["epoch"]
         writer = self._writer(key)
         finished = datetime.fromisoformat(row["finished"]).timestamp()
-        for name in (*(one.name for one in self.task.measures), TIME.name):
+        for name in (*(one.name for one in learned(self.task, [row]).measures), TIME.name):
+            if name not in row:
+                continue
             value = Summary(value=[Summary.Value(tag=name, simple_value=row[name])])
             writer.add_event(Event(wall_time=finished, step=row["epoch"], summary=value))
         writer.flush()

@@ -18,12 +18,14 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from tune_mnist.errors import UserError
 from tune_mnist.figures.labels import label_points, numbers
 from tune_mnist.figures.style import BLUE, DPI, GREY, INK, VERMILION, framed, legend_below, plain
+from tune_mnist.measure import Measure
+from tune_mnist.parameter import Parameter
 from tune_mnist.results.columns import TIME, all_variables, fixed_columns, require
 from tune_mnist.results.fixed import data_name, fixed, timed_on
 from tune_mnist.results.intervals import estimate
 from tune_mnist.results.summary import finished, timed_alike
 from tune_mnist.results.values import numbers_or_names, text, texts
-from tune_mnist.task import Measure, Task
+from tune_mnist.task import Task
 from tune_mnist.words import plural
 
 MOST_NUMBERED = 20  # points; more numbers than that hide what they stand beside, and the table has them
@@ -110,7 +112,7 @@ def _note(points: pd.DataFrame, measure: Measure, n: int, task: Task) -> str:
 
 def _x_axis(axes: Axes, variable: str, values: list[Any], task: Task) -> list[float]:
     """Ticks at the swept values and nowhere else; returns where they are. Names, and logs of 0, are evenly spaced."""
-    base, low, high, places, remark = task.parameter(variable).log, values[0], values[-1], values, ""
+    base, low, high, places, remark = _log_base(values, task.parameter(variable)), values[0], values[-1], values, ""
     if isinstance(low, str) or (base and low <= 0):
         places, remark = list(range(len(values))), "" if isinstance(low, str) else " (evenly spaced)"
         axes.set_xlim(-0.5, len(values) - 0.5)
@@ -125,6 +127,14 @@ def _x_axis(axes: Axes, variable: str, values: list[Any], task: Task) -> list[fl
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(task.words(variable) + remark)
     return places
+
+
+def _log_base(values: list[Any], parameter: Parameter) -> int | None:
+    """The base of a logarithmic axis: the parameter's own, or 10 for values that clearly grow by factors."""
+    if parameter.log or isinstance(values[0], str) or len(values) < 3 or values[0] <= 0 or values[-1] < 10 * values[0]:
+        return parameter.log
+    steps, factors = np.diff(values), np.diff(np.log(values))
+    return 10 if np.std(factors) / np.mean(factors) < 0.5 * np.std(steps) / np.mean(steps) else None
 
 
 def _ticks(values: list[Any], places: list[float], across: Any) -> tuple[list[float], list[str]]:

@@ -20,10 +20,10 @@ from tune_mnist.figures.heatmap import draw_cross
 from tune_mnist.figures.learning import draw_learning
 from tune_mnist.figures.style import remove_drawn, save
 from tune_mnist.figures.tradeoff import draw_tradeoff
+from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, require, variables
 from tune_mnist.results.read import Results
 from tune_mnist.results.summary import finished, timed_alike
-from tune_mnist.task import Measure
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from matplotlib.patches import Rectangle
 
 from tune_mnist.errors import UserError
 from tune_mnist.figures.style import VERMILION, framed
+from tune_mnist.measure import Measure
 from tune_mnist.results.columns import variables
 from tune_mnist.results.fixed import data_name, fixed
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import numbers_or_names, text
-from tune_mnist.task import Measure, Task
+from tune_mnist.task import Task
 
 
 def cross_table(points: pd.DataFrame, task: Task) -> pd.DataFrame:

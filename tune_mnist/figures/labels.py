@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from tune_mnist.figures.style import DPI
-from tune_mnist.task import Measure
+from tune_mnist.measure import Measure
 
 SIDES = ((0, 1), (0, -1), (-1, 1), (1, -1), (1, 1), (-1, -1), (1, 0), (-1, 0))  # where a label may stand, best first
 

@@ -17,15 +17,17 @@ from matplotlib.ticker import MaxNLocator
 
 from tune_mnist.errors import UserError
 from tune_mnist.figures.style import BELOW, INK, framed, plain
+from tune_mnist.measure import Measure
 from tune_mnist.results.columns import require, variables
 from tune_mnist.results.fixed import data_name, fixed
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import text, values_of
-from tune_mnist.task import Measure, Task
+from tune_mnist.task import Task
 
 PARTS = {"test": "test", "val": "validation", "train": "training"}  # what a measure's name begins with, and its words
 MARKS = "os^DvPX*<>hd"
 MOST = len(MARKS)  # curves in one figure; more cannot be told apart
+MOST_MARKS = 15  # on one curve; more hide its dashes
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def draw_learning(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> Fi
         across = 0.38 if len(made) > 1 else width - 0.02
         axes = figure.add_axes((left + 0.005 + place * 0.485, bottom + more, across, height - more))
         _draw(axes, curves, panel)
-        axes.set(xlabel="epoch", ylabel=panel.label)
+        axes.set(xlabel=task.unit, ylabel=panel.label)
     return figure
 
 
@@ -138,6 +140,7 @@ def _draw(axes: Axes, curves: pd.DataFrame, panel: Panel) -> None:
         for part, look in _dashes(set(panel.measures)).items():
             measure = panel.measures[part]
             style: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 4, "linewidth": 1.4}
+            style["markevery"] = max(1, len(mine) // MOST_MARKS)
             axes.plot(mine["epoch"], mine[measure.name] * measure.factor, linestyle=look, **style)
     plain(axes)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))

@@ -28,10 +28,18 @@ SERIES = ((BLUE, "o"), (VERMILION, "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#
 BELOW: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.02, 0.055)}  # a legend's place, above the note
 
 
+class Picture(Figure):
+    """A figure that a notebook shows as a picture, also where nothing of pyplot's is loaded."""
+
+    def _repr_png_(self) -> bytes:
+        self.savefig(drawn := io.BytesIO(), format="png", dpi=DPI)
+        return drawn.getvalue()
+
+
 def framed(title: str, lines: Iterable[str], note: str) -> tuple[Figure, tuple[float, float, float, float]]:
     """A figure with its title, the lines under it and a note below; and the room (left, bottom, width, height)."""
     wrapped = [part.replace("\xa0", " ") for line in lines for part in textwrap.wrap(line, 110)]
-    figure = Figure(figsize=SIZE, dpi=DPI)
+    figure = Picture(figsize=SIZE, dpi=DPI)
     FigureCanvasAgg(figure)
     title = title[:1].upper() + title[1:]
     figure.suptitle(title, x=0.03, y=0.975, ha="left", fontsize=13, fontweight="bold")

@@ -14,11 +14,12 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from tune_mnist.errors import UserError
 from tune_mnist.figures.labels import label_points
 from tune_mnist.figures.style import INK, SERIES, framed, legend_below, plain
+from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, all_variables
 from tune_mnist.results.fixed import data_name, fixed, timed_on
 from tune_mnist.results.summary import finished, timed_alike
 from tune_mnist.results.values import combined, rows_of, values_of
-from tune_mnist.task import Measure, Task
+from tune_mnist.task import Task
 from tune_mnist.words import plural
 
 

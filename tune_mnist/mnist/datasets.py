@@ -183,7 +183,7 @@ def _complete(name: str, raw: Path, say: Say) -> None:
 def _download(name: str, missing: list[str], raw: Path) -> None:
     """All of `missing` into `raw`, verified, or none of it. Raises UnavailableError, or OSError if a write fails."""
     data_dir, prefix = raw.parents[1], f".{FOLDERS[name]}-"
-    for left in data_dir.glob(f"{prefix}*"):  # by a process that was killed, for the lock is ours
+    for left in data_dir.glob(f"{prefix}*"):  # by a process that was killed, because the lock is ours
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=prefix, dir=data_dir, ignore_cleanup_errors=True) as beside:
         for archive in raw.glob("*.gz"):  # put there by hand: torchvision extracts those with the right MD5 as they are

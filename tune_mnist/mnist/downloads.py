@@ -37,7 +37,7 @@ def alone(data_dir: Path, say: Say) -> AbstractContextManager[object]:
 def fetch(sources: Sources, folder: Path) -> None:
     """Download and extract into `folder`, or raise UnavailableError once nothing has come for DEADLINE seconds.
 
-    In a thread, for a name server that never answers cannot be interrupted. A thread given up is a daemon, starts
+    In a thread, because a name server that never answers cannot be interrupted. A thread given up is a daemon, starts
     no further transfer, and finds its folder gone.
     """
     errors: list[Exception] = []

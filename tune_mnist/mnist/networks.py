@@ -78,7 +78,7 @@ class Linear(nn.Module):
         return F.log_softmax(self.fc1(x.flatten(1)), dim=1)
 
 
-def build(name: str, dropout: float, generator: torch.Generator) -> nn.Module:
+def network(name: str, dropout: float, generator: torch.Generator) -> nn.Module:
     """The network called `name` (config.MODELS), its weights drawn from torch's global random state."""
     if name == "cnn":
         return Cnn(dropout, generator)

@@ -17,11 +17,12 @@ from typing import Any
 from tune_mnist.errors import UserError, unknown
 from tune_mnist.machine.cpu import cpu_flags
 from tune_mnist.machine.devices import device_kind
+from tune_mnist.measure import Measure
 from tune_mnist.mnist.config import PARAMETERS, TrainConfig, check_fits
 from tune_mnist.mnist.datasets import Dataset
 from tune_mnist.mnist.published import published
 from tune_mnist.parameter import Parameter
-from tune_mnist.task import Config, Epochs, Measure, Task
+from tune_mnist.task import Config, Epochs, Task
 
 # A stored epoch answers for a new one only under the same version. Raise it whenever a change in training.py,
 # networks.py or the digits of datasets.py makes any number differ in any bit or adds one;

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from tune_mnist.errors import TrainingFailed
 from tune_mnist.mnist.config import TrainConfig, check_fits
 from tune_mnist.mnist.datasets import Dataset, Split
-from tune_mnist.mnist.networks import build
+from tune_mnist.mnist.networks import network
 
 MEAN, STD = 0.1307, 0.3081  # of MNIST's training pixels; the recipe's constants, for every data set
 EVAL_BATCH = 100  # a pass over 10,000 images took 4.2 s; 5.8 s in batches of 250, 8.4 s in batches of 1,000
@@ -72,7 +72,7 @@ class Training:
         torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.model = build(config.model, config.dropout, self._dropping)
+            self.model = network(config.model, config.dropout, self._dropping)
         # Channels-last: 0.9 of the time of the default layout for the convolutions of a CPU (docs/performance.md).
         self.model.to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = _optimizer(config, self.model)

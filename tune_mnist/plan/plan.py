@@ -63,6 +63,12 @@ class Plan:
         return sum(run.held.epochs - run.held.resume for run in self.todo)
 
     @property
+    def shares(self) -> bool:
+        """Whether a run answers points of several lengths, or one that is stored in part is to go on."""
+        lengths = {(key, point.config.epochs) for key, point in zip(self.keys, self.points, strict=True)}
+        return len(lengths) > len(self.runs) or any(run.held.epochs for run in self.todo)
+
+    @property
     def todo(self) -> tuple[Run, ...]:
         return tuple(run for run in self.runs if run.to_train)
 

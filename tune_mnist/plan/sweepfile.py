@@ -26,6 +26,8 @@ class _Form(BaseModel):
     vary: dict[str, list[Any]] = {}
     cross: dict[str, list[Any]] = {}
     seeds: int = Field(1, ge=1)
+    task: str | None = None
+    judge: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,43 @@ def empty(task: Task) -> SweepFile:
 
 def read(path: Path, task: Task) -> SweepFile:
     """Read and check a sweep file. Raises UserError with the file and the line of what is wrong."""
+    root, content = _parsed(path)
+    try:
+        return _Checker(path, root, task).check(content)
+    except RecursionError:
+        raise UserError(f"{path}:1: a value contains itself") from None
+
+
+def named_task(path: Path) -> tuple[str | None, tuple[str, str] | None]:
+    """The task that a sweep file names, if it does, and (the judged measure, which way is better). Raises UserError."""
+    root, content = _parsed(path)
+    task, judge = content.get("task"), content.get("judge")
+    if task is not None and not isinstance(task, str):
+        raise UserError(f"{path}:{_line(root, ('task',))}: task names FILE.py or PACKAGE.MODULE:FUNCTION, not {task!r}")
+    if isinstance(task, str) and task.partition(":")[0].endswith(".py"):
+        task = str(path.parent / task)
+    if judge is None:
+        return task, None
+    ways = {"minimize": "lower", "maximize": "higher"}
+    if not isinstance(judge, dict) or len(judge) != 1 or not set(judge) <= set(ways):
+        raise UserError(f"{path}:{_line(root, ('judge',))}: judge takes minimize: NAME or maximize: NAME")
+    ((way, name),) = judge.items()
+    return task, (str(name), ways[way])
+
+
+def written_values(path: Path) -> dict[str, list[object]]:
+    """Name -> every value that a sweep file gives it, unchecked. Raises UserError."""
+    _, content = _parsed(path)
+    found: dict[str, list[object]] = {}
+    for section in ("baseline", "vary", "cross"):
+        named = content.get(section)
+        for name, values in named.items() if isinstance(named, dict) else ():
+            found.setdefault(str(name), []).extend(values if isinstance(values, list) else [values])
+    return found
+
+
+def _parsed(path: Path) -> tuple[yaml.MappingNode, dict[str, Any]]:
+    """A sweep file as YAML, with the places of its parts. Raises UserError."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -60,16 +99,15 @@ def read(path: Path, task: Task) -> SweepFile:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
+    except RecursionError:
+        raise UserError(f"{path}:1: a value contains itself") from None
     except (yaml.YAMLError, ValueError) as error:  # the latter of a date that does not exist
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not YAML: {problem}") from None
     if not isinstance(root, yaml.MappingNode):
         raise UserError(f"{path}:1: a sweep file holds name, baseline, vary, cross and seeds; this one does not")
-    try:
-        return _Checker(path, root, task).check(content)
-    except RecursionError:
-        raise UserError(f"{path}:1: a value contains itself") from None
+    return root, content
 
 
 class _Checker:

@@ -93,11 +93,17 @@ def one_variable(name: str, values: Sequence[Any], baseline: Config, task: Task)
 
 
 def parse_assignment(text: str, option: str, task: Task) -> tuple[str, str]:
+    """("lr", "0.1") of `lr=0.1`, where `lr` may be varied; UserError if there is no `=`."""
+    name, value = split_assignment(text, option)
+    return task.variable(name).name, value
+
+
+def split_assignment(text: str, option: str) -> tuple[str, str]:
     """("lr", "0.1") of `lr=0.1`; UserError if there is no `=`."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise UserError(f"{option} takes NAME=VALUE, not '{text}'")
-    return task.variable(name).name, value.strip()
+    return name, value.strip()
 
 
 def parse_values(text: str) -> list[str]:

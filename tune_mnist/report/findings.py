@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, variables
 from tune_mnist.results.summary import without_stem
 from tune_mnist.results.values import combined, rows_of
-from tune_mnist.task import Measure, Task
+from tune_mnist.task import Task
 from tune_mnist.words import seconds, several
 
 CHANCE = "which is within chance: their 95 % intervals overlap"
@@ -82,7 +83,7 @@ def _course(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
         ends = f"{judged.best} at {_at(best, judged)} and {judged.worst} at {_at(worst, judged)}"
         return f"Over {variable}, {judged.words} is {ends}."
     steps = _steps(rows)
-    if (steps >= 0).all() or (steps <= 0).all():
+    if ((steps >= 0).all() or (steps <= 0).all()) and not _turns(rows):
         return _one_way(rows, variable, judged)
     return _both_ways(rows, variable, judged)
 
@@ -133,6 +134,14 @@ def _steps(rows: pd.DataFrame) -> pd.Series:
     pairs = [rows.iloc[place : place + 2] for place in range(len(rows) - 1)]
     real = pd.Series([not _may_be_chance(pair.iloc[0], pair.iloc[1]) for pair in pairs], index=steps.index, dtype=bool)
     return steps * real
+
+
+def _turns(rows: pd.DataFrame) -> bool:
+    """Whether a mean between the ends lies further outside of them than they are apart: that is no way from one to the
+    other, however wide its interval is.
+    """
+    low, high = sorted((rows["mean"].iloc[0], rows["mean"].iloc[-1]))
+    return bool(max(rows["mean"].max() - high, low - rows["mean"].min()) > high - low)
 
 
 def _may_be_chance(one: pd.Series, other: pd.Series) -> bool:

@@ -17,10 +17,11 @@ from bokeh.plotting import figure
 from bokeh.resources import Resources
 
 from tune_mnist.figures.style import SERIES
+from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, all_variables
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import numbers_or_names, text
-from tune_mnist.task import Measure, Task
+from tune_mnist.task import Task
 from tune_mnist.words import seconds
 
 MARKS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "plus")

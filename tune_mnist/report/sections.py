@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tune_mnist.figures.gallery import Drawn
+from tune_mnist.measure import Measure
 from tune_mnist.report import findings
 from tune_mnist.report.document import Block, Bullets, Document, Grid, Picture, Section, Text, Views
 from tune_mnist.report.findings import changes, span
@@ -22,7 +23,7 @@ from tune_mnist.results.read import Results
 from tune_mnist.results.reference import compare_reference
 from tune_mnist.results.summary import without_stem
 from tune_mnist.results.values import combined, rows_of, text, texts
-from tune_mnist.task import Measure, Task
+from tune_mnist.task import Task
 from tune_mnist.words import seconds, several
 
 NONE = "–"  # in a cell that has nothing to say

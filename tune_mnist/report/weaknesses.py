@@ -41,8 +41,12 @@ def weaknesses(results: Results, summary: pd.DataFrame) -> list[str]:
     return [sentence for sentence, so in found.items() if so]
 
 
+PARTS = {"test": "test", "val": "validation"}  # how a measure's name begins -> the data that it is of
+
+
 def _same_examples(task: Task) -> str:
-    return f"Intervals are over seeds; the test {task.examples} are the same each time, and others would shift all."
+    part = next((words for start, words in PARTS.items() if task.judged.name.startswith(start)), "evaluation")
+    return f"Intervals are over seeds; the {part} {task.examples} are the same each time, and others would shift all."
 
 
 def _chosen_by_test(task: Task) -> str:

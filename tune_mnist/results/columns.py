@@ -16,9 +16,10 @@ from typing import Any
 import pandas as pd
 
 from tune_mnist.errors import UserError
+from tune_mnist.measure import Measure
 from tune_mnist.parameter import Parameter
 from tune_mnist.plan.sweeps import CROSS
-from tune_mnist.task import Measure, Task
+from tune_mnist.task import Task
 
 STATUSES = ("done", "failed", "missing")
 TIME = Measure("train_time_s", label="training time", unit="s", better="lower", short="time", least=0)
@@ -32,7 +33,7 @@ def point_columns(task: Task) -> list[str]:
         *("sweep", "variable", "value", "baseline", *_data(task)),
         *(one.name for one in task.parameters),
         *(*measures, *TIMES, "threads", "concurrent", "device", "hostname", *_context(task)),
-        *("trial_id", "run", "status", "error"),
+        *("trial_id", "run", *(["log"] if task.learns else []), "status", "error"),
     ]
 
 

@@ -37,7 +37,8 @@ def fixed(rows: pd.DataFrame, swept: Sequence[str], task: Task) -> str:
 
 def _said(rows: pd.DataFrame, one: Parameter) -> str:
     found = texts(rows[one.name])
-    return ("" if one.bare else f"{one.name} ") + " or ".join(found) + (" (not fixed)" if len(found) > 1 else "")
+    name = one.words if one.name == "epochs" else one.name  # which a task may call rounds
+    return ("" if one.bare else f"{name} ") + " or ".join(found) + (" (not fixed)" if len(found) > 1 else "")
 
 
 def _is_told(rows: pd.DataFrame, one: Parameter) -> bool:

@@ -18,6 +18,7 @@ SUMMARY_CSV = "summary.csv"
 ENVIRONMENT_JSON = "environment.json"
 REPORTS = ("report.md", "report.html", "report.pdf")
 TENSORBOARD = "tensorboard"
+LOGS = "logs"  # what a user's loops print, a file for each run
 FIGURES = (".png", ".svg")  # a figure's files end with these
 _RESULTS, _LOG = "_results.csv", "_experiments.log"
 
@@ -30,6 +31,11 @@ def results_csv(task: str) -> str:
 def log_name(task: str) -> str:
     """The name of the log: mnist_experiments.log."""
     return task + _LOG
+
+
+def log_file(name: str, key: str) -> str:
+    """The file below LOGS of what a run's loop printed."""
+    return f"{name}-{key[:6]}.txt".replace("/", "_")
 
 
 def find_results(folder: Path, task: str) -> Path:

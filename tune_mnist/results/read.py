@@ -83,7 +83,7 @@ def read_history(folder: Path, task: Task) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     history = _read(path, epoch_columns(task), readers(task))
-    for column in (*(one.name for one in task.measures if one.in_points), *TIMES):
+    for column in (*(one.name for one in task.measures if one.in_points and not one.may_miss), *TIMES):
         for line in history.index[history[column].isna()][:1]:
             raise UserError(f"{path}:{line}: {column} is missing; run the sweep again")
     for line in history.index[history.duplicated(["run", "epoch"])][:1]:

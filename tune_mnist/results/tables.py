@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -13,11 +14,21 @@ from tune_mnist.store.store import Row
 from tune_mnist.task import Config, Task
 
 
-def points_frame(plan: Plan, task: Task, errors: Mapping[str, str], baseline: Config) -> pd.DataFrame:
-    """One row per point, in the order asked. `errors`: run key -> why it failed."""
+@dataclass(frozen=True)
+class Outcome:
+    """What is known of runs beside their epochs: run key -> why it failed, and -> the file of what it printed."""
+
+    errors: Mapping[str, str] = field(default_factory=dict)
+    logs: Mapping[str, str] = field(default_factory=dict)
+
+
+def points_frame(plan: Plan, task: Task, outcome: Outcome, baseline: Config) -> pd.DataFrame:
+    """One row per point, in the order asked."""
     runs = {run.key: run for run in plan.runs}
     rows = [
-        _point_row(point, runs[key], task, errors.get(key, "")) | {"baseline": _is_baseline(point, baseline, task)}
+        _point_row(point, runs[key], task, outcome.errors.get(key, ""))
+        | {"log": outcome.logs.get(key, "")}
+        | {"baseline": _is_baseline(point, baseline, task)}
         for point, key in zip(plan.points, plan.keys, strict=True)
     ]
     frame = pd.DataFrame(rows, columns=point_columns(task))
@@ -54,7 +65,7 @@ def _shared_columns(config: Config, task: Task) -> Row:
 def _measured(epochs: tuple[Row, ...], task: Task) -> Row:
     last = epochs[-1]
     return {
-        **{one.name: last[one.name] for one in task.measures if one.in_points},
+        **{one.name: last.get(one.name) for one in task.measures if one.in_points},
         **{name: sum(row[name] for row in epochs) for name in TIMES},
         "concurrent": max(row["concurrent"] for row in epochs),
         "hostname": "+".join(dict.fromkeys(row["hostname"] for row in epochs)),

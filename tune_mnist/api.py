@@ -1,0 +1,183 @@
+"""Sweeps from Python and a notebook: the same plan, store, statistics and report as `tune-mnist run --task`.
+
+from tune_mnist import sweep
+
+results = sweep(train, vary={"lr": [0.01, 0.1]}, epochs=20, seeds=3, minimize="val_loss")
+results.summary, results.figure("lr"), results.report()
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tune_mnist.checking.confirm import confirmed
+from tune_mnist.display.log import ConsoleLines, LogFile, console, listening, log
+from tune_mnist.errors import TrainingFailed, UserError
+from tune_mnist.experiment import Experiment
+from tune_mnist.machine.cpu import cpu_count, memory
+from tune_mnist.machine.devices import gpu_count
+from tune_mnist.plan.request import Request
+from tune_mnist.plan.sweeps import Sweep, one_variable
+from tune_mnist.results.folder import check_place, log_name, prepare_folder
+from tune_mnist.results.read import Results, read_results
+from tune_mnist.store.store import Store
+from tune_mnist.task import Task
+from tune_mnist.tasks import user
+from tune_mnist.tasks.loop import loop_of
+from tune_mnist.tuning.cluster import Cluster
+from tune_mnist.tuning.resources import Asked, choose, fit
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+Values = Mapping[str, Sequence[Any]]
+
+
+def sweep(
+    train: Callable[..., Any],
+    vary: Values | None = None,
+    *,
+    cross: Values | None = None,
+    baseline: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    seeds: int = 1,
+    minimize: str | None = None,
+    maximize: str | None = None,
+    version: str | None = None,
+    output: str | Path | None = None,
+    store: str | Path = "results/store",
+    device: str = "auto",
+    cpus_per_trial: int | None = None,
+    gpus_per_trial: float | None = None,
+    max_concurrent: int | None = None,
+    address: str | None = None,
+    trust: bool = False,
+) -> Swept:
+    """Sweep a training function of your own; what is stored is not trained again.
+
+    `train(config, state=None)` yields (metrics, state) after each epoch, in a loop that never ends. Each name of `vary`
+    is a sweep of its own around `baseline`; `cross` is every combination. `minimize` or `maximize` names the measure
+    that is judged. A function that lies in no file, as in a notebook, needs a `version`: raise it whenever it changes.
+    `trust` shares and extends runs without a check that the loop goes on exactly from its state.
+
+    Raises UserError for what cannot be asked, and TrainingFailed if a training failed; the others are stored then.
+    """
+    user.read_again()
+    loop = loop_of(train, sys.modules[_function(train).__module__], version=version)
+    given: dict[str, list[Any]] = {
+        name: list(values) for named in (vary or {}, cross or {}) for name, values in named.items()
+    }
+    given |= {name: [value, *given.get(name, [])] for name, value in (baseline or {}).items()}
+    judge = (minimize, "lower") if minimize else (maximize, "higher") if maximize else None
+    task = user.described(loop, judge, given)
+    asked = _Asked(vary or {}, cross or {}, dict(baseline or {}), epochs, seeds)
+    request = _request(task, asked)
+    resources = choose(Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent), address is None)
+    if address is None:
+        resources, _ = fit(resources, cpu_count(), memory())
+    where = user.Where(Store(Path(store)), resources.device, resources.cpus)
+    folder = Path(output) if output else Path("results") / task.name
+    cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0)
+    cluster.reach()
+    check_place(folder)
+    prepare_folder(folder)
+    screen, log_file = console(), LogFile()
+    with listening(ConsoleLines(screen)), listening(log_file):
+        log_file.open(folder / log_name(task.name))
+        experiment = Experiment(request, user.prepared(loop, task, where), where.store)
+        if experiment.plan.shares and not trust:
+            config = experiment.plan.runs[0].config
+            task = confirmed(loop, experiment.task, config, where, log.warning)
+            experiment = Experiment(_request(task, asked), task, where.store)
+        experiment.train(folder, resources, cluster, screen)
+        experiment.write(folder, report=False)
+        for key, cause in experiment.errors.items():
+            log.error(f"failed: {experiment.names[key]}: {cause}")
+    if experiment.errors:
+        raise TrainingFailed("; ".join(f"{experiment.names[key]}: {cause}" for key, cause in experiment.errors.items()))
+    return Swept(experiment, folder)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a call asks for, beside the loop."""
+
+    vary: Values
+    cross: Values
+    baseline: dict[str, Any]
+    epochs: int | None
+    seeds: int
+
+
+def _request(task: Task, asked: _Asked) -> Request:
+    if not asked.vary and not asked.cross:
+        raise UserError("nothing to sweep; give vary={name: [values]} or cross={name: [values], …}")
+    if asked.seeds < 1:
+        raise UserError(f"seeds must be a whole number of at least 1, not {asked.seeds}")
+    changes = {} if asked.epochs is None else {"epochs": asked.epochs}
+    for name in asked.baseline:
+        task.variable(name)
+    baseline = task.config(asked.baseline, **changes)
+    sweeps = [one_variable(name, list(values), baseline, task) for name, values in asked.vary.items()]
+    sweeps += [Sweep("cross", asked.cross, baseline, task)] if asked.cross else []
+    first = int(baseline["seed"])
+    return Request("standard", tuple(sweeps), baseline, tuple(range(first, first + asked.seeds)))
+
+
+def _function(train: Callable[..., Any]) -> Any:
+    return getattr(train, "func", train)  # of a partial, whose arguments are data
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep found, and where it lies."""
+
+    experiment: Experiment
+    folder: Path
+
+    @property
+    def results(self) -> Results:
+        """Everything that the folder holds."""
+        return read_results(self.folder, self.experiment.task)
+
+    @property
+    def points(self) -> pd.DataFrame:
+        """One row per point: its parameters and what they gave."""
+        return self.results.points
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row per epoch of every run."""
+        history = self.results.history
+        assert history is not None  # it was written with the points
+        return history
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row per value of each sweep: mean, interval, difference to the baseline."""
+        from tune_mnist.results.summary import summarise
+
+        return summarise(self.points, self.experiment.task)
+
+    def figure(self, sweep: str) -> Figure:
+        """The judged measure over a sweep's values, or a cross's heat map. Raises UserError for an unknown sweep."""
+        from tune_mnist.figures.curve import draw
+        from tune_mnist.figures.heatmap import draw_cross
+
+        points, task = self.points, self.experiment.task
+        names = list(dict.fromkeys(points["sweep"]))
+        if sweep not in names:
+            raise UserError(f"there is no sweep '{sweep}'; there are {', '.join(names)}")
+        rows = points[points["sweep"] == sweep]
+        crossed = len(next(one for one in self.experiment.request.sweeps if one.name == sweep).space) > 1
+        return draw_cross(rows, task) if crossed else draw(rows, task.judged, task)
+
+    def report(self) -> Path:
+        """Write the figures and the report; returns the page's path."""
+        self.experiment.write(self.folder)
+        return self.folder / "report.html"

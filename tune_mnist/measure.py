@@ -1,0 +1,67 @@
+"""Measure: a number that a training yields once per epoch: its words, its unit, and which way is better."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that a training yields once per epoch: its words, its unit, and which way is better."""
+
+    name: str
+    label: str = ""  # in words, if not its name
+    unit: str = ""  # "%" of a fraction from 0 to 1, which is shown in per cent
+    better: str = "higher"  # or "lower"
+    short: str = ""  # in the names of files and of a summary's columns, if not its name
+    least: float | None = None  # no value is below
+    column: str = ""  # in the table of epochs, where a parameter has its name
+    in_points: bool = True  # whether the table of points has it, too
+    may_miss: bool = False  # whether an epoch may be without it
+
+    @property
+    def words(self) -> str:
+        """As a person calls it: "test accuracy"."""
+        return self.label or self.name.replace("_", " ")
+
+    @property
+    def stem(self) -> str:
+        """In the names of files and columns: "accuracy"."""
+        return self.short or self.name
+
+    @property
+    def factor(self) -> int:
+        """From the value to what is shown of it."""
+        return 100 if self.unit == "%" else 1
+
+    @property
+    def axis(self) -> str:
+        """The words of an axis: "test accuracy (%)"."""
+        return f"{self.words} ({self.unit})" if self.unit else self.words
+
+    @property
+    def best(self) -> str:
+        """The word for the best value: "highest", or "lowest"."""
+        return "highest" if self.better == "higher" else "lowest"
+
+    @property
+    def worst(self) -> str:
+        """The word for the worst value."""
+        return "lowest" if self.better == "higher" else "highest"
+
+    def text(self, value: float, places: int = 2) -> str:
+        """A value in a sentence: "95.09 %", "0.1532"."""
+        return f"{100 * value:.{places}f} %" if self.unit == "%" else " ".join(filter(None, (_plain(value), self.unit)))
+
+    def brief(self, value: float) -> str:
+        """A value on a terminal: "95.09%", "0.1532"."""
+        return f"{value:.2%}" if self.unit == "%" else _plain(value) + self.unit
+
+    def change(self, value: float) -> str:
+        """A difference of two values with its sign, in percentage points of a fraction."""
+        said = f"{100 * value:+.2f}" if self.unit == "%" else f"{value:+.4g}"
+        return said.replace("-", "−")
+
+
+def _plain(value: float) -> str:
+    return f"{value:.4f}" if 1e-3 <= abs(value) < 1e4 or not value else f"{value:.4g}"

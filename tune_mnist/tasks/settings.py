@@ -1,0 +1,112 @@
+"""The config of a user's loop: a dataclass, a pydantic model or a plain dict; its parameters, and its values as one."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, is_dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tune_mnist.errors import UserError
+from tune_mnist.parameter import Parameter, annotated, parameters_of
+
+EPOCHS = Parameter("epochs", "whole", default=10, ge=1, paces=False)
+_ANNOTATED: Any = typing.Annotated  # given its parts as a tuple, as Python 3.10 can write it
+SEED = Parameter("seed", "whole", default=1, ge=0, le=2**64 - 1, paces=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a loop takes its values: as an object of `kind`, or as a dict where `kind` is None.
+
+    `fields` are those that the class names; a dict takes any.
+    """
+
+    kind: type | None
+    fields: tuple[Parameter, ...]
+
+    @property
+    def takes_seed(self) -> bool:
+        """Whether the loop is told the seed."""
+        return self.kind is None or any(one.name == "seed" for one in self.fields)
+
+    def make(self, values: Mapping[str, Any]) -> Any:
+        """The config as the loop wants it; raises UserError for what the class itself refuses."""
+        if self.kind is None:
+            return dict(values)
+        named = {one.name for one in self.fields}
+        try:
+            return self.kind(**{name: value for name, value in values.items() if name in named})
+        except (ValidationError, ValueError, TypeError) as error:
+            said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            raise UserError(f"{self.kind.__name__} refuses its values: {said}") from None
+
+
+def settings_of(function: Callable[..., Any], where: str) -> Settings:
+    """What the annotation of the function's first parameter says. Raises UserError for a class of another kind."""
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    if first is None:
+        raise UserError(f"{where} takes no config; write `def {function.__name__}(config, state=None)`")
+    kind = _hint(function, first.name)
+    if kind is None or kind is dict or typing.get_origin(kind) in (dict, Mapping) or kind is Mapping:
+        return Settings(None, ())
+    try:
+        if isinstance(kind, type) and is_dataclass(kind):
+            return Settings(kind, parameters_of(kind))
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return Settings(kind, _model_parameters(kind))
+    except TypeError as error:
+        raise UserError(f"{where}: {error}") from None
+    raise UserError(f"{where}: its config is a {kind}; use a dataclass, a pydantic model, or a dict")
+
+
+def _hint(function: Callable[..., Any], name: str) -> Any:
+    try:
+        return typing.get_type_hints(function).get(name)
+    except NameError:  # an annotation that only a type checker can read
+        return None
+
+
+def _model_parameters(kind: type[BaseModel]) -> tuple[Parameter, ...]:
+    found = []
+    for name, field in kind.model_fields.items():
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        hint = _ANNOTATED[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        found.append(replace(annotated(name, hint), name=name, default=default))
+    return tuple(found)
+
+
+def completed(fields: Iterable[Parameter], epochs: int | None, unit: str) -> tuple[Parameter, ...]:
+    """The parameters of a task: its own, with how long it goes on and the seed, which belong to the sweep."""
+    named = {one.name: one for one in fields}
+    first = named.pop("epochs", EPOCHS)
+    first = replace(first, ge=1, paces=False, label=f"{unit}s", default=epochs or first.default or EPOCHS.default)
+    seed = replace(named.pop("seed", SEED), ge=0, paces=False)
+    return (first, *named.values(), replace(seed, default=SEED.default if seed.default is None else seed.default))
+
+
+def opened(parameters: tuple[Parameter, ...], given: Mapping[str, Iterable[object]]) -> tuple[Parameter, ...]:
+    """With a parameter for each name that a dict's loop is given, of the kind that all of its values are."""
+    known = {one.name for one in parameters}
+    new = [
+        Parameter(name, _kind(list(values)), next(iter(values), None))
+        for name, values in given.items()
+        if name not in known
+    ]
+    new = [replace(one, default=one.read(one.default)) for one in new]
+    return (parameters[0], *new, *parameters[1:])
+
+
+def _kind(values: list[object]) -> str:
+    """whole, number or flag if every value, or text for one, is that; otherwise text."""
+    for kind in ("flag", "whole", "number"):
+        try:
+            for value in values:
+                Parameter("x", kind).read(value)
+        except UserError:
+            continue
+        return kind
+    return "text"
