@@ -117,8 +117,7 @@ class _Asked:
 def _request(task: Task, asked: _Asked) -> Request:
     if not asked.vary and not asked.cross:
         raise UserError("nothing to sweep; give vary={name: [values]} or cross={name: [values], …}")
-    if asked.seeds < 1:
-        raise UserError(f"seeds must be a whole number of at least 1, not {asked.seeds}")
+    task.check_seeds(asked.seeds)
     changes = {} if asked.epochs is None else {"epochs": asked.epochs}
     for name in asked.baseline:
         task.variable(name)

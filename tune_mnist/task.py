@@ -111,6 +111,7 @@ class Task:
     unit: str = "epoch"  # what a training yields after: an epoch, a round, some steps
     learns: bool = False  # whether its measures are those that it yields, beside the declared ones (`learned`)
     judge: tuple[str, str] | None = None  # of a task that learns: the judged measure, and which way is better
+    takes_seed: bool = True  # whether its trainings are told their seed
     about: Mapping[str, Any] = field(default_factory=dict)  # what else a run's record tells of it
     keep: Callable[[Path], None] = _nothing  # keeps what its key stands for in a store's folder
     sweeps: Path | None = None  # the sweep file of its standard sweeps
@@ -175,9 +176,21 @@ class Task:
     def config(self, values: Mapping[str, Any], **changes: Any) -> Config:
         """The config with these values, each a value or text for it, and defaults for the others. Raises UserError."""
         given = {**values, **changes}
+        for one in self.parameters:
+            if one.name not in given and one.default is None and one.none is None:
+                raise UserError(f"{one.name} has no default; give it a value, as in --set {one.name}=VALUE")
         read = {one.name: one.read(given.get(one.name, one.default)) for one in self.parameters}
         refuse_without_effect(self.parameters, read)
         return Config(read, self.needs_total(read))
+
+    def check_seeds(self, count: int) -> None:
+        """Raise UserError for a number of seeds that cannot be, or that would all give the same numbers."""
+        if count < 1:
+            raise UserError(f"seeds must be a whole number of at least 1, not {count}")
+        if count > 1 and not self.takes_seed:
+            raise UserError(
+                f"task {self.name} takes no seed: all would give the same numbers; add `seed: int = 1` to its config"
+            )
 
     def record(self) -> dict[str, Any]:
         """What reading, figures and reports need of the task, as values that JSON knows."""

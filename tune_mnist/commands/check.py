@@ -43,7 +43,7 @@ def check(
 def values_of(loop: Loop, settings: list[str], epochs: int | None) -> dict[str, Any]:
     """All values of the loop's config: those of `--set`, and defaults for the others. Raises UserError."""
     unit, usual = str(loop.declared("UNIT", "epoch")), loop.declared("EPOCHS")
-    parameters = completed(loop.settings.fields, epochs or usual, unit)
+    parameters = completed(loop.settings.parameters, epochs or usual, unit)
     parted = (split_assignment(one, "--set") for one in settings)
     given = {name.strip().replace("-", "_"): value for name, value in parted}
     if loop.settings.kind is None:

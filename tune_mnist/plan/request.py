@@ -53,8 +53,7 @@ def build(task: Task, options: Options) -> Request:
         chosen.append(one_variable(name, parse_values(values), baseline, task))
     _refuse_twice(chosen)
     count = file.seeds if options.seeds is None else options.seeds
-    if count < 1:
-        raise UserError(f"seeds must be a whole number of at least 1, not {count}")
+    task.check_seeds(count)
     return Request(file.name, tuple(chosen), baseline, tuple(range(first, first + count)))
 
 

@@ -95,6 +95,13 @@ def readers(task: Task) -> dict[str, tuple[Callable[[str], Any], str]]:
 
 
 def _parameter(one: Parameter) -> tuple[Callable[[str], Any], str]:
+    read, rule = _kind(one)
+    if one.none is None or one.none_is is not None:
+        return read, rule
+    return lambda cell: cell if cell == one.none else read(cell), f"{rule}, or '{one.none}'"
+
+
+def _kind(one: Parameter) -> tuple[Callable[[str], Any], str]:
     if one.kind == "whole":
         return (_whole(1), "a whole number above 0") if one.ge == 1 else (_whole(one.ge), "a whole number")
     if one.kind == "number":

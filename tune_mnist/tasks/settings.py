@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from tune_mnist.errors import UserError
-from tune_mnist.parameter import Parameter, annotated, parameters_of
+from tune_mnist.parameter import Parameter, annotated
 
 EPOCHS = Parameter("epochs", "whole", default=10, ge=1, paces=False)
 _ANNOTATED: Any = typing.Annotated  # given its parts as a tuple, as Python 3.10 can write it
@@ -22,22 +22,22 @@ SEED = Parameter("seed", "whole", default=1, ge=0, le=2**64 - 1, paces=False)
 class Settings:
     """How a loop takes its values: as an object of `kind`, or as a dict where `kind` is None.
 
-    `fields` are those that the class names; a dict takes any.
+    `parameters` are those that the class names; a dict takes any.
     """
 
     kind: type | None
-    fields: tuple[Parameter, ...]
+    parameters: tuple[Parameter, ...]
 
     @property
     def takes_seed(self) -> bool:
         """Whether the loop is told the seed."""
-        return self.kind is None or any(one.name == "seed" for one in self.fields)
+        return self.kind is None or any(one.name == "seed" for one in self.parameters)
 
     def make(self, values: Mapping[str, Any]) -> Any:
         """The config as the loop wants it; raises UserError for what the class itself refuses."""
-        if self.kind is None:
-            return dict(values)
-        named = {one.name for one in self.fields}
+        if self.kind is None:  # how long it goes on is not the loop's to know, unless it asks
+            return {name: value for name, value in values.items() if name != "epochs"}
+        named = {one.name for one in self.parameters}
         try:
             return self.kind(**{name: value for name, value in values.items() if name in named})
         except (ValidationError, ValueError, TypeError) as error:
@@ -55,7 +55,7 @@ def settings_of(function: Callable[..., Any], where: str) -> Settings:
         return Settings(None, ())
     try:
         if isinstance(kind, type) and is_dataclass(kind):
-            return Settings(kind, parameters_of(kind))
+            return Settings(kind, _dataclass_parameters(kind))
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             return Settings(kind, _model_parameters(kind))
     except TypeError as error:
@@ -70,6 +70,22 @@ def _hint(function: Callable[..., Any], name: str) -> Any:
         return None
 
 
+def _dataclass_parameters(kind: type) -> tuple[Parameter, ...]:
+    """The fields that can be swept. One of another type keeps its default, which is part of the code."""
+    found = []
+    hints = typing.get_type_hints(kind, include_extras=True)
+    for one in fields(kind):
+        default = one.default_factory() if one.default_factory is not MISSING else one.default
+        try:
+            parameter = annotated(one.name, hints[one.name])
+        except TypeError:
+            if default is MISSING:
+                raise
+            continue
+        found.append(replace(parameter, name=one.name, default=None if default is MISSING else default))
+    return tuple(found)
+
+
 def _model_parameters(kind: type[BaseModel]) -> tuple[Parameter, ...]:
     found = []
     for name, field in kind.model_fields.items():
@@ -79,13 +95,23 @@ def _model_parameters(kind: type[BaseModel]) -> tuple[Parameter, ...]:
     return tuple(found)
 
 
-def completed(fields: Iterable[Parameter], epochs: int | None, unit: str) -> tuple[Parameter, ...]:
+def completed(own: Iterable[Parameter], epochs: int | None, unit: str) -> tuple[Parameter, ...]:
     """The parameters of a task: its own, with how long it goes on and the seed, which belong to the sweep."""
-    named = {one.name: one for one in fields}
+    named = {one.name: one for one in own}
     first = named.pop("epochs", EPOCHS)
     first = replace(first, ge=1, paces=False, label=f"{unit}s", default=epochs or first.default or EPOCHS.default)
     seed = replace(named.pop("seed", SEED), ge=0, paces=False)
     return (first, *named.values(), replace(seed, default=SEED.default if seed.default is None else seed.default))
+
+
+def filled(parameters: tuple[Parameter, ...], given: Mapping[str, Iterable[object]]) -> tuple[Parameter, ...]:
+    """With the first value that is given, for each parameter that has no default of its own."""
+    return tuple(
+        replace(one, default=one.read(next(iter(given[one.name]))))
+        if one.default is None and one.none is None and any(True for _ in given.get(one.name, ()))
+        else one
+        for one in parameters
+    )
 
 
 def opened(parameters: tuple[Parameter, ...], given: Mapping[str, Iterable[object]]) -> tuple[Parameter, ...]:

@@ -80,4 +80,5 @@ def _epochs(loop: Loop, config: Config, state: Any, how: Carried | Shipped) -> E
     if how.device != "cpu" and (torch := sys.modules.get("torch")):
         torch.set_default_device(how.device)
     steps = loop.steps(config, state, config.epochs)
-    return ((metrics, after if how.resumes else None) for metrics, after in steps)
+    keeps = how.resumes and "state" in loop.wants  # who is not given it back begins at the start
+    return ((metrics, after if keeps else None) for metrics, after in steps)

@@ -27,7 +27,7 @@ from tune_mnist.measure import Measure
 from tune_mnist.store.store import Store
 from tune_mnist.task import TAKEN, Config, Epochs, Task
 from tune_mnist.tasks.loop import Loop
-from tune_mnist.tasks.settings import completed, opened
+from tune_mnist.tasks.settings import completed, filled, opened
 from tune_mnist.tasks.shipped import Carried, Code, Shipped
 
 
@@ -45,7 +45,7 @@ def described(loop: Loop, judge: tuple[str, str] | None, given: Mapping[str, Ite
     which are a dict's parameters. Raises UserError.
     """
     unit = str(loop.declared("UNIT", "epoch"))
-    parameters = completed(loop.settings.fields, loop.declared("EPOCHS"), unit)
+    parameters = filled(completed(loop.settings.parameters, loop.declared("EPOCHS"), unit), given)
     if loop.settings.kind is None:
         parameters = opened(parameters, given)
     return Task(
@@ -55,6 +55,7 @@ def described(loop: Loop, judge: tuple[str, str] | None, given: Mapping[str, Ite
         unit=unit,
         learns=True,
         judge=judge,
+        takes_seed=loop.settings.takes_seed,
         needs_total=_always if loop.needs_total else _never,
     )
 
