@@ -131,7 +131,7 @@ def test_the_same_job_again_trains_nothing(image: str, hardened: Ended) -> None:
         (("train", "--epochs=0"), "error: epochs must be a whole number"),
         (
             ("run", "--output", "/opt/mine"),
-            "error: output folder '/opt/mine' cannot be written: '/opt' may not be written, for its",
+            "error: output folder '/opt/mine' cannot be written: '/opt' may not be written, because its",
         ),
     ],
 )
