@@ -57,6 +57,7 @@ def launcher(file: Path | None, keep: bool, address: str | None) -> Launcher | N
 
 def job(words: Sequence[str], experiment: Experiment, files: Mapping[str, Path], config: Path | None) -> Job:
     """The sweep as a cluster's head is told of it: options, files, and which stored runs it may use."""
+    experiment.task.keep(experiment.store.folder)  # what comes home is keyed by it
     wanted = [point.config.identity() for point in experiment.request.points]
     return Job(words, files, wanted, config)
 
