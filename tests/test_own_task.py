@@ -251,7 +251,7 @@ def loose(config, data):
     total = sum(data)
     while True:
         total *= config["factor"]
-        yield {"error": total}
+        yield {"sum": total}
 
 if __name__ == "__main__":
     found = sweep(train, vary={"lr": [0.01, 0.1]}, epochs=3, seeds=2, minimize="val_loss", output="out")
@@ -261,7 +261,7 @@ if __name__ == "__main__":
     print("report:", found.report().is_file())
     for data in ([1, 2, 3], [1, 2, 3], [1, 2, 4]):
         found = sweep(partial(loose, data=data), vary={"factor": [0.5, 0.9]}, epochs=1, output="loose")
-        print("first:", found.points["error"].iloc[0], "planned:", found.experiment.plan.epochs_to_train)
+        print("first:", found.points["sum"].iloc[0], "planned:", found.experiment.plan.epochs_to_train)
     print("runs:", len(list(found.experiment.store.run_keys())))
 """
 
