@@ -1,4 +1,4 @@
-"""Two spirals and a small network: forty lines of PyTorch that can be stopped, resumed and extended.
+"""Two spirals and a small network: fifty lines of PyTorch that can be stopped, resumed and extended.
 
 tune-mnist run --task examples/spiral.py --vary lr=0.01,0.03,0.1,0.3,1 --seeds 3 --minimize val_loss
 """

@@ -130,7 +130,7 @@ class Bench:
             process.start()
         theirs.close()
         try:
-            outcome: Outcome = pickle.loads(ours.recv_bytes())
+            outcome: Outcome = pickle.loads(ours.recv_bytes())  # of our own process
         except EOFError:
             process.join()
             outcome = Outcome(failure=f"its process ended with exit code {process.exitcode}")

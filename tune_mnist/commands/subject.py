@@ -75,7 +75,6 @@ class Mnist:
 class Own:
     """A training loop of the user's. With `same_code`, what it gave before its last change is used."""
 
-    spec: str
     loop: Loop
     described: Task
     same_code: bool
@@ -133,7 +132,7 @@ def subject(chosen: Chosen, mnist: Mnist, options: Options, given: Sequence[str]
     if given:
         raise UserError(f"{given[0]} is for MNIST; leave it out with --task {spec}")
     loop = find(spec)
-    return Own(spec, loop, user.described(loop, judge, _values(options)), chosen.same_code, chosen.trust)
+    return Own(loop, user.described(loop, judge, _values(options)), chosen.same_code, chosen.trust)
 
 
 def _judge(chosen: Chosen) -> tuple[str, str] | None:
