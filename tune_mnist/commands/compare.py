@@ -23,7 +23,10 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A results folder.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
 ) -> int:
-    """Compare the points that two results folders share: means, the difference B - A, and whether it is resolved."""
+    """Compare the points that two results folders share.
+
+    Shows means, the difference B - A with its interval, and whether it is resolved.
+    """
     for folder in (first, second):
         check_folder(folder)
     from tune_mnist.mnist.task import MNIST

@@ -14,7 +14,10 @@ from tune_mnist.errors import UserError
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders that sweeps left, with their tables.")],
 ) -> int:
-    """Write the summary, every figure and the report of results folders again; nothing is trained."""
+    """Make figures and reports of results folders again.
+
+    Summary, figures and report come from the tables that are there; nothing is trained.
+    """
     for folder in folders:
         check_folder(folder)
     from tune_mnist.mnist.task import MNIST

@@ -18,7 +18,7 @@ from typing import Any
 
 from tune_mnist.errors import ClusterError
 from tune_mnist.exits import interrupt, interruptible, leave_at_once, uninterrupted
-from tune_mnist.tuning.head import HeadLost, HeadWatch, reach, unreachable
+from tune_mnist.tuning.head import HeadLost, HeadWatch, check_token, reach, unreachable
 
 OBJECTS, OBJECTS_PER_CPU = 512 << 20, 32 << 20  # bytes for Ray's objects, see Cluster.objects
 SHARED_MEMORY = Path("/dev/shm")
@@ -57,17 +57,21 @@ class Connection:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where Ray runs: at `address`, or with `cpus` and `gpus` on this machine; `ray_logs` lets it speak."""
+    """Where Ray runs: at `address`, or with `cpus` and `gpus` on this machine; `ray_logs` lets it speak.
+
+    `insecure`: the address may be one that is open to whoever reaches it.
+    """
 
     address: str | None = None
     cpus: int = 1
     gpus: int = 0
     ray_logs: bool = False
+    insecure: bool = False
 
     def reach(self) -> None:
         """Raise UserError if no cluster is at the address, or one that refuses us: before anything is written."""
         if self.address not in (None, "auto"):
-            reach(str(self.address))
+            reach(str(self.address), self.insecure)
 
     @property
     def objects(self) -> int:
@@ -161,6 +165,10 @@ class Cluster:
                 _start(folder, self.objects, options)
             else:
                 _join(self.address, options | {"runtime_env": {"env_vars": WORKER_SETTINGS}})
+                if self.address == "auto":  # what that is, Ray has found only now
+                    import ray
+
+                    check_token(ray.get_runtime_context().gcs_address, self.insecure)
         signal.signal(signal.SIGTERM, interrupt)  # ray.init put its own handler there
         if not self.ray_logs:
             _silence()

@@ -14,6 +14,7 @@ from tune_mnist.errors import ClusterError, UserError
 REACH_S = 3.0  # to answer; Ray itself tries for 40 s before it says that nothing is there
 GRACE_S = 15.0  # for the program to end by itself once the head is lost
 LOOK_S = 2.0  # between two looks at a head
+UNAUTHENTICATED = "UNAUTHENTICATED"
 MISSES = 4  # looks without an answer, one after another, after which it is lost: 8 to 20 s
 
 
@@ -21,14 +22,17 @@ class HeadLost(ClusterError):
     """The head of a cluster that is not our own is lost. A process that ends in Ray's own way waits a minute for it."""
 
 
-def reach(address: str) -> None:
-    """Raise UserError if nothing answers at HOST:PORT, or a cluster that refuses this process's token."""
+def reach(address: str, insecure: bool) -> None:
+    """Raise UserError if nothing answers at HOST:PORT, or a cluster that refuses this process's token.
+
+    Also, unless `insecure`, if the cluster is open to whoever reaches it.
+    """
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
     except (OSError, OverflowError, ValueError) as error:
         raise unreachable(address, error) from None
-    _check_token(address)
+    check_token(address, insecure)
 
 
 def unreachable(address: str, error: Exception) -> UserError:
@@ -37,21 +41,42 @@ def unreachable(address: str, error: Exception) -> UserError:
     return UserError(f"no Ray cluster answers at '{address}' ({cause}); give --address HOST:PORT of its head")
 
 
-def _check_token(address: str) -> None:
-    """Raise UserError if the cluster refuses the token. Ray tries for 30 s, and does not say that it was the token."""
+def check_token(address: str, insecure: bool) -> None:
+    """Raise UserError if the cluster refuses the token. Ray tries for 30 s, and does not say that it was the token.
+
+    A cluster that asks for none is refused, too, unless it is `insecure`, or on loopback, where nobody else reaches it.
+    The token is told only to one that asks.
+    """
+    if (answer := _answer(address, "")) is None:
+        if not insecure and not is_loopback(address):
+            what = "asks for no token, so that whoever reaches it may run code on it"
+            way_out = "start it with RAY_AUTH_MODE=token, or give --insecure"
+            raise UserError(f"the Ray cluster at '{address}' {what}; {way_out}")
+        return
+    token = _token()
+    if answer == UNAUTHENTICATED and (not token or _answer(address, token) == UNAUTHENTICATED):
+        refused = "refuses the token it was given" if token else "asks for a token"
+        way_out = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file with the cluster's token"
+        raise UserError(f"the Ray cluster at '{address}' {refused}; {way_out}")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether HOST:PORT is this machine's own loopback."""
+    host = address.rpartition(":")[0].strip("[]")
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _answer(address: str, token: str) -> str | None:
+    """How a head answers who gives this token: None if well, else the name of gRPC's code."""
     import grpc
 
-    token = _token()
     with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
         ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")
         try:
             ask(b"", timeout=REACH_S, metadata=[("authorization", f"Bearer {token}")] if token else [])
         except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.UNAUTHENTICATED:
-                return  # no matter of tokens: joining tells what is wrong
-            refused = "refuses the token it was given" if token else "asks for a token"
-            way_out = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file with the cluster's token"
-            raise UserError(f"the Ray cluster at '{address}' {refused}; {way_out}") from None
+            return str(error.code().name)
+    return None
 
 
 def _token() -> str:
