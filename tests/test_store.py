@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import platform
 import signal
 import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -484,6 +486,31 @@ def test_a_claim_ends_with_an_error_in_its_block(store: Store) -> None:
         raise KeyboardInterrupt
     with store.claim([KEY]) as mine:
         assert mine == [KEY]
+
+
+def test_whoever_waits_is_told_who_holds_the_claim(store: Store) -> None:
+    with process(store, CLAIM) as other:
+        assert said(other) == KEY
+        began = time.strftime("%H:%M")
+        told = f"pid {other.pid} on host {platform.node()} since "
+        assert store.holder(KEY) in {told + began, told + time.strftime("%H:%M")}
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    assert store.holder(KEY) is None
+
+
+def test_nobody_holds_what_was_never_claimed_or_is_free_again(store: Store) -> None:
+    assert store.holder(KEY) is None
+    with store.claim([KEY]):
+        assert store.holder(KEY)
+    assert store.holder(KEY) is None
+
+
+@pytest.mark.parametrize("note", [b"", b"{", b"[" * 900, b'{"pid": "me", "host": 1, "since": "now"}', b"\xff" * 2000])
+def test_a_damaged_note_still_says_that_somebody_holds_the_run(store: Store, note: bytes) -> None:
+    with store.claim([KEY]):
+        (store.folder / KEY / "holder").write_bytes(note)
+        assert store.holder(KEY) == "another command"
 
 
 def test_a_run_is_claimed_once_in_a_process_too(store: Store) -> None:

@@ -4,6 +4,7 @@
     results/store/<key>/history.jsonl               one row per epoch, each with a checksum; appended and synced
     results/store/<key>/epoch-00005.<sha>.pt        the last two checkpoints, each named by its content
     results/store/<key>/lock                        held by the command that is training the run
+    results/store/<key>/holder                      who that is, while it is
 
 One process writes a run: whoever holds its lock. A row is synced before its epoch's checkpoint is written, so a crash
 at any instant leaves the history as it was before or after the row, and a checkpoint that is at most one epoch behind.
@@ -16,7 +17,6 @@ import hashlib
 import json
 import os
 import re
-import resource
 import tempfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,14 +24,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from tune_mnist.errors import UserError
 from tune_mnist.files import now, sync_folder, write_whole
+from tune_mnist.store.claims import at_once, claimed, holder
 
 Row = dict[str, Any]
 KEPT_CHECKPOINTS = 2
-OTHER_FILES = 256  # that a process opens beside the locks: Ray's sockets, event files, the log
 _CHECKPOINT = re.compile(r"epoch-(\d{5,})\.([0-9a-f]{16})\.pt")
 
 
@@ -54,6 +54,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._ends: dict[str, tuple[int, int]] = {}  # of the histories appended to: run key -> (rows, bytes)
+        self._mended: dict[str, list[str]] = {}  # run key -> what `claim` had to set aside, for `open` to say
 
     def run_keys(self) -> list[str]:
         """Every run there is, by key."""
@@ -105,17 +106,15 @@ class Store:
         """
         with contextlib.ExitStack() as locks:
             mine: list[str] = []
-            for key in keys[: _files(len(keys))]:
+            for key in keys[: at_once(len(keys))]:
                 with contextlib.suppress(Timeout), self._writing():
-                    locks.enter_context(self._lock(key))
+                    locks.enter_context(claimed(self.folder / key, self._mended.setdefault(key, []).append))
                     mine.append(key)
             yield mine
 
-    def _lock(self, key: str) -> FileLock:
-        folder = self.folder / key
-        folder.mkdir(parents=True, exist_ok=True)
-        # Any thread of this process may free it: the one that writes rows is not the one that took the lock.
-        return FileLock(folder / "lock", timeout=0, thread_local=False)
+    def holder(self, key: str) -> str | None:
+        """Who trains the run now, as "pid 123 on host x since 10:02"; None if nobody does."""
+        return holder(self.folder / key)
 
     def check_writable(self) -> None:
         """Raise UserError if nothing can be written in the store."""
@@ -263,16 +262,3 @@ def _content(path: Path) -> bytes | None:
         if match is not None and hashlib.sha256(content).hexdigest()[:16] == match[2]:
             return content
     return None
-
-
-def _files(wanted: int) -> int:
-    """How many files this process may open beside its others, its limit raised to `wanted` where the system lets it."""
-    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit < wanted + OTHER_FILES:
-        with contextlib.suppress(ValueError, OSError):
-            high = wanted + OTHER_FILES
-            resource.setrlimit(
-                resource.RLIMIT_NOFILE, (high if most == resource.RLIM_INFINITY else min(high, most), most)
-            )
-        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, limit - OTHER_FILES)
