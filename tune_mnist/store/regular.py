@@ -26,8 +26,8 @@ _KINDS = {
 }
 
 
-class Unfit(Exception):
-    """What is there cannot be used; the text says what it is, and why."""
+class Unfit(OSError):
+    """What is there cannot be used; the text says what it is, or why."""
 
 
 def kind(path: Path) -> str | None:
@@ -42,6 +42,13 @@ def size(path: Path) -> int:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         return os.lstat(path).st_size
     return 0
+
+
+def names(folder: Path) -> list[str]:
+    """The names of what is in the folder; none if it is not there, is a link, or may not be read."""
+    with contextlib.suppress(OSError):
+        return [] if kind(folder) == "a link" else [entry.name for entry in os.scandir(folder)]
+    return []
 
 
 def opened(path: Path, mode: str, most: int | None = None) -> BinaryIO:
@@ -60,8 +67,7 @@ def opened(path: Path, mode: str, most: int | None = None) -> BinaryIO:
     except OSError as error:
         if error.errno in _MACHINES:
             raise
-        found = kind(path)
-        raise Unfit(_said(path, found) if found != "a file" else f"{path}: {error.strerror}") from None
+        raise Unfit(_refused(path, error)) from None
     status = os.fstat(file.fileno())
     if stat.S_ISREG(status.st_mode) and (most is None or status.st_size <= most):
         return file
@@ -75,6 +81,13 @@ def _careful(path: str, flags: int) -> int:
     return os.open(path, flags | _CAREFUL, 0o666)
 
 
+def _refused(path: Path, error: OSError) -> str:
+    with contextlib.suppress(PermissionError):  # of its folder
+        if (found := kind(path)) not in (None, "a file"):
+            return _said(path, found)
+    return f"{path} cannot be used ({error.strerror})"
+
+
 def _said(path: Path, found: str | None) -> str:
     return f"{path} is {found}, not a file"
 
@@ -86,8 +99,10 @@ def read(path: Path, most: int) -> bytes | None:
             return file.read(most)
     except FileNotFoundError:
         return None
-    except OSError as error:  # in reading: a disk's fault
-        raise Unfit(f"{path}: {error.strerror}") from None
+    except OSError as error:
+        if isinstance(error, Unfit) or error.errno in _MACHINES:
+            raise
+        raise Unfit(_refused(path, error)) from None  # in reading: a fault of its disk
 
 
 def set_aside(path: Path) -> None:
