@@ -28,7 +28,7 @@ def method(results: Results) -> tuple[Block, ...]:
     facts = [
         f"Data: {data_name(points, task)}.",
         fixed(points, all_variables(points), task),
-        *_baseline(points, task),
+        *_baseline(points),
         asked + (f", {len(results.history)} trained." if results.history is not None else "."),
         *([timed_on(done) + "."] if len(done) else []),
         _statistics(points),
@@ -50,7 +50,7 @@ def _hosts(done: pd.DataFrame) -> list[str]:
     return [f"Trials ran on {len(hosts)} hosts: {several(hosts)}."] if len(hosts) > 1 else []
 
 
-def _baseline(points: pd.DataFrame, task: Task) -> list[str]:
+def _baseline(points: pd.DataFrame) -> list[str]:
     """The value of every swept hyper-parameter where another is swept."""
     rows = points[points["baseline"].astype(bool)]
     swept = all_variables(points)
