@@ -30,6 +30,8 @@ from tune_mnist.words import plural
 
 MOST_NUMBERED = 20  # points; more numbers than that hide what they stand beside, and the table has them
 
+CROSS_AT = 0.03  # of the height: where a failed training's cross stands
+
 
 def needed(measure: Measure, task: Task) -> list[str]:
     """The columns that a curve of the measure asks for, but the swept one."""
@@ -94,7 +96,7 @@ def draw(points: pd.DataFrame, measure: Measure, task: Task) -> Figure:
     _crosses(axes, failed.map(places).tolist())
     legend_below(figure, axes)
     if len(means) <= MOST_NUMBERED:
-        _label(axes, means, measure)
+        _label(axes, means, measure, failed.map(places).tolist())
     return figure
 
 
@@ -189,7 +191,7 @@ def _crosses(axes: Axes, places: list[float]) -> None:
     """A cross at the lower edge where a training failed."""
     if places:
         look: dict[str, Any] = {"color": VERMILION, "ms": 8, "mew": 2, "zorder": 5, "clip_on": False}
-        axes.plot(places, [0.03] * len(places), "x", transform=axes.get_xaxis_transform(), label="failed", **look)
+        axes.plot(places, [CROSS_AT] * len(places), "x", transform=axes.get_xaxis_transform(), label="failed", **look)
 
 
 def _ring(axes: Axes, means: pd.DataFrame, variable: str) -> None:
@@ -199,9 +201,10 @@ def _ring(axes: Axes, means: pd.DataFrame, variable: str) -> None:
         axes.plot(ringed["x"], ringed["mean"], "o", ms=13, mfc="none", mec=VERMILION, mew=1.8, zorder=4, label=label)
 
 
-def _label(axes: Axes, means: pd.DataFrame, measure: Measure) -> None:
-    """Each mean's number, beside the line between the means and the bars of their intervals."""
+def _label(axes: Axes, means: pd.DataFrame, measure: Measure, failed: list[float]) -> None:
+    """Each mean's number, beside the line between the means, the bars of their intervals, and the crosses."""
     bars = means.fillna({"low": means["mean"], "high": means["mean"]})
     at, lows, highs = (axes.transData.transform(bars[["x", end]]) for end in ("mean", "low", "high"))
-    drawn = np.concatenate([*np.linspace(at[:-1], at[1:], 80), *np.linspace(lows, highs, 30)])
+    crosses = axes.get_xaxis_transform().transform([(place, CROSS_AT) for place in failed] or np.empty((0, 2)))
+    drawn = np.concatenate([*np.linspace(at[:-1], at[1:], 80), *np.linspace(lows, highs, 30), crosses])
     label_points(axes, at, numbers(measure, [*means["mean"]]), drawn)

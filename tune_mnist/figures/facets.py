@@ -36,6 +36,11 @@ def spread(values: Sequence[str], most: int, keep: Iterable[str] = ()) -> list[s
     return [values[place] for place in sorted(picked)]
 
 
+def columns_for(count: int) -> int:
+    """Facets side by side: as even rows as can be."""
+    return {1: 1, 2: 2, 4: 2}.get(count, 3 if count in (3, 5, 6, 9) else COLUMNS)
+
+
 def height_for(count: int, columns: int) -> float:
     """Inches of a figure with so many facets."""
     return HEIGHT + ROW * (math.ceil(count / columns) - 1)

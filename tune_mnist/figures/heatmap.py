@@ -15,7 +15,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from tune_mnist.errors import UserError
-from tune_mnist.figures.facets import COLUMNS, MOST_FACETS, facet_names, facets, height_for, spread
+from tune_mnist.figures.facets import MOST_FACETS, columns_for, facet_names, facets, height_for, spread
 from tune_mnist.figures.labels import axis_of, ticks
 from tune_mnist.figures.style import VERMILION, as_is, framed
 from tune_mnist.measure import Measure
@@ -108,7 +108,7 @@ def draw_cross(points: pd.DataFrame, task: Task) -> Figure:
 def _columns(made: dict[str, Cells]) -> int:
     """Heat maps side by side: as many as leave room for the numbers in their cells."""
     wide = len(next(iter(made.values())).means.columns)
-    return max(1, min(COLUMNS, 12 // wide, len(made)))
+    return max(1, min(columns_for(len(made)), 12 // wide))
 
 
 def _draw(found: list[Axes], made: list[Cells], judged: Measure) -> AxesImage:

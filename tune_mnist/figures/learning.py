@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from tune_mnist.errors import UserError
-from tune_mnist.figures.facets import COLUMNS, MOST_FACETS, facet_names, facets, height_for, spread
+from tune_mnist.figures.facets import MOST_FACETS, columns_for, facet_names, facets, height_for, spread
 from tune_mnist.figures.style import INK, Picture, Room, as_is, below, framed, plain
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import require, variables
@@ -108,7 +108,7 @@ def draw_learning(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> Fi
     made = panels(task) if len(parts) == 1 else panels(task)[-1:]
     title = f"learning curves by {several(map(task.words, variables(points)))}: {data_name(done, task)}"
     subtitle = fixed(done, ["epochs", *variables(points)], task)
-    columns = 3 if len(parts) in (3, 5, 6, 9) else COLUMNS
+    columns = columns_for(len(parts))
     figure, (left, bottom, width, height) = framed(title, [subtitle], note, height_for(len(parts), columns))
     known = {one: one in set(at_baseline["values"]) for one in kept}
     more = _legend(figure, known, curves["variable"].iloc[0], made, task.examples)

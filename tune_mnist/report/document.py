@@ -101,7 +101,8 @@ def _block(block: Text | Code | Bullets | Grid | Picture) -> str:
         return "\n".join(f"- {_plain(item)}" for item in block.items)
     if isinstance(block, Picture):
         return f"![{_plain(block.alt)}]({block.png.name})"
-    return f"{_plain(block.caption)}\n\n" + "\n".join(map(_line, [block.head, ["---"] * len(block.head), *block.rows]))
+    lines = _line(block.head), "|" + " --- |" * len(block.head), *map(_line, block.rows)
+    return "\n".join((_plain(block.caption), "", *lines))
 
 
 def _line(cells: Sequence[str]) -> str:

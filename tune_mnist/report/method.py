@@ -13,7 +13,6 @@ from tune_mnist.results.folder import ENVIRONMENT_JSON
 from tune_mnist.results.read import Results
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import texts
-from tune_mnist.task import Task
 from tune_mnist.words import several
 
 # Of environment.json; those that it lacks are named.
@@ -56,7 +55,7 @@ def _baseline(points: pd.DataFrame) -> list[str]:
     swept = all_variables(points)
     if rows.empty or any(len(texts(rows[one])) > 1 for one in swept):
         return []
-    return [f"Baseline: {', '.join(f'{task.words(one)} {texts(rows[one])[0]}' for one in swept)}."]
+    return [f"Baseline: {', '.join(f'{one} {texts(rows[one])[0]}' for one in swept)}."]
 
 
 def _statistics(points: pd.DataFrame) -> str:

@@ -112,9 +112,8 @@ def _line(row: Any, judged: Measure) -> tuple[str, ...]:
 
 def _verdict(row: Any) -> str:
     """Holm's correction is named where a difference is not resolved although its interval excludes 0."""
-    return (
-        f"{VERDICTS.get(row.resolved, row.resolved)}{' (Holm)' if row.resolved == 'no' and row.p < 1 - LEVEL else ''}"
-    )
+    alone = row.resolved == "no" and row.p < 1 - LEVEL
+    return str(VERDICTS.get(row.resolved, row.resolved)) + (" (Holm)" if alone else "")
 
 
 def _all_points(points: pd.DataFrame, drawn: list[Drawn], task: Task) -> tuple[Block, ...]:
