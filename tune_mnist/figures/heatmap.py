@@ -100,7 +100,7 @@ def draw_cross(points: pd.DataFrame, task: Task) -> Figure:
     room = (left + 0.03, bottom - lower, width - 0.14, height + lower)
     found = facets(figure, room, kept, columns, (axis_of(task, second), axis_of(task, first)))
     image = _draw(found, [*made.values()], task.judged)
-    bar = figure.add_axes((room[0] + room[2] + 0.02, room[1], 0.018, room[3]))
+    bar = figure.add_axes((room[0] + room[2] + 0.02, room[1], 0.018, found[0].get_position().y1 - room[1]))
     figure.colorbar(image, cax=bar, label=as_is(task.judged.axis))
     return figure
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from tune_mnist.task import Task
 from tune_mnist.words import legible
@@ -51,6 +52,12 @@ class Picture:
     alt: str
     png: Path
     svg: Path
+
+
+def size_of(picture: Picture) -> tuple[int, int]:
+    """The width and height of a figure, in pixels."""
+    with Image.open(picture.png) as image:
+        return image.size
 
 
 @dataclass(frozen=True, eq=False)
