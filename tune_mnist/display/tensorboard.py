@@ -19,6 +19,8 @@ from tune_mnist.results.folder import TENSORBOARD
 from tune_mnist.store.store import Row
 from tune_mnist.task import Config, Task, learned
 
+TOTAL = "train_time_total_s"  # up to each epoch: the table of hyper-parameters shows a scalar's last value
+
 
 class TensorBoard:
     """Writes `folder`/tensorboard anew: the epochs that are stored at once, new ones as they come."""
@@ -27,6 +29,7 @@ class TensorBoard:
         self.folder, self.names, self.task = folder / TENSORBOARD, names, task
         self._configs = {run.key: run.config for run in plan.runs}
         self._written = dict.fromkeys(self._configs, 0)
+        self._seconds = dict.fromkeys(self._configs, 0.0)
         self._open: dict[str, EventFileWriter] = {}  # each has a thread: only the runs under way have one
         for old in self.folder.glob("*"):  # an earlier command's folders; whatever else lies there is somebody's
             if re.search(r"-[0-9a-f]{6}$", old.name):
@@ -48,10 +51,12 @@ class TensorBoard:
         self._written[key] = row["epoch"]
         writer = self._writer(key)
         finished = datetime.fromisoformat(row["finished"]).timestamp()
-        for name in (*(one.name for one in learned(self.task, [row]).measures), TIME.name):
-            if name not in row:
+        self._seconds[key] += row.get(TIME.name, 0.0)
+        shown = {**row, TOTAL: self._seconds[key]}
+        for name in (*(one.name for one in learned(self.task, [row]).measures), TIME.name, TOTAL):
+            if name not in shown:
                 continue
-            value = Summary(value=[Summary.Value(tag=name, simple_value=row[name])])
+            value = Summary(value=[Summary.Value(tag=name, simple_value=shown[name])])
             writer.add_event(Event(wall_time=finished, step=row["epoch"], summary=value))
         writer.flush()
         if row["epoch"] == self._configs[key].epochs:
@@ -72,8 +77,7 @@ class TensorBoard:
 
 def _hparams(config: Config, task: Task, name: str) -> tuple[Summary, Summary]:
     values = {one: task.shown(one, value) for one, value in config.items()}
-    del values["epochs"]  # of the longest point: how far to read is the curves' business
-    metrics = [hparams.Metric(one.name) for one in task.headline]
+    metrics = [hparams.Metric(one) for one in (*(one.name for one in task.headline), TOTAL)]
     return hparams.hparams_config_pb([hparams.HParam(name) for name in values], metrics), hparams.hparams_pb(
         values, name
     )

@@ -2,7 +2,7 @@
 
     save_figures(read_results(folder, task))
 
-Two for each sweep over one variable, a heat map for one over two, learning curves for each sweep, and what time buys.
+Two for each sweep over one variable, heat maps for one over several, learning curves for each, and what time buys.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from tune_mnist.figures.curve import draw, measured, needed
 from tune_mnist.figures.heatmap import draw_cross
 from tune_mnist.figures.learning import draw_learning
-from tune_mnist.figures.style import remove_drawn, save
+from tune_mnist.figures.style import remove_drawn, save, title_of
 from tune_mnist.figures.tradeoff import draw_tradeoff
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, require, variables
@@ -42,8 +42,7 @@ class Drawn:
 def save_figures(results: Results) -> list[Drawn]:
     """Draw all that the tables have anything for, into their folder, and remove what an earlier command drew there.
 
-    A sweep over three variables or more has learning curves only. Raises UserError for a missing column, before
-    anything is written.
+    Raises UserError for a missing column, before anything is written.
     """
     require(results.points, ["sweep", *needed(TIME, results.task)])
     results.folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +60,7 @@ def _drawn(results: Results) -> Iterator[Drawn]:
             for one in (task.judged, TIME):
                 if len(measured(rows, one, task)):
                     yield place(f"{one.stem}_vs_{sweep}", draw(rows, one, task), sweep, one)
-        elif len(variables(rows)) == 2 and len(done):
+        elif len(done):
             yield place(f"heatmap_{sweep}", draw_cross(rows, task), sweep, task.judged)
         if history is not None and done["run"].isin(history["run"]).any():
             yield place(f"learning_{sweep}", draw_learning(rows, history, task), sweep)
@@ -71,4 +70,4 @@ def _drawn(results: Results) -> Iterator[Drawn]:
 
 def _saved(folder: Path, stem: str, figure: Figure, sweep: str = "", measure: Measure | None = None) -> Drawn:
     stem = re.sub(r"[^\w.-]", "_", stem)
-    return Drawn(stem, sweep, measure, figure.get_suptitle(), tuple(save(figure, folder / stem)))
+    return Drawn(stem, sweep, measure, title_of(figure), tuple(save(figure, folder / stem)))

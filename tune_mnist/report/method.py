@@ -13,7 +13,6 @@ from tune_mnist.results.folder import ENVIRONMENT_JSON
 from tune_mnist.results.read import Results
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import texts
-from tune_mnist.task import Task
 from tune_mnist.words import several
 
 # Of environment.json; those that it lacks are named.
@@ -28,7 +27,7 @@ def method(results: Results) -> tuple[Block, ...]:
     facts = [
         f"Data: {data_name(points, task)}.",
         fixed(points, all_variables(points), task),
-        *_baseline(points, task),
+        *_baseline(points),
         asked + (f", {len(results.history)} trained." if results.history is not None else "."),
         *([timed_on(done) + "."] if len(done) else []),
         _statistics(points),
@@ -50,13 +49,13 @@ def _hosts(done: pd.DataFrame) -> list[str]:
     return [f"Trials ran on {len(hosts)} hosts: {several(hosts)}."] if len(hosts) > 1 else []
 
 
-def _baseline(points: pd.DataFrame, task: Task) -> list[str]:
+def _baseline(points: pd.DataFrame) -> list[str]:
     """The value of every swept hyper-parameter where another is swept."""
     rows = points[points["baseline"].astype(bool)]
     swept = all_variables(points)
     if rows.empty or any(len(texts(rows[one])) > 1 for one in swept):
         return []
-    return [f"Baseline: {', '.join(f'{task.words(one)} {texts(rows[one])[0]}' for one in swept)}."]
+    return [f"Baseline: {', '.join(f'{one} {texts(rows[one])[0]}' for one in swept)}."]
 
 
 def _statistics(points: pd.DataFrame) -> str:

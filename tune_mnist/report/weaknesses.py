@@ -5,14 +5,15 @@ for sentence in weaknesses(results, summary): print(sentence)
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
-from tune_mnist.results.columns import TIMES
 from tune_mnist.results.fixed import data_name, is_usual_data
 from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV
 from tune_mnist.results.read import Results
-from tune_mnist.results.summary import finished
-from tune_mnist.results.values import rows_of
+from tune_mnist.results.summary import cpu_share, finished
+from tune_mnist.results.values import rows_of, said
 from tune_mnist.task import Task
 from tune_mnist.words import percent, several
 
@@ -24,7 +25,7 @@ def weaknesses(results: Results, summary: pd.DataFrame) -> list[str]:
     hosts, left = done["hostname"].nunique(), len(points) - len(done)
     mixed = [one for one in ("device", "threads", *(one.name for one in task.context)) if done[one].nunique() > 1]
     found = {
-        "One seed per point: no difference can be told from chance. Run it again with --seeds 3 or more.": seeds == 1,
+        "One seed per point: nothing is known of how seeds spread. Run it again with --seeds 3 or more.": seeds == 1,
         f"{seeds} seeds per point: intervals are wide, and a small difference stays unresolved.": 1 < seeds < 5,
         _same_examples(task): seeds > 1,
         f"{left} of {len(points)} points are not done or not measured{_reasons(points)}.": left > 0,
@@ -62,20 +63,16 @@ def _other_data(points: pd.DataFrame, task: Task) -> str:
 def _reasons(points: pd.DataFrame) -> str:
     """Why points failed: the first of each reason."""
     failed = points[points["error"].fillna("") != ""].drop_duplicates(["sweep", "error"])
-    return "".join(f"; {row.sweep} {row.value}: {row.error}" for row in rows_of(failed))
+    return "".join(f"; {row.sweep} {said(row.value)}: {row.error}" for row in rows_of(failed))
 
 
 def _contention(history: pd.DataFrame | None) -> str:
     """What running side by side did to the times: the CPU seconds that the epochs had, of the seconds they took."""
-    said = "Trials ran side by side and may have taken time from each other; --exclusive gives clean times."
-    if history is None or history[[*TIMES]].isna().any(axis=None):
-        return said
-    cpus = history[history["device"] == "cpu"]
-    training, evaluation, used = (cpus[name] for name in TIMES)
-    asked = ((training + evaluation) * cpus["threads"]).sum()
-    if not asked:
-        return said
-    had = f"their epochs had {percent(used.sum() / asked, 0)} of the CPU time they asked for"
+    unknown = "Trials ran side by side and may have taken time from each other; --exclusive gives clean times."
+    share = math.nan if history is None else cpu_share(history)
+    if math.isnan(share):
+        return unknown
+    had = f"their epochs had {percent(share, 0)} of the CPU time of their threads"
     return f"Trials ran side by side: on the CPU, {had}; --exclusive gives clean times."
 
 

@@ -32,7 +32,7 @@ def fixed(rows: pd.DataFrame, swept: Sequence[str], task: Task) -> str:
     seeds = texts(rows["seed"].sort_values())
     parts.append(f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(seeds)})")
     # Hard spaces: a line broken between a name and its value reads badly.
-    return "Fixed: " + ", ".join(part.replace("_", " ").replace(" ", "\xa0") for part in parts)
+    return "Fixed: " + ", ".join(part.replace(" ", "\xa0") for part in parts)
 
 
 def _said(rows: pd.DataFrame, one: Parameter) -> str:
