@@ -42,7 +42,7 @@ STARTS = {
 }
 
 
-class Hang(BaseException):  # noqa: N818
+class Hang(BaseException):
     """A case took too long; no `except Exception` of the program's may take it for its own."""
 
 
@@ -211,7 +211,7 @@ class Watch:
 
     def _is_allowed(self, path: str, base: int | None) -> bool:
         """`base`: the open folder that a relative path is meant in, as rmtree's are."""
-        folder = Path.cwd() if base is None else Path(os.readlink(f"/proc/self/fd/{base}"))
+        folder = Path.cwd() if base is None else Path(f"/proc/self/fd/{base}").readlink()
         whole = os.path.normpath(folder / path)
         return whole == "/dev/null" or f"{whole}/".startswith(f"{self.allowed}/")
 
