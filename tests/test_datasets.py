@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import hashlib
 import os
+import resource
 import socket
 import struct
 import subprocess
@@ -14,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -31,18 +33,27 @@ MNIST_TEST_LABELS = "t10k-labels-idx1-ubyte"
 
 
 def idx(magic: int, *shape: int, fill: int = 0) -> bytes:
-    """An idx file of `shape`, all of its elements `fill`."""
+    """An idx file of `shape`, all of its elements `fill`; labels are classes in turn, a few turned by `fill`."""
     element = {0x0801: ">u1", 0x0803: ">u1", 0x0C02: ">i4"}[magic]
-    return struct.pack(f">{1 + len(shape)}I", magic, *shape) + np.full(shape, fill, element).tobytes()
+    elements = np.full(shape, fill, element)
+    if len(shape) == 1:
+        elements = (np.arange(shape[0]) % 10).astype(element)
+        elements[: 10 * fill] = np.roll(elements[: 10 * fill], fill)
+    return struct.pack(f">{1 + len(shape)}I", magic, *shape) + elements.tobytes()
 
 
-# A data set in MNIST's form: 7 training and 3 test images, all of one grey and one class.
-SMALL = {
-    "train-images-idx3-ubyte": idx(0x0803, 7, 28, 28, fill=9),
-    "train-labels-idx1-ubyte": idx(0x0801, 7, fill=4),
-    "t10k-images-idx3-ubyte": idx(0x0803, 3, 28, 28, fill=9),
-    "t10k-labels-idx1-ubyte": idx(0x0801, 3, fill=4),
+# A data set in MNIST's form, as large as each of its relatives: all of one grey, and as many images of each class.
+PLAIN = {
+    "train-images-idx3-ubyte": idx(0x0803, 60_000, 28, 28, fill=9),
+    "train-labels-idx1-ubyte": idx(0x0801, 60_000),
+    "t10k-images-idx3-ubyte": idx(0x0803, 10_000, 28, 28, fill=9),
+    "t10k-labels-idx1-ubyte": idx(0x0801, 10_000),
 }
+
+
+@cache
+def archive(content: bytes) -> bytes:
+    return gzip.compress(content, 1)
 
 
 @pytest.fixture
@@ -125,7 +136,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     servers: list[Server] = []
 
     def start(kind: str, files: dict[str, bytes]) -> Server:
-        archives = {f"{file}.gz": gzip.compress(content, 1) for file, content in files.items()}
+        archives = {f"{file}.gz": archive(content) for file, content in files.items()}
         server = Server(archives)
         servers.append(server)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
@@ -226,21 +237,30 @@ def test_a_part_of_mnist_is_an_error_that_names_the_rest(own_mnist: Path, name: 
 @pytest.mark.parametrize(
     ("file", "content", "says"),
     [
-        ("train-images-idx3-ubyte", b"", "16 bytes of 00000803… expected first, 0 that start with nothing found"),
-        ("t10k-labels-idx1-ubyte", b"<html>404</html>", "8 that start with 3c68746d found"),
+        ("train-images-idx3-ubyte", b"", "0000ea60 0000001c 0000001c expected first, 0 that start with nothing found"),
+        ("t10k-labels-idx1-ubyte", b"<html>404</html>", "8 that start with 3c68746d 6c3e3430 found"),
         (
             "train-images-idx3-ubyte",
-            SMALL["train-images-idx3-ubyte"] + b"!",
-            "5,504 bytes expected by its header, 5,505",
+            PLAIN["train-images-idx3-ubyte"] + b"!",
+            "47,040,016 bytes expected by its header, 47,040,017",
         ),
-        ("train-labels-idx1-ubyte", idx(0x0801, 6), "(7 x 28 x 28) or train-labels-idx1-ubyte (6 labels) is damaged"),
-        ("train-labels-idx1-ubyte", idx(0x0801, 7, fill=10), "for each a label of 0 to 9 expected"),
-        ("t10k-images-idx3-ubyte", idx(0x0803, 3, 27, 28), "images of 28 x 28"),
+        ("train-labels-idx1-ubyte", idx(0x0801, 6), "00000801 0000ea60 expected first, 8 that start with"),
+        (
+            "train-labels-idx1-ubyte",
+            PLAIN["train-labels-idx1-ubyte"][:-1] + b"\n",
+            "6,000 labels of class 9 expected, 5,999 found",
+        ),
+        (
+            "train-labels-idx1-ubyte",
+            PLAIN["train-labels-idx1-ubyte"][:8] + bytes(60_000),
+            "6,000 labels of class 0 expected, 60,000 found",
+        ),
+        ("t10k-images-idx3-ubyte", idx(0x0803, 3, 27, 28), "00000803 00002710 0000001c 0000001c expected first"),
     ],
-    ids=["empty", "not idx", "too long", "labels missing", "label of 10", "27 x 28"],
+    ids=["empty", "not idx", "too long", "labels missing", "label of 10", "all labels 0", "27 x 28"],
 )
 def test_wrong_file_of_another_set_is_refused(tmp_path: Path, file: str, content: bytes, says: str) -> None:
-    put(tmp_path / "KMNIST" / "raw", SMALL | {file: content})
+    put(tmp_path / "KMNIST" / "raw", PLAIN | {file: content})
     message = refused("kmnist", tmp_path)
     assert file in message
     assert says in message
@@ -255,25 +275,59 @@ def test_unknown_name_lists_the_choices() -> None:
 
 
 def test_files_of_another_set_load_and_their_sums_are_recorded(tmp_path: Path) -> None:
-    put(tmp_path / "FashionMNIST" / "raw", SMALL)
+    put(tmp_path / "FashionMNIST" / "raw", PLAIN)
     data = load("fashion-mnist", tmp_path, print)
-    assert (tuple(data.train.images.shape), tuple(data.test.images.shape)) == ((7, 28, 28), (3, 28, 28))
-    assert data.checksums == {file: hashlib.sha256(content).hexdigest() for file, content in SMALL.items()}
+    assert (data.train.images.shape, data.test.images.shape) == ((60_000, 28, 28), (10_000, 28, 28))
+    assert data.checksums == {file: hashlib.sha256(content).hexdigest() for file, content in PLAIN.items()}
 
 
 def test_qmnist_gives_the_class_and_the_first_ten_thousand_test_digits(tmp_path: Path) -> None:
-    labels = np.tile(np.array([7, 1, 2, 3, 4, 5, 6, 70_000], ">i4"), (10_001, 1))
+    train, test = (np.repeat(np.arange(10), counts) for counts in datasets.CLASSES["qmnist"])
     files = {
-        "qmnist-train-images-idx3-ubyte": idx(0x0803, 2, 28, 28),
-        "qmnist-train-labels-idx2-int": idx(0x0C02, 2, 8, fill=3),
-        "qmnist-test-images-idx3-ubyte": idx(0x0803, 10_001, 28, 28),
-        "qmnist-test-labels-idx2-int": struct.pack(">3I", 0x0C02, 10_001, 8) + labels.tobytes(),
+        "qmnist-train-images-idx3-ubyte": idx(0x0803, 60_000, 28, 28),
+        "qmnist-train-labels-idx2-int": facts(train),
+        "qmnist-test-images-idx3-ubyte": idx(0x0803, 60_000, 28, 28),
+        "qmnist-test-labels-idx2-int": facts(np.concatenate([test, np.full(50_000, 3)])),
     }
     put(tmp_path / "QMNIST" / "raw", files)
     data = load("qmnist", tmp_path, print)
-    assert data.train.labels.tolist() == [3, 3]
-    assert data.test.labels.tolist() == [7] * 10_000
+    assert data.train.labels.tolist() == train.tolist()
+    assert data.test.labels.tolist() == test.tolist()
     assert data.test.images.shape == (10_000, 28, 28)
+
+
+def facts(labels: np.ndarray[Any, Any]) -> bytes:
+    """QMNIST's labels: of each image the class, and seven facts."""
+    columns = np.full((len(labels), 8), 70_000, ">i4")
+    columns[:, 0] = labels
+    return struct.pack(">3I", 0x0C02, len(labels), 8) + columns.tobytes()
+
+
+@pytest.mark.parametrize("labels", ["train", "test"])
+def test_qmnist_with_other_classes_than_mnist_is_refused(labels: str, tmp_path: Path) -> None:
+    train, test = (np.repeat(np.arange(10), counts) for counts in datasets.CLASSES["qmnist"])
+    files = {f"qmnist-{part}-images-idx3-ubyte": idx(0x0803, 60_000, 28, 28) for part in ("train", "test")}
+    files["qmnist-train-labels-idx2-int"] = facts(train)
+    files["qmnist-test-labels-idx2-int"] = facts(np.concatenate([test, np.full(50_000, 3)]))
+    files[f"qmnist-{labels}-labels-idx2-int"] = facts(np.zeros(60_000))
+    put(tmp_path / "QMNIST" / "raw", files)
+    assert f"qmnist-{labels}-labels-idx2-int is damaged: " in refused("qmnist", tmp_path)
+
+
+def test_the_classes_of_mnist_are_those_of_its_files(mnist_dir: Path) -> None:
+    data = load("mnist", mnist_dir, print)
+    found = [tuple(np.bincount(split.labels).tolist()) for split in (data.train, data.test)]
+    assert tuple(found) == datasets.CLASSES["qmnist"]
+
+
+def test_a_header_that_promises_gigabytes_is_refused_unread(tmp_path: Path) -> None:
+    """A file of 2.3 GB that takes no room, with a header that fits it: it took twice as much of memory."""
+    path = put(tmp_path / "KMNIST" / "raw", PLAIN) / "train-images-idx3-ubyte"
+    path.write_bytes(struct.pack(">4I", 0x803, 3_000_000, 28, 28))
+    os.truncate(path, 16 + 3_000_000 * 28 * 28)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert "is damaged" in refused("kmnist", tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 19  # KiB
 
 
 def test_the_four_files_of_each_set_are_those_that_torchvision_fetches() -> None:
@@ -287,12 +341,12 @@ def test_the_four_files_of_each_set_are_those_that_torchvision_fetches() -> None
 def test_download_puts_whole_files_in_place_and_nothing_else(
     tmp_path: Path, serve: Serve, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = serve("KMNIST", SMALL)
+    server = serve("KMNIST", PLAIN)
     said: list[str] = []
     data = load("kmnist", tmp_path, said.append)
-    assert data.train.labels.tolist() == [4] * 7
+    assert data.train.labels[:12].tolist() == [*range(10), 0, 1]
     assert said == [f"downloading KMNIST to {tmp_path / 'KMNIST' / 'raw'}"]
-    assert left_in(tmp_path) == sorted(SMALL)
+    assert left_in(tmp_path) == sorted(PLAIN)
     assert len(server.fetched) == 4
     output = capsys.readouterr()
     assert output.out == ""
@@ -300,24 +354,24 @@ def test_download_puts_whole_files_in_place_and_nothing_else(
 
 
 def test_second_load_fetches_nothing(tmp_path: Path, serve: Serve) -> None:
-    server = serve("KMNIST", SMALL)
+    server = serve("KMNIST", PLAIN)
     checksums = [load("kmnist", tmp_path, print).checksum for _ in range(2)]
     assert checksums[0] == checksums[1]
     assert len(server.fetched) == 4
 
 
 def test_only_what_is_missing_is_fetched(tmp_path: Path, serve: Serve) -> None:
-    server = serve("KMNIST", SMALL)
-    put(tmp_path / "KMNIST" / "raw", {file: SMALL[file] for file in list(SMALL)[:3]})
+    server = serve("KMNIST", PLAIN)
+    put(tmp_path / "KMNIST" / "raw", {file: PLAIN[file] for file in list(PLAIN)[:3]})
     load("kmnist", tmp_path, print)
-    assert server.fetched == [f"{list(SMALL)[3]}.gz"]
+    assert server.fetched == [f"{list(PLAIN)[3]}.gz"]
 
 
 def test_archives_put_there_by_hand_need_no_network(tmp_path: Path, serve: Serve) -> None:
-    server = serve("KMNIST", SMALL)
+    server = serve("KMNIST", PLAIN)
     put(tmp_path / "KMNIST" / "raw", server.files)
     server.files = {}
-    assert load("kmnist", tmp_path, print).train.labels.tolist() == [4] * 7
+    assert load("kmnist", tmp_path, print).train.labels[:12].tolist() == [*range(10), 0, 1]
     assert server.fetched == []
 
 
@@ -326,13 +380,13 @@ def test_second_mirror_serves_when_the_first_does_not(
     tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dead = torchvision.datasets.KMNIST.mirrors
-    server = serve("KMNIST", SMALL)
+    server = serve("KMNIST", PLAIN)
     monkeypatch.setattr(torchvision.datasets.KMNIST, "mirrors", [*dead, server.address])
     assert load("kmnist", tmp_path, print).name == "kmnist"
 
 
 def test_mnist_of_other_content_is_refused_and_removed(tmp_path: Path, serve: Serve) -> None:
-    serve("MNIST", SMALL)  # with MD5 sums that fit: only the SHA-256 in datasets.py can tell
+    serve("MNIST", PLAIN)  # with MD5 sums that fit: only the SHA-256 in datasets.py can tell
     message = refused("mnist", tmp_path)
     known = datasets.MNIST_SHA256["train-images-idx3-ubyte"]
     assert f"downloaded was refused: train-images-idx3-ubyte is damaged: SHA-256 {known} expected" in message
@@ -340,22 +394,22 @@ def test_mnist_of_other_content_is_refused_and_removed(tmp_path: Path, serve: Se
 
 
 def test_transfer_cut_short_leaves_nothing(tmp_path: Path, serve: Serve) -> None:
-    server = serve("KMNIST", SMALL)
-    last = f"{list(SMALL)[3]}.gz"
+    server = serve("KMNIST", PLAIN)
+    last = f"{list(PLAIN)[3]}.gz"
     server.files[last] = server.files[last][:-7]
     assert "corrupted" in refused("kmnist", tmp_path)
     assert left_in(tmp_path) == []
 
 
 def test_what_a_killed_download_left_is_cleared_away(tmp_path: Path, serve: Serve) -> None:
-    serve("KMNIST", SMALL)
+    serve("KMNIST", PLAIN)
     put(tmp_path / ".KMNIST-killed" / "raw", {"train-images-idx3-ubyte": b"half of it"})
     load("kmnist", tmp_path, print)
-    assert left_in(tmp_path) == sorted(SMALL)
+    assert left_in(tmp_path) == sorted(PLAIN)
 
 
 def test_two_processes_download_once(tmp_path: Path, serve: Serve) -> None:
-    server = serve("KMNIST", SMALL)
+    server = serve("KMNIST", PLAIN)
     server.delay = 0.3  # of each of four files: both have started well before the first is done
     code = f"""
 import sys, torchvision
@@ -447,7 +501,7 @@ def test_name_server_that_never_answers_is_given_up(
 
 @pytest.mark.usefixtures("hang")
 def test_server_that_stops_half_way_is_given_up(tmp_path: Path, serve: Serve) -> None:
-    server = serve("KMNIST", SMALL)
+    server = serve("KMNIST", PLAIN)
     server.stall.clear()
     refused("kmnist", tmp_path)
     server.stall.set()
@@ -456,7 +510,7 @@ def test_server_that_stops_half_way_is_given_up(tmp_path: Path, serve: Serve) ->
 
 @pytest.mark.usefixtures("hang")
 def test_slow_download_is_not_given_up_while_it_grows(tmp_path: Path, serve: Serve) -> None:
-    server = serve("KMNIST", SMALL)
+    server = serve("KMNIST", PLAIN)
     server.delay = 0.35  # 1.4 s for the four, with a deadline of 1.2 s
     assert load("kmnist", tmp_path, print).name == "kmnist"
 
@@ -501,7 +555,7 @@ def test_checksum_depends_on_every_file_and_not_on_their_order(tmp_path: Path) -
 
 
 def test_checksum_changes_with_the_data(tmp_path: Path) -> None:
-    raw = put(tmp_path / "KMNIST" / "raw", SMALL)
+    raw = put(tmp_path / "KMNIST" / "raw", PLAIN)
     before = load("kmnist", tmp_path, print).checksum
-    put(raw, {MNIST_TEST_LABELS: idx(0x0801, 3, fill=5)})
+    put(raw, {MNIST_TEST_LABELS: idx(0x0801, 10_000, fill=5)})
     assert load("kmnist", tmp_path, print).checksum != before

@@ -13,6 +13,7 @@ import hashlib
 import json
 import math
 import shutil
+import struct
 import tempfile
 from dataclasses import dataclass
 from importlib.metadata import distribution
@@ -39,8 +40,17 @@ IDX_FILES = tuple(MNIST_SHA256)
 # qmnist-train-images-idx3-ubyte, qmnist-train-labels-idx2-int, and the same of "test".
 QMNIST_FILES = tuple("qmnist-" + f.replace("t10k", "test").replace("idx1-ubyte", "idx2-int") for f in IDX_FILES)
 FILES = {name: QMNIST_FILES if name == "qmnist" else IDX_FILES for name in FOLDERS}
-# The end of a file's name -> what its first four bytes must say (element type, dimensions), and an element's bytes.
-IDX_HEADERS = {"idx1-ubyte": (0x801, 1), "idx3-ubyte": (0x803, 1), "idx2-int": (0xC02, 4)}
+# The end of a file's name -> its magic number (element type, dimensions), an element's bytes, the shape of one entry.
+KINDS = {"idx1-ubyte": (0x801, 1, ()), "idx3-ubyte": (0x803, 1, (28, 28)), "idx2-int": (0xC02, 4, (8,))}
+ENTRIES = {"train": 60_000, "t10k": 10_000, "test": 60_000}  # by a file's name; the last is of QMNIST
+# Labels of each class among the training and the test images. QMNIST's are MNIST's, whose files have sums of their own;
+# the unpacked files of the other two have no published sums, and so much of them is known.
+MNISTS = (
+    (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+    (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+)
+EVEN = (6000,) * 10, (1000,) * 10
+CLASSES = {"mnist": MNISTS, "qmnist": MNISTS, "fashion-mnist": EVEN, "kmnist": EVEN}
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,8 @@ def _from_files(name: str, raw: Path, say: Say) -> Dataset:
     train, test = _read(train_images, train_labels), _read(test_images, test_labels)
     # Copied, so that QMNIST's other 50,000 test digits do not stay in memory.
     test = Split(test.images[:TEST_SIZE].copy(), test.labels[:TEST_SIZE].copy())
+    for path, split, classes in zip((train_labels, test_labels), (train, test), CLASSES[name], strict=True):
+        _check_classes(path, split.labels, classes)
     return Dataset(name, train, test, checksums)
 
 
@@ -119,10 +131,20 @@ def _missing(name: str, raw: Path) -> list[str]:
 
 
 def _verify(name: str, path: Path) -> str:
-    """The file's SHA-256 once its size is what its header says and, for MNIST, the sum is the known one."""
-    expected, found = _size_by_header(path), path.stat().st_size
-    if found != expected:
-        raise _DamagedError(f"{path.name} is damaged: {expected:,} bytes expected by its header, {found:,} found")
+    """The file's SHA-256 once its header and size are those of the data set and, for MNIST, the sum is the known one.
+
+    What is larger is not read: a header may promise any number of gigabytes.
+    """
+    header, element = _header(path.name)
+    start = struct.pack(f">{len(header)}I", *header)
+    with path.open("rb") as file:
+        found = file.read(len(start))
+    if found != start:
+        said = f"{len(found)} that start with {found.hex(' ', 4) or 'nothing'}"
+        raise _DamagedError(f"{path.name} is damaged: {start.hex(' ', 4)} expected first, {said} found")
+    size, expected = path.stat().st_size, len(start) + element * math.prod(header[1:])
+    if size != expected:
+        raise _DamagedError(f"{path.name} is damaged: {expected:,} bytes expected by its header, {size:,} found")
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
     known = MNIST_SHA256[path.name] if name == "mnist" else checksum
     if checksum != known:
@@ -130,28 +152,25 @@ def _verify(name: str, path: Path) -> str:
     return checksum
 
 
-def _size_by_header(path: Path) -> int:
-    """Bytes of the whole file: a magic number, one count a dimension, all big-endian 32 bits, then the elements."""
-    kind = next(end for end in IDX_HEADERS if path.name.endswith(end))
-    magic, element = IDX_HEADERS[kind]
-    size = 4 * (1 + magic % 256)  # the magic number's last byte counts the dimensions
-    with path.open("rb") as file:
-        head = file.read(size)
-    numbers = [int(number) for number in np.frombuffer(head.ljust(size), ">u4")]
-    if len(head) < size or numbers[0] != magic:
-        found = f"{len(head)} that start with {head[:4].hex() or 'nothing'}"
-        raise _DamagedError(f"{path.name} is damaged: {size} bytes of {magic:08x}… expected first, {found} found")
-    return size + element * math.prod(numbers[1:])
+def _header(file: str) -> tuple[tuple[int, ...], int]:
+    """What the file begins with, big-endian 32 bits each: magic number and shape; and an element's bytes."""
+    magic, element, shape = next(kind for end, kind in KINDS.items() if file.endswith(end))
+    entries = next(count for part, count in ENTRIES.items() if part in file.split("-"))
+    return (magic, entries, *shape), element
 
 
 def _read(images_path: Path, labels_path: Path) -> Split:
-    images, labels = _elements(images_path), _elements(labels_path)
-    labels = labels.reshape(len(labels), -1)[:, 0].astype(np.int64)  # QMNIST: the class, then seven facts on its writer
-    if not len(images) == len(labels) > 0 or images.shape[1:] != (28, 28) or labels.min() < 0 or labels.max() > 9:
-        shape = " x ".join(map(str, images.shape))
-        has = f"{images_path.name} ({shape}) or {labels_path.name} ({len(labels)} labels)"
-        raise _DamagedError(f"{has} is damaged: images of 28 x 28 and for each a label of 0 to 9 expected")
-    return Split(images.astype(np.uint8), labels)
+    """Of verified files. QMNIST: the class, then seven facts on its writer."""
+    labels = _elements(labels_path)
+    return Split(_elements(images_path).astype(np.uint8), labels.reshape(len(labels), -1)[:, 0].astype(np.int64))
+
+
+def _check_classes(path: Path, labels: npt.NDArray[np.int64], expected: tuple[int, ...]) -> None:
+    found = dict(zip(*(each.tolist() for each in np.unique(labels, return_counts=True)), strict=True))
+    for value, count in (dict.fromkeys(found, 0) | dict(enumerate(expected))).items():
+        if found.get(value, 0) != count:
+            counts = f"{count:,} labels of class {value} expected, {found.get(value, 0):,} found"
+            raise _DamagedError(f"{path.name} is damaged: {counts}")
 
 
 def _elements(path: Path) -> npt.NDArray[Any]:

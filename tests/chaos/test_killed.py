@@ -1,0 +1,124 @@
+"""Whoever dies or stands still, at a seeded instant: nothing is lost but the epoch under way, and no number changes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from processes import PARTS
+from sandbox import DIGITS, SIDE_BY_SIDE, SPIRAL, Subject, dice, note, quiet, sandbox, times, undisturbed, walk
+
+pytestmark = [
+    pytest.mark.mishap,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc"),
+]
+LONG = walk(epochs=12)
+full_only = pytest.mark.chaos
+
+
+def again(epochs: int) -> str:
+    return f"nothing stored; {epochs} epochs trained again"
+
+
+def test_a_killed_worker(tmp_path: Path) -> None:
+    chosen, kills = dice("worker"), times(2, 5)
+    with sandbox(LONG, tmp_path / "box") as box:
+        with box.started() as running:
+            for _ in range(kills):
+                running.reaches(box.trained() + chosen.randint(2, 5))
+                time.sleep(chosen.uniform(0, 0.2))
+                os.kill(chosen.choice(box.family.part("worker")), signal.SIGKILL)
+                time.sleep(1)
+            done = running.ended()
+        quiet(done)
+        assert done.code == 0, done.out
+        twice = box.settle(undisturbed(LONG, tmp_path.joinpath), kills)
+    note("a worker killed", kills, again(twice), "exit 0")
+
+
+def test_a_stopped_worker(tmp_path: Path) -> None:
+    chosen, stops = dice("stopped worker"), times(1, 3)
+    with sandbox(LONG, tmp_path / "box") as box:
+        with box.started("--epoch-timeout", "10") as running:
+            for _ in range(stops):
+                running.reaches(box.trained() + chosen.randint(2, 5))
+                stopped = chosen.choice(box.family.part("worker"))
+                os.kill(stopped, signal.SIGSTOP)
+                running.reaches(box.trained() + SIDE_BY_SIDE + 1)
+            done = running.ended()
+        quiet(done)
+        assert done.code == 0, done.out
+        twice = box.settle(undisturbed(LONG, tmp_path.joinpath), stops)
+    note("a worker stopped (SIGSTOP)", stops, again(twice), "exit 0")
+
+
+@pytest.mark.parametrize(
+    "subject", [LONG, *(pytest.param(one, marks=full_only) for one in (SPIRAL, DIGITS))], ids=lambda one: one.name
+)
+def test_a_command_killed_again_and_again(subject: Subject, tmp_path: Path) -> None:
+    """At any instant from its start on; the histories only grow."""
+    chosen, kills = dice(f"command {subject.name}"), times(3, 25 if subject is LONG else 5)
+    with sandbox(subject, tmp_path / "box") as box:
+        for kill in range(kills):
+            grown = box.stored()
+            with box.started() as running:
+                if kill % 3 == 1:  # in the middle of training, if anything is left to train
+                    wanted, end = box.trained() + chosen.randint(1, 3), time.monotonic() + 40
+                    while box.trained() < wanted and running.process.poll() is None and time.monotonic() < end:
+                        time.sleep(0.05)
+                time.sleep(chosen.uniform(0, 9 if kill % 3 == 2 else 1))
+                box.family.look()
+                running.process.kill()
+                running.process.wait()
+                quiet(running.ended())
+            assert not [key for key, content in grown.items() if not box.stored()[key].startswith(content)]
+        twice = box.settle(undisturbed(subject, tmp_path.joinpath), kills * SIDE_BY_SIDE)
+    note(f"the command killed in one sweep ({subject.name})", kills, again(twice), "killed")
+
+
+def test_ctrl_z_and_back(tmp_path: Path) -> None:
+    chosen, stops = dice("ctrl-z"), times(1, 3)
+    with sandbox(LONG, tmp_path / "box") as box:
+        with box.started() as running:
+            for _ in range(stops):
+                running.reaches(box.trained() + chosen.randint(2, 5))
+                os.killpg(running.process.pid, signal.SIGTSTP)
+                time.sleep(chosen.uniform(3, times(4, 20)))
+                os.killpg(running.process.pid, signal.SIGCONT)
+            done = running.ended()
+        quiet(done)
+        assert done.code == 0, done.out
+        twice = box.settle(undisturbed(LONG, tmp_path.joinpath))
+    note("Ctrl-Z and back", stops, again(twice), "exit 0")
+
+
+LOSSES = [(part, how) for part in PARTS if part != "worker" for how in (signal.SIGKILL, signal.SIGSTOP)]
+SHORT = ("raylet", signal.SIGKILL), ("mailbox", signal.SIGSTOP)
+
+
+@pytest.mark.parametrize(
+    ("part", "how"),
+    [pytest.param(*one, marks=() if one in SHORT else full_only, id=f"{one[0]}-{one[1].name}") for one in LOSSES],
+)
+def test_a_lost_part_of_a_local_ray(part: str, how: signal.Signals, tmp_path: Path) -> None:
+    """One line within 15 s, or the next minutes where it only stands still; tables; exit code 1."""
+    chosen = dice(f"{part} {how.name}")
+    with sandbox(LONG, tmp_path / "box") as box:
+        with box.started() as running:
+            running.reaches(chosen.randint(3, 10))
+            time.sleep(chosen.uniform(0, 0.2))
+            os.kill(box.family.part(part)[0], how)
+            since = time.monotonic()
+            done = running.ended(seconds=240)
+            seconds = time.monotonic() - since
+        quiet(done)
+        assert done.code in ((0, 1) if how is signal.SIGSTOP else (1,)), done.out
+        assert (box.out / "history.csv").exists()
+        assert box.family.left(20) == []
+        twice = box.settle(undisturbed(LONG, tmp_path.joinpath), SIDE_BY_SIDE)
+    did = "killed" if how is signal.SIGKILL else "stopped"
+    note(f"Ray's {part} {did}", 1, again(twice), f"exit {done.code} after {seconds:.0f} s")
