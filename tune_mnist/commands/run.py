@@ -16,7 +16,7 @@ from tune_mnist.machine.cpu import cpu_count, memory
 from tune_mnist.machine.devices import gpu_count
 from tune_mnist.mnist.task import STANDARD
 from tune_mnist.plan.request import Options, build
-from tune_mnist.results.folder import check_place, log_name, prepare_folder
+from tune_mnist.results.folder import log_name, prepare_folder
 from tune_mnist.store.store import Store
 from tune_mnist.tasks.user import Where
 from tune_mnist.tuning.cluster import Cluster
@@ -168,7 +168,7 @@ def run(
         if dry_run:
             return sweeping.print_plan(experiment, resources, cluster, sweeping.Nodes(nodes, is_local), screen)
         folder = output or sweeping.default_output(experiment)
-        check_place(folder)
+        experiment.check(folder)
         if launcher or experiment.plan.todo:
             experiment.store.check_writable()
         prepare_folder(folder)

@@ -124,7 +124,11 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
     except ClusterError as error:
         log.error(str(error))
         broken = error
-    points, written = experiment.write(folder, report=not interrupted)
+    try:
+        points, written = experiment.write(folder, report=not interrupted)
+    except ClusterError as error:  # of a full disk
+        log.error(str(error))
+        return INTERRUPTED if interrupted else 1
     screen.print(overview.points_table(points, experiment.task))
     for line in overview.best_lines(points, experiment.task):
         log.info(line)
