@@ -17,7 +17,7 @@ from tune_mnist.machine.devices import gpu_count
 
 PACKAGES = ("tune-mnist", "torch", "torchvision", "ray", "numpy", "pandas", "matplotlib", "scikit-learn", "tensorboard")
 COMMAND_NAME, COMMIT_NAME = "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT"  # a job on a cluster is told what home has
-NOT_RESULTS = ("--", ":/", ":(top,exclude)results")
+NOT_RESULTS = ("--", ":/", ":(top,exclude)results", ":(top,exclude)docs/results")
 
 
 def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, Any]:
@@ -39,7 +39,8 @@ def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, A
 
 def command_line() -> str:
     """The command that was given; a sweep on a cluster is told the one that was given at home."""
-    return os.environ.get(COMMAND_NAME) or shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]])
+    command = os.environ.get(COMMAND_NAME) or shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]])
+    return command.encode("utf-8", "backslashreplace").decode()  # a file's name may have bytes that are no letters
 
 
 def _program(path: Path) -> list[str]:
@@ -66,7 +67,7 @@ def _gpu_names() -> list[str]:
 def git_state() -> dict[str, Any] | None:
     """The commit of the code that runs and whether it was changed since; None where it is not a git checkout.
 
-    What commands leave in results/ is no change of the code.
+    What commands leave in results/ is no change of the code, nor are the results that are part of the repository.
     """
     # Without the first, it would be the commit of whatever repository lies around an installed package.
     tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)

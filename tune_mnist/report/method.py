@@ -32,7 +32,7 @@ def method(results: Results) -> tuple[Block, ...]:
         asked + (f", {len(results.history)} trained." if results.history is not None else "."),
         *([timed_on(done) + "."] if len(done) else []),
         _statistics(points),
-        *(fact for one in commands(environment) for fact in _machine(one, _whose(one, environment))),
+        *dict.fromkeys(fact for one in commands(environment) for fact in _machine(one, _whose(one, environment))),
         *_hosts(done),
         *(f"Data file {file}: SHA-256 {sum_}." for file, sum_ in (environment.get("data_sha256") or {}).items()),
     ]

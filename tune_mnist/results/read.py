@@ -1,6 +1,6 @@
 """Reads our tables back, from any folder or file, and refuses what no plot or sentence could be made from.
 
-    results = read_results(Path("results/mnist"))
+    results = read_results(Path("results/mnist"), MNIST)
 
 A table may come from another machine, an editor or a spreadsheet, so all that the report relies on is checked.
 """
