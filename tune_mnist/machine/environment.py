@@ -17,7 +17,7 @@ from tune_mnist.machine.devices import gpu_count
 
 PACKAGES = ("tune-mnist", "torch", "torchvision", "ray", "numpy", "pandas", "matplotlib", "scikit-learn", "tensorboard")
 COMMAND_NAME, COMMIT_NAME = "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT"  # a job on a cluster is told what home has
-NOT_RESULTS = ("--", ":/", ":(top,exclude)results", ":(top,exclude)docs/results")
+NOT_RESULTS = ("--", ":/", ":(top,exclude)results")
 
 
 def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _gpu_names() -> list[str]:
 def git_state() -> dict[str, Any] | None:
     """The commit of the code that runs and whether it was changed since; None where it is not a git checkout.
 
-    What commands leave in results/ is no change of the code, nor are the results that are part of the repository.
+    What commands leave in results/ is no change of the code.
     """
     # Without the first, it would be the commit of whatever repository lies around an installed package.
     tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
