@@ -69,10 +69,13 @@ class Experiment:
     def _usable(self, key: str) -> Held:
         return Held() if key in self.fresh else self.store.held(key)
 
-    def check(self, folder: Path) -> None:
-        """Raise UserError if nothing can be written there, or where it holds sweeps that these would contradict."""
+    def check(self, folder: Path, is_local: bool = True) -> None:
+        """Raise UserError if nothing can be written there, or where it holds sweeps that these would contradict.
+
+        What is trained on a cluster that is still to be started is under conditions that are not known yet.
+        """
         check_place(folder, self.task.name)
-        keeping.held(folder, self.asked)
+        keeping.held(folder, self.asked if is_local else self.asked.elsewhere())
 
     def start_afresh(self) -> None:
         """Use nothing of what is stored; it is set aside when its run is trained again."""

@@ -56,6 +56,12 @@ class Asked:
     task: Task
     baseline: Config
 
+    def elsewhere(self, conditions: Mapping[str, Any] | None = None) -> Asked:
+        """The same on another machine, under these conditions; as long as it is not known which, of the same data."""
+        data = self.task.data.name if self.task.data else None
+        here = {name: value for name, value in self.task.conditions.items() if name == data}
+        return replace(self, task=replace(self.task, conditions=here if conditions is None else conditions))
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -138,7 +144,8 @@ def _refuse_contradictions(folder: Path, sweeps: list[str], facts: Mapping[str, 
         raise UserError(f"{said}, and no {ENVIRONMENT_JSON} that tells how they were trained; {_WAY_OUT}")
     now = json.loads(json.dumps({name: value for name, value in asked.baseline.items() if name != "seed"}))
     pairs = _unlike({name: value for name, value in baseline.items() if name != "seed"}, now)
-    pairs += _unlike(conditions, json.loads(json.dumps(dict(asked.task.conditions))))
+    known = json.loads(json.dumps(dict(asked.task.conditions)))
+    pairs += _unlike({name: value for name, value in conditions.items() if name in known}, known)
     pairs += _judged(facts, asked.task)
     if pairs:
         raise UserError(f"{said}, which this command would contradict: {'; '.join(pairs)}; {_WAY_OUT}")
@@ -195,6 +202,17 @@ def write(
         results_folder.remove_products(folder, before, but=_drawn_of(found, task))
         left = {name: sum_ for name, sum_ in said["files"].items() if (folder / name).is_file()}
         return [*written, write_environment(folder, said | {"files": left})]
+
+
+def take_in(arrived: Path, folder: Path, asked: Asked) -> None:
+    """Write what a command left on another machine into a folder that holds other sweeps, too. Raises UserError where
+    they contradict each other, and ClusterError where nothing can be written.
+    """
+    facts, task = read_environment(arrived), read_task(arrived, asked.task)
+    points = read_texts(arrived / results_csv(task.name), point_columns(task))
+    tables = Tables(points, read_texts(arrived / HISTORY_CSV, epoch_columns(task)))
+    there = replace(asked, task=task).elsewhere(facts.get("conditions") or {})
+    write(folder, there, lambda _: tables, lambda of: facts | {"task": of.record()}, (arrived / REPORTS[0]).is_file())
 
 
 def _write_report(folder: Path, task: Task, facts: dict[str, Any]) -> list[Path]:

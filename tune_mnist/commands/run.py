@@ -168,7 +168,7 @@ def run(
         if dry_run:
             return sweeping.print_plan(experiment, resources, cluster, sweeping.Nodes(nodes, is_local), screen)
         folder = output or sweeping.default_output(experiment)
-        experiment.check(folder)
+        experiment.check(folder, is_local=launcher is None)
         if launcher or experiment.plan.todo:
             experiment.store.check_writable()
         prepare_folder(folder)
@@ -176,7 +176,8 @@ def run(
         if launcher:
             words = [*shared.travelling(ctx, HERE), *what.options()]
             job = sweeping.job(words, experiment, what.files(), config)
-            return sweeping.launch(Launch(launcher, job, experiment.store, folder, keep), screen, log_file, log_path)
+            launched = Launch(launcher, job, experiment.store, folder, experiment.asked, keep)
+            return sweeping.launch(launched, screen, log_file, log_path)
         log_file.open(log_path)
         return sweeping.train(experiment, folder, resources, cluster, screen)
 

@@ -112,6 +112,11 @@ def is_product(name: str) -> bool:
     return name == SUMMARY_CSV or name in REPORTS or _FIGURE.fullmatch(name) is not None
 
 
+def is_made(name: str) -> bool:
+    """Whether a file is called as one that a command writes anew: a table, its record, or what is made from them."""
+    return name.endswith(_RESULTS) or name in (HISTORY_CSV, ENVIRONMENT_JSON) or is_product(name)
+
+
 def products(facts: Mapping[str, Any]) -> dict[str, str | None]:
     """What a record in environment.json says was made from the tables: file -> SHA-256, None where it tells none, as
     records did once. Names that are not ours are left out: whoever wrote them there, those files are not.

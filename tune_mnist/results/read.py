@@ -29,6 +29,20 @@ _Text = str | None
 _Texts = dict[str, str | None] | None
 
 
+class _Cpu(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    model: _Text = None
+    usable: int | None = None
+
+
+class _Git(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    commit: _Text = None
+    dirty: bool | None = None
+
+
 class _Record(BaseModel):
     """What environment.json tells of a command, as far as a report says it; anything may be missing, or null."""
 
@@ -41,9 +55,9 @@ class _Record(BaseModel):
     platform: _Text = None
     hostname: _Text = None
     packages: _Texts = None
-    cpu: dict[str, str | int | None] | None = None
+    cpu: _Cpu | None = None
     gpus: list[str] | None = None
-    git: dict[str, str | bool | None] | None = None
+    git: _Git | None = None
     data_sha256: _Texts = None
     sweeps: dict[str, dict[str, list[Any]]] | None = None
     points: dict[str, int] | None = None
@@ -178,7 +192,8 @@ Readers = dict[str, tuple[Callable[[str], Any], str]]
 def _read(path: Path, columns: Sequence[str], known: Readers) -> pd.DataFrame:
     """The table's columns, each of its kind, indexed by the line of the file; what else it has is left out."""
     cells = read_texts(path, columns)
-    table = {name: _column(f"{path}:", name, cells[name].to_dict(), known) for name in columns}
+    lines = cells.index.tolist()
+    table = {name: _column(f"{path}:", name, dict(zip(lines, cells[name], strict=True)), known) for name in columns}
     return pd.DataFrame(table, index=cells.index)
 
 
