@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -98,7 +99,7 @@ def held(folder: Path, asked: Asked) -> Held:
     facts = read_environment(folder)
     _refuse_another_subject(folder, facts, asked.task)
     path = folder / results_csv(asked.task.name)
-    if not path.exists():
+    if not os.path.lexists(path):
         return Held()
     task = read_task(folder, asked.task)
     points = read_texts(path, point_columns(task))

@@ -1,6 +1,6 @@
 """Reads our tables back, from any folder or file, and refuses what no plot or sentence could be made from.
 
-    results = read_results(Path("results/mnist"), MNIST)
+    results = read_results(Path("results/mnist"), task)
 
 A table may come from another machine, an editor or a spreadsheet, so all that the report relies on is checked.
 """
@@ -10,7 +10,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,9 +105,44 @@ def _task(folder: Path, environment: dict[str, Any], unrecorded: Task) -> Task:
     if not environment.get("task"):
         return unrecorded
     try:
-        return recorded(environment["task"])
+        task = recorded(environment["task"])
     except UserError as error:
         raise UserError(f"{folder / ENVIRONMENT_JSON}: {error}; run the sweep again") from None
+    if not _is_whole(task):
+        raise UserError(f"{folder / ENVIRONMENT_JSON}: the record of its task is damaged; run the sweep again")
+    return task
+
+
+def _is_whole(task: Task) -> bool:
+    """Whether tables and report can be read by a task that somebody may have written by hand."""
+    known = {one.name: one for one in (*task.parameters, *task.context, *((task.data,) if task.data else ()))}
+    once = all(len(set(columns)) == len(columns) for columns in (point_columns(task), epoch_columns(task)))
+    counted = all(name in known and known[name].kind == "whole" for name in ("epochs", "seed"))
+    return (
+        bool(task.measures)
+        and once
+        and counted
+        and all(map(_is_plain, (one.default for one in known.values())))
+        and _fits(task, known)
+    )
+
+
+def _fits(task: Task, known: Mapping[str, object]) -> bool:
+    """Whether the published figures are of its parameters, and each row has all that is read off it."""
+    if (found := task.reference) is None:
+        return True
+    columns, numbers = {"sweep", "value", "measured", "time_s", *found.matched}, ("value", "measured", "time_s")
+    rows = all(columns <= row.keys() and not any(isinstance(row[one], str) for one in numbers) for row in found.rows)
+    values = [*found.recipe.values(), *(value for row in found.rows for value in row.values())]
+    measured = all(row[one] is not None for row in found.rows for one in ("value", "measured")) if rows else False
+    return measured and all(map(_is_plain, values)) and {*found.recipe, *found.matched, found.apart} <= known.keys()
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a cell can be compared with it."""
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    return value is None or isinstance(value, (str, float))
 
 
 def read_points(place: Path, task: Task) -> pd.DataFrame:
@@ -128,7 +164,7 @@ def read_points(place: Path, task: Task) -> pd.DataFrame:
 def read_history(folder: Path, task: Task) -> pd.DataFrame | None:
     """The table of epochs in a folder; None if there is none. Raises UserError as `read_points`."""
     path = folder / HISTORY_CSV
-    if not path.exists():
+    if not os.path.lexists(path):  # a link that leads nowhere is one that cannot be read
         return None
     history = _read(path, epoch_columns(task), readers(task))
     for column in (*(one.name for one in task.measures if one.in_points and not one.may_miss), *TIMES):
