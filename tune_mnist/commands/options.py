@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import os
 import shlex
 import signal
 import sys
@@ -244,9 +245,16 @@ def travelling(ctx: typer.Context, staying: Collection[str]) -> list[str]:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise UserError if there is no such folder."""
-    if not folder.is_dir():
-        raise UserError(f"there is no folder '{folder}'; give one that a sweep left, such as results/mnist")
+    """Raise UserError if there is no such folder, or if it may not be read."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                entry.stat(follow_symlinks=False)  # a folder may be listed, and what is in it kept from others
+                break
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"there is no folder '{folder}'; give one that a sweep left, such as results/mnist") from None
+    except (OSError, ValueError) as error:  # the latter of a name with a zero byte
+        raise UserError(f"folder '{folder}' cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def fail(line: str) -> None:

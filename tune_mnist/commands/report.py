@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tune_mnist.commands.options import check_folder
-from tune_mnist.errors import UserError
+from tune_mnist.errors import ClusterError, UserError
+from tune_mnist.files import alone
 
 
 def report(
@@ -26,8 +28,13 @@ def report(
 
     for folder in folders:
         try:
-            for path in write_report(read_results(folder, MNIST)):
-                print(path)
+            with alone(folder):
+                written = write_report(read_results(folder, MNIST))
         except OSError as error:
-            raise UserError(f"'{folder}' cannot be written: {error.strerror}; copy it to where it can") from None
+            said = f"'{folder}' cannot be written: {error.strerror or error}"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ClusterError(f"{said}; free some space, and give the same command again") from None
+            raise UserError(f"{said}; copy it to where it can") from None
+        for path in written:
+            print(path)
     return 0

@@ -213,7 +213,8 @@ def run(
         log_path = folder / log_name(experiment.task.name)
         if launcher:
             job = sweeping.job([*shared.travelling(ctx, HERE), *what.options()], experiment, what.files(), config)
-            return sweeping.launch(Launch(launcher, job, experiment.store, folder, keep), screen, log_file, log_path)
+            launched = Launch(launcher, job, experiment.store, folder, experiment.asked, keep)
+            return sweeping.launch(launched, screen, log_file, log_path)
         log_file.open(log_path)
         return sweeping.train(experiment, folder, resources, cluster, screen)
 

@@ -22,7 +22,6 @@ from tune_mnist.launch.ray_up import Launcher, read_cluster_file
 from tune_mnist.plan.forecast import forecast
 from tune_mnist.plan.request import Options, Request, build
 from tune_mnist.plan.written import written
-from tune_mnist.results.folder import check_place
 from tune_mnist.task import Config
 from tune_mnist.tasks.user import Where
 from tune_mnist.tuning.cluster import Cluster
@@ -105,7 +104,7 @@ def default_output(experiment: Experiment) -> Path:
 
 def check_places(experiment: Experiment, folder: Path, launcher: Launcher | None) -> None:
     """Raise UserError for a folder of results, or a store that is to be trained into, that cannot be written."""
-    check_place(folder)
+    experiment.check(folder, is_local=launcher is None)
     if launcher or experiment.plan.todo:
         experiment.store.check_writable()
 
@@ -185,7 +184,11 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
     except ClusterError as error:
         log.error(str(error))
         broken = error
-    points, written = experiment.write(folder, report=not interrupted)
+    try:
+        points, written = experiment.write(folder, report=not interrupted)
+    except ClusterError as error:  # of a full disk
+        log.error(str(error))
+        return INTERRUPTED if interrupted else 1
     screen.print(overview.points_table(points, experiment.task))
     for line in overview.best_lines(points, experiment.task):
         log.info(line)

@@ -15,7 +15,6 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 from tune_mnist import __version__
 from tune_mnist.files import write_whole
@@ -104,20 +103,3 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         paths.append(stem.with_name(stem.name + suffix))
         write_whole(paths[-1], drawn.getvalue())
     return paths
-
-
-def remove_drawn(folder: Path, but: Iterable[Path]) -> None:
-    """Remove an earlier command's figures: they would contradict the tables beside them, and can be had again."""
-    for path in {one for suffix in FIGURES for one in folder.glob(f"*{suffix}")} - set(but):
-        if _is_ours(path):
-            path.unlink()
-
-
-def _is_ours(path: Path) -> bool:
-    if path.suffix == ".png":
-        try:
-            with Image.open(path) as image:
-                return str(image.info.get("Software", "")).startswith("tune_mnist")
-        except OSError:  # no picture at all
-            return False
-    return b"<dc:title>tune_mnist " in path.read_bytes()[:4000]
