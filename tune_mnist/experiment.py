@@ -216,8 +216,8 @@ class _Listener:
         if row["epoch"] == self.epochs[key]:
             self.room.one_less()
 
-    def lost(self, key: str) -> None:
-        self.progress.lost(key)
+    def lost(self, key: str, cause: str) -> None:
+        self.progress.lost(key, cause)
 
     def failed(self, key: str, error: str, trace: str) -> None:
         self.progress.failed(key, error, trace)
