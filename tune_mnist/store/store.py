@@ -4,6 +4,7 @@
     results/store/<key>/history.jsonl               one row per epoch, each with a checksum; appended and synced
     results/store/<key>/epoch-00005.<sha>.pt        the last two checkpoints, each named by its content
     results/store/<key>/lock                        held by the command that is training the run
+    results/store/<key>/holder                      and which that is, for whoever waits for it
 
 One process writes a run: whoever holds its lock. A row is synced before its epoch's checkpoint is written, so a crash
 at any instant leaves the history as it was before or after the row, and a checkpoint that is at most one epoch behind.
@@ -15,6 +16,7 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
 import re
 import resource
 import tempfile
@@ -109,7 +111,30 @@ class Store:
                 with contextlib.suppress(Timeout), self._writing():
                     locks.enter_context(self._lock(key))
                     mine.append(key)
+                    locks.enter_context(self._named_holder(key))
             yield mine
+
+    @contextlib.contextmanager
+    def _named_holder(self, key: str) -> Iterator[None]:
+        """Beside the lock, for whoever waits for it; not in it, because who tries a lock may empty its file."""
+        path = self.folder / key / "holder"
+        with contextlib.suppress(OSError):
+            path.write_text(f"process {os.getpid()} on {platform.node()}, since {now()}", "utf-8")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def holder(self, key: str) -> tuple[str, float]:
+        """Who is training the run, in words; and when anything last came of it, in seconds since 1970."""
+        folder, said, grown = self.folder / key, "unknown", 0.0
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            said = (folder / "holder").read_text("utf-8")
+        for name in ("holder", "history.jsonl"):
+            with contextlib.suppress(OSError):
+                grown = max(grown, (folder / name).stat().st_mtime)
+        return said, grown
 
     def _lock(self, key: str) -> FileLock:
         folder = self.folder / key
