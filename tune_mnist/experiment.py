@@ -108,12 +108,17 @@ class Experiment:
             return
         if note := cluster.objects_note():
             log.info(note)
-        with cluster.started() as connection:
+        with cluster.started(lambda: self._last_words(screen.folder)) as connection:
             self._execute(todo, resources, connection, screen)
         reached = {run.key: run.held.epochs for run in todo}
         for run in self.look().runs:
             if run.key in reached and run.key not in self.errors and run.held.epochs <= reached[run.key]:
                 self.errors[run.key] = "its trial ended without a result"
+
+    def _last_words(self, folder: Path) -> None:
+        """The tables of what is stored."""
+        self.look()
+        self.write(folder, report=False)
 
     def _execute(self, todo: list[Run], resources: Resources, connection: Connection, screen: _Screen) -> None:
         from tune_mnist.tuning.tuner import Trials, execute  # imports Ray, in the surroundings that it was given

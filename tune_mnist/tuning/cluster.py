@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from tune_mnist.tuning.head import LOOK_S, MISSES, Head, HeadLost, Watch, reach,
 
 OBJECTS, OBJECTS_PER_CPU = 512 << 20, 32 << 20  # bytes for Ray's objects, see Cluster.objects
 SHARED_MEMORY = Path("/dev/shm")
-STOPPED_S = 10.0  # that a part of Ray may be stopped before it is lost: a shell stops them all, and continues them
+STOPPED_S = 6.0  # that a part of Ray may be stopped before it is lost: a shell stops them all, and continues them
 NEEDED = {  # Ray's names for its processes
     "raylet": "the raylet, which starts the workers of this machine's Ray,",
     "gcs_server": "the GCS server, which keeps the state of this machine's Ray,",
@@ -91,8 +91,10 @@ class Cluster:
         return f"{SHARED_MEMORY} has {free} free: Ray keeps its objects in /tmp (docker run --shm-size=1g avoids it)"
 
     @contextlib.contextmanager
-    def started(self) -> Iterator[Connection]:
+    def started(self, last: Callable[[], object] = lambda: None) -> Iterator[Connection]:
         """Connected to Ray within the `with` block, where SIGINT and SIGTERM raise KeyboardInterrupt.
+
+        Where Ray is lost and keeps the main thread, `last` is called in another one, and the process ended.
 
         Raises UserError if no cluster is at the address, ClusterError if a local one does not start, and HeadLost,
         within seconds, where the head of another, or a part of a local one, is lost.
@@ -104,7 +106,7 @@ class Cluster:
                     if not self.ray_logs:
                         warnings.simplefilter("ignore")
                     self._connect(folder)
-                    with self._watched(folder) as watch:
+                    with self._watched(folder, last) as watch:
                         yield Connection(folder, self.ray_logs, watch)
             except HeadLost:
                 lost = True
@@ -117,7 +119,7 @@ class Cluster:
                         ray.shutdown()
 
     @contextlib.contextmanager
-    def _watched(self, folder: Path) -> Iterator[Watch]:
+    def _watched(self, folder: Path, last: Callable[[], object]) -> Iterator[Watch]:
         """Raise HeadLost where the cluster is lost; of a local one nothing is left then."""
         import ray
 
@@ -132,7 +134,7 @@ class Cluster:
         def give_up(what: str) -> None:
             said = ended(what)
             shutil.rmtree(folder, ignore_errors=True)
-            _give_up(said)
+            _give_up(said, last)
 
         with Watch(head.missing, 1 if local else MISSES, give_up) as watch:
             try:
@@ -189,9 +191,11 @@ def _local_parts() -> Processes:
     return Processes(needed, list(pids.values()), STOPPED_S / LOOK_S)
 
 
-def _give_up(said: str) -> None:
+def _give_up(said: str, last: Callable[[], object]) -> None:
     """End the process where Ray keeps its main thread: the store is as after any crash, whole."""
     logging.getLogger("tune_mnist").error(said)
+    with contextlib.suppress(Exception):
+        last()
     if sys.stdout.isatty():
         sys.stdout.write("\x1b[?25h")  # the live display had hidden the cursor
     leave_at_once(1)

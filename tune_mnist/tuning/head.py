@@ -12,7 +12,7 @@ from tune_mnist.background import Background
 from tune_mnist.errors import ClusterError, UserError
 
 REACH_S = 3.0  # to answer; Ray itself tries for 40 s before it says that nothing is there
-GRACE_S = 10.0  # for the program to end by itself once the head is lost
+GRACE_S = 5.0  # for the program to leave Ray by itself once that is lost
 LOOK_S = 2.0  # between two looks at a head
 MISSES = 4  # looks without an answer, one after another, after which it is lost: 8 to 20 s
 
