@@ -76,7 +76,7 @@ def lasting_output() -> Output | None:
 def _lasting(name: str) -> Output | None:
     stream = getattr(sys, name)
     if stream is None:  # closed from the start: `>&-`
-        setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+        setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
         return None
     if stream is not getattr(sys, f"__{name}__"):
         return None
