@@ -15,6 +15,7 @@ from ray import tune
 
 from tune_mnist.background import Background
 from tune_mnist.errors import ClusterError
+from tune_mnist.machine.cpu import memory_kills
 from tune_mnist.machine.processes import is_stopped
 from tune_mnist.store.store import Row, Store
 from tune_mnist.tuning.overdue import Overdue
@@ -51,6 +52,7 @@ class Delivery(Background):
         self.errors: dict[str, str] = {}
         self.workers: dict[str, Worker] = {}  # of the trials that run
         self.broken: BaseException | None = None
+        self._kills = memory_kills()
         self._why_lost: dict[str, str] = {}
         self._running: set[str] = set()
         self._most: dict[str, int] = {}
@@ -153,7 +155,10 @@ class Delivery(Background):
             return set(self._running)
 
     def lost(self, key: str, error: Exception | None) -> None:
-        """A trial's worker is gone, and Tune starts another."""
+        """A trial's worker is gone, and Tune starts another. Raises OutOfMemory if the kernel killed it for that."""
+        before, self._kills = self._kills, memory_kills()
+        if self._kills > before and (worker := self.workers.get(key)) and worker.node == self.worker.node:
+            raise OutOfMemory({worker.pid: None}, ["the kernel killed it"])
         self.listener.lost(key, self._cause(key, error) or LOST)
 
     def give_up(self, key: str, error: Exception | None) -> None:
@@ -168,7 +173,7 @@ class Delivery(Background):
         """Why the worker is gone, if that is known."""
         short = None if error is None else OutOfMemory.among(error)
         why = self._why_lost.pop(key, None)
-        return short.cause if short else why
+        return short.cause(next(iter(short.held), None)) if short else why
 
 
 def unwritable(folder: Path, error: Exception, needed: int) -> ClusterError:
@@ -207,8 +212,8 @@ class Watch(tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.check()  # what broke the delivery breaks every trial
-        self.delivery.leave(_key(trial))
         self.delivery.lost(_key(trial), _error(trial))
+        self.delivery.leave(_key(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.check()

@@ -14,7 +14,7 @@ import logging
 import time
 import traceback
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -130,10 +130,12 @@ class _Rounds:
         """Prepare a round with fewer trials side by side: half of those on the node whose memory ran out."""
         running = delivery.running() if delivery else set()
         workers = {key: delivery.workers[key] for key in running & delivery.workers.keys()} if delivery else {}
-        killed = {key: worker for key, worker in workers.items() if worker.pid in short.pids}
-        nodes = {worker.node for worker in killed.values() or workers.values()}
+        killed = {key: worker.pid for key, worker in workers.items() if worker.pid in short.held}
+        if len(running) == 1:
+            killed = killed or dict.fromkeys(running, 0)
+        nodes = {worker.node for key, worker in workers.items() if key in killed or not killed}
         beside = [key for key, worker in workers.items() if worker.node in nodes]
-        self._count(killed or (running if len(running) == 1 else ()), short, alone=len(running) <= 1)
+        self._count({key: short.cause(pid) for key, pid in killed.items()} or {"": short.cause()}, len(running) <= 1)
         if len(running) > 1:
             at_once = max(1, len(running) - max(1, len(beside) // 2))
             log.warning(f"memory ran out: {plural(at_once, 'trial')} side by side from now on")
@@ -142,18 +144,19 @@ class _Rounds:
         self.left.sort(key=lambda run: self.killed[run.key])  # the others first
         time.sleep(SETTLE_S)
 
-    def _count(self, keys: Collection[str], short: OutOfMemory, alone: bool) -> None:
+    def _count(self, killed: Mapping[str, str], alone: bool) -> None:
         """Who was killed though alone, and once too often, has failed; of nobody in particular it is Ray itself."""
-        for key in keys or [""]:
-            self.killed[key] += alone or not keys
-            if self.killed[key] <= RETRIES:
-                if key:
-                    self.listener.lost(key, short.cause)
-            elif key:
-                self.errors[key] = f"{short.cause}, {self.killed[key]} times with no other trial beside it"
+        for key, cause in killed.items():
+            self.killed[key] += alone or not key
+            if self.killed[key] > RETRIES:
+                if not key:
+                    raise ClusterError(f"the machine has too little memory for Ray: {cause}; {KEPT}")
+                self.errors[key] = f"{cause}, {self.killed[key]} times with no other trial beside it"
                 self.listener.failed(key, self.errors[key], "")
+            elif key:
+                self.listener.lost(key, cause)
             else:
-                raise ClusterError(f"the machine has too little memory for Ray: {short.cause}; {KEPT}")
+                log.warning(f"a process of Ray's was lost, and is started again: {cause}")
 
     def _is_over(self, run: Run) -> bool:
         return run.key in self.errors or self.store.held(run.key).epochs >= run.config.epochs

@@ -42,24 +42,31 @@ def _kill(pid: int) -> None:
 
 @dataclass
 class OutOfMemory(Exception):
-    """A node's memory ran out, and some of its workers were killed for it."""
+    """A node's memory ran out, and workers were killed: `held` has what each held, in GB, by its number."""
 
-    cause: str
-    pids: frozenset[int] = frozenset()
+    held: dict[int, float | None]
+    facts: list[str]
 
     @classmethod
     def told(cls, said: str) -> OutOfMemory:
         """As Ray tells it, in more than twenty lines: who was killed, who held most, how full the node was."""
-        killed = re.findall(r"pid=(\d+),(?: actual)? memory used=([\d.]+)GB", said)
+        held: dict[int, float | None] = {
+            int(pid): float(gb) for pid, gb in re.findall(r"pid=(\d+),(?: actual)? memory used=([\d.]+)GB", said)
+        }
         node = re.search(r"was ([\d.]+)GB(?: used)? / ([\d.]+)GB", said)
         most = re.search(r"PID\s+MEM\(GB\)\s+COMMAND\n(\d+)\s+([\d.]+)\s+(\S+)", said)
-        facts = [f"it held {float(killed[0][1]):.1f} GB"] if killed else []
-        if most and most[1] not in {pid for pid, _ in killed}:
+        facts = []
+        if most and int(most[1]) not in held:
             facts.append(f"process {PurePath(most[3]).name} held {float(most[2]):.1f} GB")
         if node:
             facts.append(f"{float(node[1]):.1f} of the machine's {float(node[2]):.1f} GB were used")
-        cause = "its worker ran out of memory" + (f" ({'; '.join(facts)})" if facts else "")
-        return cls(cause, frozenset(int(pid) for pid, _ in killed))
+        return cls(held, facts)
+
+    def cause(self, pid: int | None = None) -> str:
+        """Why this worker is gone, as one line."""
+        held = None if pid is None else self.held.get(pid)
+        known = [*([] if held is None else [f"it held {held:.1f} GB"]), *self.facts]
+        return "its worker ran out of memory" + (f" ({'; '.join(known)})" if known else "")
 
     @classmethod
     def among(cls, error: BaseException) -> OutOfMemory | None:
