@@ -29,6 +29,7 @@ from tune_mnist.results.folder import (
     write_environment,
 )
 from tune_mnist.results.tables import Outcome, history_frame, points_frame
+from tune_mnist.store.holder import holder
 from tune_mnist.store.store import Held, Row, Store
 from tune_mnist.task import Task, learned
 from tune_mnist.tuning.nodes import Room, check_room
@@ -211,14 +212,14 @@ class _Waiting:
     def say(self, runs: list[Run]) -> None:
         holders: dict[str, list[Run]] = {}
         for run in runs:
-            holders.setdefault(self.store.holder(run.key)[0], []).append(run)
-        for holder, its in holders.items():
-            waited = f"waiting for {plural(len(its), 'run')} that another command is training ({holder})"
-            self._once(holder, logging.INFO, waited)
-            silent = time.time() - max(self.store.holder(run.key)[1] for run in its)
+            holders.setdefault(holder(self.store.folder / run.key)[0], []).append(run)
+        for who, its in holders.items():
+            waited = f"waiting for {plural(len(its), 'run')} that another command is training ({who})"
+            self._once(who, logging.INFO, waited)
+            silent = time.time() - max(holder(self.store.folder / run.key)[1] for run in its)
             if silent > self._most(its):
                 said = f"no epoch came of them for {duration(silent)}; once it is ended, this command goes on"
-                self._once(f"{holder}, silent", logging.WARNING, f"{waited}: {said}")
+                self._once(f"{who}, silent", logging.WARNING, f"{waited}: {said}")
 
     def _most(self, runs: list[Run]) -> float:
         """Seconds; without an end while no epoch has told how long one takes."""

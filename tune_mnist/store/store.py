@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
 import re
 import resource
 import tempfile
@@ -30,6 +29,7 @@ from filelock import FileLock, Timeout
 
 from tune_mnist.errors import UserError
 from tune_mnist.files import now, sync_folder, write_whole
+from tune_mnist.store.holder import named_holder
 
 Row = dict[str, Any]
 KEPT_CHECKPOINTS = 2
@@ -111,30 +111,8 @@ class Store:
                 with contextlib.suppress(Timeout), self._writing():
                     locks.enter_context(self._lock(key))
                     mine.append(key)
-                    locks.enter_context(self._named_holder(key))
+                    locks.enter_context(named_holder(self.folder / key))
             yield mine
-
-    @contextlib.contextmanager
-    def _named_holder(self, key: str) -> Iterator[None]:
-        """Beside the lock, for whoever waits for it; not in it, because who tries a lock may empty its file."""
-        path = self.folder / key / "holder"
-        with contextlib.suppress(OSError):
-            path.write_text(f"process {os.getpid()} on {platform.node()}, since {now()}", "utf-8")
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-    def holder(self, key: str) -> tuple[str, float]:
-        """Who is training the run, in words; and when anything last came of it, in seconds since 1970."""
-        folder, said, grown = self.folder / key, "unknown", 0.0
-        with contextlib.suppress(OSError, UnicodeDecodeError):
-            said = (folder / "holder").read_text("utf-8")
-        for name in ("holder", "history.jsonl"):
-            with contextlib.suppress(OSError):
-                grown = max(grown, (folder / name).stat().st_mtime)
-        return said, grown
 
     def _lock(self, key: str) -> FileLock:
         folder = self.folder / key
