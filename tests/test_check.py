@@ -137,7 +137,7 @@ NAN = PLAIN + "    while True:\n        yield {'x': float('nan'), 'seed': config
         (f"{COUNTS}{{'x': object()}}\n", "state", "state['x'] is a object"),
         (f"{PLAIN}    yield {{'x': 1}}\n", "training", "ended after 1 of 2 epochs"),
         (f"{PLAIN}    yield {{'x': 1 / 0}}\n", "training", "loop3.py:2: ZeroDivisionError: division by zero"),
-        (f"{PLAIN}    yield {{'x': 'high'}}\n", "training", "metric x is the text 'high', and no number"),
+        (f"{PLAIN}    yield {{'x': 'high'}}\n", "training", "metric x is a str, and no number"),
         (f"{PLAIN}    import os\n    os._exit(7)\n    yield {{}}\n", "training", "its process ended with exit code 7"),
         (NAN, None, ""),
     ],
