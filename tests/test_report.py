@@ -534,7 +534,7 @@ def whole_sentences(done: list[dict[str, str]], epochs: list[dict[str, str]]) ->
     """What must be said of the tables as a whole."""
     runs, asked = len({row["run"] for row in done}), sum(int(row["epochs"]) for row in done)
     said = [f"Plan: {len(done)} points, {runs} runs, {asked} epochs asked for, {len(epochs)} trained."]
-    left = sum(row["status"] != "done" for row in done)
+    left = sum(row["status"] == "missing" for row in done)
     return [*said, f"{left} of {len(done)} points are not done or not measured"] if left else said
 
 

@@ -56,6 +56,7 @@ def sweep(
     cpus_per_trial: int | None = None,
     gpus_per_trial: float | None = None,
     max_concurrent: int | None = None,
+    epoch_timeout: float | None = None,
     address: str | None = None,
     trust: bool = False,
 ) -> Swept:
@@ -64,7 +65,8 @@ def sweep(
     `train(config, state=None)` yields (metrics, state) after each epoch, in a loop that never ends. Each name of `vary`
     is a sweep of its own around `baseline`; `cross` is every combination. `minimize` or `maximize` names the measure
     that is judged. A function that lies in no file, as in a notebook, needs a `version`: raise it whenever it changes.
-    `trust` shares and extends runs without a check that the loop goes on exactly from its state.
+    `epoch_timeout`: seconds without an epoch after which a trial is started again (default: ten times its longest, at
+    least 120). `trust` shares and extends runs without a check that the loop goes on exactly from its state.
 
     Raises UserError for what cannot be asked, and TrainingFailed if a training failed; the others are stored then.
     """
@@ -78,7 +80,8 @@ def sweep(
     task = user.described(loop, judge, given)
     asked = _Asked(vary or {}, cross or {}, dict(baseline or {}), epochs, seeds)
     request = _request(task, asked)
-    resources = choose(Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent), address is None)
+    wanted = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, epoch_timeout=epoch_timeout)
+    resources = choose(wanted, address is None)
     if address is None:
         resources, _ = fit(resources, cpu_count(), memory())
     where = user.Where(Store(Path(store)), resources.device, resources.cpus)

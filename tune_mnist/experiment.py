@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -23,7 +25,8 @@ from tune_mnist.results.tables import Outcome, history_frame, points_frame
 from tune_mnist.store.store import Held, Row, Store
 from tune_mnist.task import Task, learned
 from tune_mnist.tuning.nodes import Room, check_room
-from tune_mnist.words import plural
+from tune_mnist.tuning.overdue import LEAST_S, TIMES
+from tune_mnist.words import duration, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,17 +94,15 @@ class Experiment:
         board = TensorBoard(folder, self.plan, self.names, self.task, found.runs)
         board.forget(found.replaced - self.names.keys())
         try:
-            waiting = False
+            waiting = _Waiting(self.store, resources.epoch_timeout)
             while todo := [run for run in self.plan.todo if run.key not in self.errors]:
                 with self.store.claim([run.key for run in todo]) as mine:
                     if mine:
-                        waiting = False
+                        waiting = _Waiting(self.store, resources.epoch_timeout)
                         self.look()  # another command may have trained some before the locks were ours
                         self._train(set(mine), resources, cluster, _Screen(console, board, folder))
                         continue
-                if not waiting:
-                    log.info(f"waiting for {plural(len(todo), 'run')} that another command is training")
-                waiting = True
+                waiting.say(todo)
                 time.sleep(WAIT_S)
                 self.look()
         finally:
@@ -113,12 +114,17 @@ class Experiment:
             return
         if note := cluster.objects_note():
             log.info(note)
-        with cluster.started() as connection:
+        with cluster.started(lambda: self._last_words(screen.folder)) as connection:
             self._execute(todo, resources, connection, screen)
         reached = {run.key: run.held.epochs for run in todo}
         for run in self.look().runs:
             if run.key in reached and run.key not in self.errors and run.held.epochs <= reached[run.key]:
                 self.errors[run.key] = "its trial ended without a result"
+
+    def _last_words(self, folder: Path) -> None:
+        """The tables of what is stored."""
+        self.look()
+        self.write(folder, report=False)
 
     def _execute(self, todo: list[Run], resources: Resources, connection: Connection, screen: _Screen) -> None:
         from tune_mnist.tuning.tuner import Trials, execute  # imports Ray, in the surroundings that it was given
@@ -193,6 +199,38 @@ class _Screen:
     folder: Path
 
 
+@dataclass
+class _Waiting:
+    """Says for whom this command waits, and when none of their runs has had an epoch for long; each once."""
+
+    store: Store
+    limit: float | None
+    said: set[str] = field(default_factory=set)
+
+    def say(self, runs: list[Run]) -> None:
+        holders: dict[str, list[Run]] = {}
+        for run in runs:
+            if who := self.store.holder(run.key):  # else it has just ended: the next look tells
+                holders.setdefault(who, []).append(run)
+        for who, its in holders.items():
+            waited = f"waiting for {plural(len(its), 'run')} that another command is training ({who})"
+            self._once(who, logging.INFO, waited)
+            silent = time.time() - max(self.store.last_sign(run.key) for run in its)
+            if silent > self._most(its):
+                said = f"no epoch came of them for {duration(silent)}; once it is ended, this command goes on"
+                self._once(f"{who}, silent", logging.WARNING, f"{waited}: {said}")
+
+    def _most(self, runs: list[Run]) -> float:
+        """Seconds; without an end while no epoch has told how long one takes."""
+        epochs = [row["train_time_s"] + row["eval_time_s"] for run in runs for row in run.held.rows]
+        return self.limit or (max(LEAST_S, TIMES * max(epochs)) if epochs else math.inf)
+
+    def _once(self, what: str, level: int, text: str) -> None:
+        if what not in self.said:
+            log.log(level, text)
+        self.said.add(what)
+
+
 @dataclass(frozen=True)
 class _Listener:
     """Passes what happens to the display, each epoch to TensorBoard, and the end of a run to who asks for machines.
@@ -205,6 +243,7 @@ class _Listener:
     board: TensorBoard
     room: Room
     epochs: Mapping[str, int]
+    ended: set[str] = field(default_factory=set)
 
     def started(self, key: str, trained: int, hostname: str) -> None:
         self.progress.started(key, trained, hostname)
@@ -213,14 +252,20 @@ class _Listener:
         self.board.epoch(key, row)
         self.progress.epoch(key, row)
         if row["epoch"] == self.epochs[key]:
-            self.room.one_less()
+            self._end(key)
 
-    def lost(self, key: str) -> None:
-        self.progress.lost(key)
+    def lost(self, key: str, cause: str) -> None:
+        self.progress.lost(key, cause)
 
     def failed(self, key: str, error: str, trace: str) -> None:
         self.progress.failed(key, error, trace)
-        self.room.one_less()
+        self._end(key)
+
+    def _end(self, key: str) -> None:
+        """Once: a trial that is lost after its last row has that row twice, or has failed beside it."""
+        if key not in self.ended:
+            self.ended.add(key)
+            self.room.one_less()
 
     def said(self, key: str, text: str) -> None:
         self.progress.said(key, text)

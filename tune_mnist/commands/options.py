@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from tune_mnist import __version__
 from tune_mnist.errors import ClusterError, UserError, unknown
-from tune_mnist.exits import LeaveAtOnce, interrupt, leave_at_once
+from tune_mnist.exits import LeaveAtOnce, Output, interrupt, lasting_output, leave_at_once
 
 INTERRUPTED = 130
 # `-` and `_` are one letter in every option's name: --batch-size and --batch_size.
@@ -186,7 +186,7 @@ def start(app: typer.Typer, name: str | None = None) -> None:
 
     `name` is what it is called, if not as the process was started.
     """
-    signals = _received()
+    signals, output = _received(), lasting_output()
     try:
         code = app(standalone_mode=False, prog_name=name)
     except UserError as error:
@@ -195,7 +195,7 @@ def start(app: typer.Typer, name: str | None = None) -> None:
         print(f"error: {error}", file=sys.stderr)
         code = 1
     except LeaveAtOnce as ended:
-        leave_at_once(int(ended.code or 0))
+        leave_at_once(_final(int(ended.code or 0), output))
     except (typer.Exit, typer.Abort, KeyboardInterrupt) as ended:
         code = getattr(ended, "exit_code", INTERRUPTED)
         if code == INTERRUPTED:
@@ -206,7 +206,17 @@ def start(app: typer.Typer, name: str | None = None) -> None:
         fail(error.format_message())
     if signals and code == INTERRUPTED:  # of Ctrl-C, typer makes an exit code without a word
         print("interrupted", file=sys.stderr)
-    sys.exit(int(code or 0))
+    sys.exit(_final(int(code or 0), output))
+
+
+def _final(code: int, output: Output | None) -> int:
+    """The exit code, once all is said. Who closes a pipe has read enough (`run | head`); a full disk is a failure."""
+    sys.stdout.flush()
+    failure = output and output.failure
+    if failure is None or isinstance(failure, BrokenPipeError):
+        return code
+    print(f"error: standard output cannot be written: {failure.strerror}", file=sys.stderr)
+    return code or 1
 
 
 def _received() -> list[int]:

@@ -117,6 +117,14 @@ def run(
     trust: Annotated[
         bool, typer.Option("--trust", rich_help_panel=HOW, help="Share and extend your loop's runs without a check.")
     ] = False,
+    epoch_timeout: Annotated[
+        float | None,
+        typer.Option(
+            rich_help_panel=HOW,
+            metavar="SECONDS",
+            help="Take a trial for hung after an epoch of so long (default: 10 times its longest, at least 2 minutes).",
+        ),
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(
@@ -191,7 +199,9 @@ def run(
     sweeping.check_nodes(nodes, dry_run)
     launcher = sweeping.launcher(cluster_file, keep, address)
     is_local = address is None and launcher is None
-    resources = choose(Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive), is_local)
+    resources = choose(
+        Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, epoch_timeout), is_local
+    )
     what.check(resources.device, is_local)
     resources, short = fit(resources, cpu_count(), memory()) if is_local else (resources, None)
     cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0, ray_logs, insecure)

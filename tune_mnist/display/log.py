@@ -32,16 +32,20 @@ def listening(handler: logging.Handler) -> Iterator[None]:
 
 
 class ConsoleLines(logging.Handler):
-    """What is said, as lines on the console."""
+    """What is said, as lines on the console; warnings and errors on stderr, unless both are one screen."""
 
     def __init__(self, console: Console) -> None:
         # A live display shows each epoch by itself; without one a long training must still be seen to move.
         super().__init__(logging.INFO if is_live(console) else logging.DEBUG)
-        self.console = console
+        self.console = self.errors = console
+        if not console.is_jupyter and not (console.is_terminal and sys.stderr.isatty()):
+            # Its file is the stderr of now: a live display puts another in its place.
+            self.errors = Console(file=sys.stderr, highlight=False, width=console.width)
 
     def emit(self, record: logging.LogRecord) -> None:
         style = "yellow" if record.levelno == logging.WARNING else "red" if record.levelno > logging.WARNING else None
-        self.console.print(Text(record.getMessage(), style=style or ""), soft_wrap=not self.console.is_terminal)
+        console = self.errors if style else self.console
+        console.print(Text(record.getMessage(), style=style or ""), soft_wrap=not console.is_terminal)
 
 
 class ByProduct:

@@ -25,7 +25,7 @@ from tune_mnist.results.intervals import LEVEL
 from tune_mnist.results.read import Results
 from tune_mnist.results.reference import compare_reference
 from tune_mnist.results.summary import without_stem
-from tune_mnist.results.values import rows_of, said, text, texts
+from tune_mnist.results.values import rows_of, said, text, texts, values_of
 from tune_mnist.task import Task
 from tune_mnist.words import seconds, several
 
@@ -39,7 +39,10 @@ def compose(results: Results, summary: pd.DataFrame, drawn: list[Drawn]) -> Docu
     doubts = Bullets((*gaps(results), *weaknesses(results, summary)))
     sections = (
         Section("The answer", _answer(points, summary, task)),
-        *(Section(f"Sweep {sweep}", _sweep(rows, str(sweep), drawn, task)) for sweep, rows in _by_sweep(summary)),
+        *(
+            Section(f"Sweep {sweep}", _sweep(rows, str(sweep), drawn, _failed(points, str(sweep)), task))
+            for sweep, rows in _by_sweep(summary)
+        ),
         Section("All points", _all_points(points, drawn, task)),
         *_published(points, task),
         Section("How it was done", method(results)),
@@ -70,11 +73,18 @@ def _answer(points: pd.DataFrame, summary: pd.DataFrame, task: Task) -> tuple[Bl
     return Text(question), Bullets(tuple(answers)), Text(f"Best point: {findings.best(summary, task)}")
 
 
-def _sweep(rows: pd.DataFrame, sweep: str, drawn: list[Drawn], task: Task) -> tuple[Block, ...]:
+def _failed(points: pd.DataFrame, sweep: str) -> set[str]:
+    """The values of this sweep at which every seed that was tried failed."""
+    mine = points[points["sweep"] == sweep]
+    status = mine["status"].groupby(values_of(mine)).agg(set)
+    return {str(value) for value, found in status.items() if found == {"failed"}}
+
+
+def _sweep(rows: pd.DataFrame, sweep: str, drawn: list[Drawn], failed: set[str], task: Task) -> tuple[Block, ...]:
     answer = findings.answer(rows, task)
     told = {None: "", task.judged: answer.course, TIME: answer.cost}
     pictures = [_picture(one, told[one.measure]) for one in drawn if one.sweep == sweep]
-    return *pictures, _table(rows, sweep, task)
+    return *pictures, _table(rows, sweep, failed, task)
 
 
 def _picture(one: Drawn, shows: str = "") -> Picture:
@@ -82,29 +92,31 @@ def _picture(one: Drawn, shows: str = "") -> Picture:
     return Picture(f"{one.title}. {shows}" if shows else one.title, png, svg)
 
 
-def _table(rows: pd.DataFrame, sweep: str, task: Task) -> Grid:
+def _table(rows: pd.DataFrame, sweep: str, failed: set[str], task: Task) -> Grid:
     judged = task.judged
     head = (
         *("value", "n", judged.words, "sd", "95 % interval", "difference to baseline", "its 95 % interval"),
         *("p, corrected", "verdict", TIME.words, "read off the training of"),
     )
-    body = tuple(_line(row, judged) for row in rows_of(without_stem(rows, task)))
+    body = tuple(
+        _line(row, "failed" if row.value in failed else "not done", judged) for row in rows_of(without_stem(rows, task))
+    )
     differences = "differences in percentage points, paired" if judged.unit == "%" else "differences paired"
     return Grid(f"Sweep {sweep}: means over n seeds; {differences} by seed", head, body)
 
 
-def _line(row: Any, judged: Measure) -> tuple[str, ...]:
-    """A point's cells, from its row of the summary."""
+def _line(row: Any, missing: str, judged: Measure) -> tuple[str, ...]:
+    """A point's cells, from its row of the summary; `missing` where it has no mean."""
     return (
         said(row.value),
         str(row.n),
-        judged.text(row.mean) if row.n else "not done",
+        judged.text(row.mean) if row.n else missing,
         judged.text(row.sd) if row.n > 1 else NONE,
         span(judged, row.low, row.high) if row.n > 1 else NONE,
         NONE if pd.isna(row.difference) else judged.change(row.difference),
         NONE if pd.isna(row.difference_low) else changes(judged, row.difference_low, row.difference_high),
         NONE if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
-        _verdict(row),
+        missing if row.resolved == "not done" else _verdict(row),
         seconds(row.time_mean) if row.time_n else NONE,
         row.same_run.replace(" ", "; " if CROSS in row.same_run else ", ").replace(CROSS, ", ") or NONE,
     )

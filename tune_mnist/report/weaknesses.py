@@ -22,13 +22,15 @@ def weaknesses(results: Results, summary: pd.DataFrame) -> list[str]:
     """What would weaken the results; each only where it is so."""
     points, task = results.points, results.task
     done, seeds = finished(points, task), seeds_per_point(points)
-    hosts, left = done["hostname"].nunique(), len(points) - len(done)
+    failed = points[points["status"] == "failed"]
+    hosts, left = done["hostname"].nunique(), len(points) - len(done) - len(failed)
     mixed = [one for one in ("device", "threads", *(one.name for one in task.context)) if done[one].nunique() > 1]
     found = {
         _one_seed(seeds): bool((seeds == 1).any()),
         _few_seeds(seeds): bool(seeds.between(2, 4).any()),
         _same_examples(task): bool((seeds > 1).any()),
-        f"{left} of {len(points)} points are not done or not measured{_reasons(points)}.": left > 0,
+        f"{len(failed)} of {len(points)} points failed: {_reasons(failed, bool((seeds > 1).any()))}.": len(failed) > 0,
+        f"{left} of {len(points)} points are not done or not measured.": left > 0,
         _chosen_by_test(task): len(done) > 0,
         _contention(results.history): bool((done["concurrent"] > 0).any()),
         f"Times come from {hosts} hosts, which may differ in speed.": hosts > 1,
@@ -79,10 +81,13 @@ def _other_data(points: pd.DataFrame, task: Task) -> str:
     return f"The data are not {usual}: {data_name(points, task)}."
 
 
-def _reasons(points: pd.DataFrame) -> str:
-    """Why points failed: the first of each reason."""
-    failed = points[points["error"].fillna("") != ""].drop_duplicates(["sweep", "error"])
-    return "".join(f"; {row.sweep} {said(row.value)}: {row.error}" for row in rows_of(failed))
+def _reasons(failed: pd.DataFrame, seeded: bool) -> str:
+    """Which points failed, and why; those of one sweep and one reason together."""
+    named: dict[tuple[str, str], list[str]] = {}
+    for row in rows_of(failed):
+        value = f"{said(row.value)} (seed {row.seed})" if seeded else said(row.value)
+        named.setdefault((row.sweep, row.error), []).append(value)
+    return "; ".join(f"{sweep} {several(values)}: {error}" for (sweep, error), values in named.items())
 
 
 def _contention(history: pd.DataFrame | None) -> str:

@@ -12,14 +12,14 @@ from tune_mnist.background import Background
 from tune_mnist.errors import ClusterError, UserError
 
 REACH_S = 3.0  # to answer; Ray itself tries for 40 s before it says that nothing is there
-GRACE_S = 15.0  # for the program to end by itself once the head is lost
+GRACE_S = 5.0  # for the program to leave Ray by itself once that is lost
 LOOK_S = 2.0  # between two looks at a head
 UNAUTHENTICATED = "UNAUTHENTICATED"
 MISSES = 4  # looks without an answer, one after another, after which it is lost: 8 to 20 s
 
 
 class HeadLost(ClusterError):
-    """The head of a cluster that is not our own is lost. A process that ends in Ray's own way waits a minute for it."""
+    """The head of a cluster, or a part of a local one. A process that ends in Ray's own way waits a minute for it."""
 
 
 def reach(address: str, insecure: bool) -> None:
@@ -92,38 +92,49 @@ def _token() -> str:
         raise UserError(f"the token file '{path}' cannot be read: {error.strerror}; set RAY_AUTH_TOKEN_PATH") from None
 
 
-class HeadWatch(Background):
-    """Looks whether the head at HOST:PORT is there, within its `with` block; interrupts the process once it is not.
+class Watch(Background):
+    """Looks whether what Ray needs is there, within its `with` block; interrupts the process once it is not.
 
-    Ray's own driver tries for a minute, and then ends the process. Its calls to the head cannot be interrupted: where
-    the block has not ended after GRACE_S, `give_up` is called.
+    `missing` says what is not there, or None; it is lost after so many looks, one after another, that missed it. Ray's
+    own driver tries for a minute, and then ends the process. Its calls cannot be interrupted: where the block has not
+    ended after GRACE_S, `give_up` is called.
     """
 
-    def __init__(self, address: str, give_up: Callable[[], None]) -> None:
-        super().__init__("head watch", self._look, LOOK_S, patience=0)
-        self.give_up = give_up
-        host, _, port = address.rpartition(":")
-        self.place = host.strip("[]"), int(port)
-        self.lost = False
+    def __init__(self, missing: Callable[[], str | None], misses: int, give_up: Callable[[str], None]) -> None:
+        super().__init__("watch", self._look, LOOK_S, patience=0)
+        self.missing, self.misses, self.give_up = missing, misses, give_up
+        self.lost: str | None = None
         self._missed = 0
 
-    def gone(self) -> bool:
-        """Whether it is lost, now: for an error of Ray's that may come of it."""
-        return self.lost or all(not self._there() for _ in range(2))
+    def gone(self) -> str | None:
+        """What is lost, now: for an error of Ray's that may come of it."""
+        if self.lost is None and self.missing():
+            return self.missing()
+        return self.lost
 
     def _look(self) -> bool:
-        self._missed = 0 if self._there() else self._missed + 1
-        if self._missed < MISSES:
+        missing = self.missing()
+        self._missed = self._missed + 1 if missing else 0
+        if missing is None or self._missed < self.misses:
             return False
-        self.lost = True
+        self.lost = missing
         os.kill(os.getpid(), signal.SIGINT)
         if not self.ending.wait(GRACE_S):
-            self.give_up()
+            self.give_up(missing)
         return True
 
-    def _there(self) -> bool:
+
+class Head:
+    """The head of a cluster at HOST:PORT."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        host, _, port = address.rpartition(":")
+        self.place = host.strip("[]"), int(port)
+
+    def missing(self) -> str | None:
         try:
             socket.create_connection(self.place, REACH_S).close()
         except OSError:
-            return False
-        return True
+            return f"the Ray head at '{self.address}'"
+        return None
