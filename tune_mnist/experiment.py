@@ -65,7 +65,7 @@ class Experiment:
         for point in self.request.points:
             self.task.check(point.config)
         self.look()
-        self.names = run_names(self.plan, self.request.baseline)
+        self.names = run_names(self.plan, self.request.baseline, self.task)
 
     def look(self) -> Plan:
         """Plan again by what the store has now: every history is read. A task may learn its measures from it."""
@@ -170,8 +170,8 @@ class Experiment:
 
     def _logs(self, folder: Path) -> dict[str, str]:
         """Run key -> the file of what its loop printed, for those that printed something."""
-        named = {key: f"{LOGS}/{log_file(self.names[key], key)}" for key in self.names}
-        return {key: name for key, name in named.items() if (folder / name).is_file()}
+        found = {path.stem[-6:]: f"{LOGS}/{path.name}" for path in (folder / LOGS).glob("*.txt")}
+        return {key: found[key[:6]] for key in self.names if key[:6] in found}  # its name may have been another
 
     def _environment(self) -> dict[str, Any]:
         plan = self.plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 
 def duration(seconds: float) -> str:
@@ -36,3 +37,17 @@ def several(words: Iterable[str]) -> str:
     """a; a and b; a, b and c."""
     listed = list(words)
     return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
+
+
+def typed(value: Any) -> str:
+    """A hyper-parameter's value as people type it: `0.05`, `1e6`, `1e-5`, `false`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, float):
+        return str(value)
+    plain = f"{value:.10g}"  # ten digits: a CSV may give 0.01 back with another last bit
+    if "e" not in plain and abs(value) < 1e6:
+        return plain
+    digits, _, power = f"{value:.9e}".partition("e")
+    short = f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+    return min(plain, short, key=len) if "e" not in plain else short
