@@ -18,6 +18,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def clock(seconds: float) -> str:
+    """Seconds that pass: `7 s`, `1 min 20 s`."""
+    return f"{seconds:.0f} s" if seconds < 10 else duration(seconds)
+
+
 def seconds(value: float) -> str:
     """Seconds to three digits, as tables and axes have them: `0.512 s`, `61.2 s`, `1234 s`."""
     return f"{value:.3g} s" if value < 999.5 else f"{value:.0f} s"

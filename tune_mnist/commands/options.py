@@ -29,7 +29,7 @@ def application(*commands: Callable[..., Any], help: str | None = None) -> typer
     return app
 
 
-def start(app: typer.Typer) -> None:
+def start(app: Callable[..., Any]) -> None:
     """Run the application and end the process with its exit code. SIGTERM, as from `docker stop`, acts like Ctrl-C."""
     signals = _received()
     try:

@@ -10,6 +10,7 @@ import typer
 from tune_mnist.commands import options as shared
 from tune_mnist.commands import sweep as sweeping
 from tune_mnist.commands.subject import Chosen, Mnist, subject
+from tune_mnist.display.live import PLAIN, Display
 from tune_mnist.display.log import ConsoleLines, LogFile, console, listening, log
 from tune_mnist.launch.launch import Launch
 from tune_mnist.machine.cpu import cpu_count, memory
@@ -137,6 +138,9 @@ def run(
     ray_logs: Annotated[
         bool, typer.Option("--ray-logs", rich_help_panel=HOW, help="Show Ray's own tables and logs.")
     ] = False,
+    plain: Annotated[
+        bool, typer.Option(PLAIN, rich_help_panel=HERE, help="Lines alone: no live display and no colours.")
+    ] = False,
 ) -> int:
     """Train controlled sweeps side by side under Ray Tune; write tables, plots, a log and TensorBoard logs.
 
@@ -157,8 +161,8 @@ def run(
     resources, short = fit(resources, cpu_count(), memory()) if is_local else (resources, None)
     cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0, ray_logs)
     cluster.reach()
-    screen, log_file = console(), LogFile()
-    with listening(ConsoleLines(screen)), listening(log_file):
+    screen, log_file = console(plain), LogFile()
+    with Display(screen) as display, listening(ConsoleLines(screen)), listening(log_file):
         where = Where(Store(store), resources.device, resources.cpus)
         experiment = sweeping.planned(what, options, where, share=not no_share)
         if short:
@@ -176,11 +180,7 @@ def run(
         if launcher:
             words = [*shared.travelling(ctx, HERE), *what.options()]
             job = sweeping.job(words, experiment, what.files(), config)
-            return sweeping.launch(Launch(launcher, job, experiment.store, folder, keep), screen, log_file, log_path)
+            launched = Launch(launcher, job, experiment.store, folder, keep)
+            return sweeping.launch(launched, display, log_file, log_path)
         log_file.open(log_path)
-        return sweeping.train(experiment, folder, resources, cluster, screen)
-
-
-def main() -> None:
-    """`python -m tune_mnist.run`."""
-    shared.start(shared.application(run))
+        return sweeping.train(experiment, folder, resources, cluster, display)

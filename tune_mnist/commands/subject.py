@@ -13,7 +13,7 @@ from typing import Protocol
 from tune_mnist.checking.confirm import confirmed
 from tune_mnist.errors import UserError
 from tune_mnist.mnist import datasets
-from tune_mnist.mnist.task import MNIST, check_precision, prepared
+from tune_mnist.mnist.task import MNIST, TITLES, check_precision, prepared
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.request import Options
 from tune_mnist.plan.sweepfile import named_task, written_values
@@ -30,6 +30,10 @@ class Subject(Protocol):
 
     @property
     def described(self) -> Task: ...
+    @property
+    def title(self) -> str:
+        """What it trains on, or its loop, as a person calls it."""
+
     def check(self, device: str, local: bool) -> None:
         """Raise UserError for what this machine cannot do."""
 
@@ -52,6 +56,10 @@ class Mnist:
     data_dir: Path
     precision: str
     described: Task = MNIST
+
+    @property
+    def title(self) -> str:
+        return "MNIST" if self.dataset == "auto" else TITLES.get(self.dataset, self.dataset)
 
     def check(self, device: str, local: bool) -> None:
         check_precision(self.precision, device, local)
@@ -79,6 +87,10 @@ class Own:
     described: Task
     same_code: bool
     trust: bool
+
+    @property
+    def title(self) -> str:
+        return f"{self.described.name} and its data"
 
     def check(self, _device: str, _local: bool) -> None:
         user.check_names(self.described)

@@ -98,9 +98,13 @@ def pace(config: Mapping[str, Any], task: Task) -> tuple[Any, ...]:
     return tuple(config[one.name] for one in task.parameters if one.paces)
 
 
-def makespan(seconds: Iterable[float], slots: int) -> float:
-    """How long trainings of the given lengths take when the next one in the list starts as soon as a slot is free."""
-    free = [0.0] * slots
+def makespan(seconds: Iterable[float], slots: int, under_way: Sequence[float] = ()) -> float:
+    """How long trainings of the given lengths take when the next one in the list starts as soon as a slot is free.
+
+    `under_way`: what is left of those that have a slot.
+    """
+    free = [*under_way, *[0.0] * (slots - len(under_way))]
+    heapq.heapify(free)
     for length in seconds:
         heapq.heappush(free, heapq.heappop(free) + length)
     return max(free)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_mnist.errors import ClusterError
-from tune_mnist.exits import interrupt, interruptible, leave_at_once, uninterrupted
+from tune_mnist.exits import interruptible, leave_at_once, stop, uninterrupted
 from tune_mnist.tuning.head import HeadLost, HeadWatch, reach, unreachable
 
 OBJECTS, OBJECTS_PER_CPU = 512 << 20, 32 << 20  # bytes for Ray's objects, see Cluster.objects
@@ -161,7 +161,7 @@ class Cluster:
                 _start(folder, self.objects, options)
             else:
                 _join(self.address, options | {"runtime_env": {"env_vars": WORKER_SETTINGS}})
-        signal.signal(signal.SIGTERM, interrupt)  # ray.init put its own handler there
+        signal.signal(signal.SIGTERM, stop)  # ray.init put its own handler there
         if not self.ray_logs:
             _silence()
 
