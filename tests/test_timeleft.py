@@ -8,14 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from tasks import asked, config, mnist
+from tasks import asked, mnist
 
-from tune_mnist.parameter import Parameter
-from tune_mnist.plan.forecast import Pace, agreed
+from tune_mnist.plan.forecast import Pace
 from tune_mnist.plan.plan import Plan, make_plan, pace
 from tune_mnist.plan.timeleft import TimeLeft
 from tune_mnist.store.store import Held
-from tune_mnist.task import Config, Task
+from tune_mnist.task import Task
 
 TASK = mnist()
 TARGET = 1.3  # times too long or too short, at most
@@ -43,7 +42,8 @@ class Simulation:
     def _played(self, time_left: TimeLeft) -> Iterator[float | None]:
         noise = random.Random(1)
         left = {run.key: run.to_train for run in self.plan.runs}
-        waiting, ends, lasting = list(self.plan.runs), {}, {}
+        waiting, lasting = list(self.plan.runs), dict.fromkeys(left, 0.0)
+        ends: dict[str, float] = {}
         while waiting or ends:
             while waiting and len(ends) < self.slots:
                 run = waiting.pop(0)
