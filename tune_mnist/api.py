@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_mnist.checking.confirm import confirmed
+from tune_mnist.display.live import Display
 from tune_mnist.display.log import ConsoleLines, LogFile, console, listening, log
 from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.experiment import Experiment
@@ -90,7 +91,7 @@ def sweep(
     cluster.reach()
     check_place(folder, task.name)
     screen, log_file = console(), LogFile()
-    with listening(ConsoleLines(screen)), listening(log_file):
+    with Display(screen) as display, listening(ConsoleLines(screen)), listening(log_file):
         experiment = Experiment(request, user.prepared(loop, task, where), where.store)
         if experiment.plan.shares and not trust:
             config = experiment.plan.runs[0].config
@@ -99,7 +100,7 @@ def sweep(
         experiment.check(folder)
         prepare_folder(folder)
         log_file.open(folder / log_name(task.name))
-        experiment.train(folder, resources, cluster, screen)
+        experiment.train(folder, resources, cluster, display)
         experiment.write(folder, report=False)
         for key, cause in experiment.errors.items():
             log.error(f"failed: {experiment.names[key]}: {cause}")

@@ -181,7 +181,7 @@ def _about(ctx: typer.Context, version: Version = False) -> None:  # noqa: ARG00
         print(ctx.get_help())
 
 
-def start(app: typer.Typer, name: str | None = None) -> None:
+def start(app: Callable[..., Any], name: str | None = None) -> None:
     """Run the application and end the process with its exit code. SIGTERM, as from `docker stop`, acts like Ctrl-C.
 
     `name` is what it is called, if not as the process was started.

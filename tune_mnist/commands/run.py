@@ -10,6 +10,7 @@ import typer
 from tune_mnist.commands import options as shared
 from tune_mnist.commands import sweep as sweeping
 from tune_mnist.commands.subject import Chosen, Mnist, subject
+from tune_mnist.display.live import PLAIN, Display
 from tune_mnist.display.log import ConsoleLines, LogFile, console, listening, log
 from tune_mnist.launch.launch import Launch
 from tune_mnist.machine.cpu import cpu_count, memory
@@ -178,6 +179,9 @@ def run(
     ray_logs: Annotated[
         bool, typer.Option("--ray-logs", rich_help_panel=SHOW, help="Show Ray's own tables and logs.")
     ] = False,
+    plain: Annotated[
+        bool, typer.Option(PLAIN, rich_help_panel=SHOW, help="Lines alone: no live display and no colours.")
+    ] = False,
     version: shared.Version = False,  # noqa: ARG001
 ) -> int:
     """Sweep hyper-parameters under Ray Tune; write tables and a report.
@@ -206,8 +210,8 @@ def run(
     resources, short = fit(resources, cpu_count(), memory()) if is_local else (resources, None)
     cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0, ray_logs, insecure)
     cluster.reach()
-    screen, log_file = console(), LogFile()
-    with listening(ConsoleLines(screen)), listening(log_file):
+    screen, log_file = console(plain), LogFile()
+    with Display(screen) as display, listening(ConsoleLines(screen)), listening(log_file):
         where = Where(Store(store), resources.device, resources.cpus)
         experiment = sweeping.planned(what, options, where, not no_share, fresh)
         if short:
@@ -217,18 +221,13 @@ def run(
             return sweeping.print_plan(experiment, costs, screen)
         folder = output or sweeping.default_output(experiment)
         sweeping.check_places(experiment, folder, launcher)
-        if not yes and not sweeping.agreed(experiment, costs, screen):
+        if not yes and not sweeping.agreed(experiment, costs, display):
             return shared.INTERRUPTED
         prepare_folder(folder)
         log_path = folder / log_name(experiment.task.name)
         if launcher:
             job = sweeping.job([*shared.travelling(ctx, HERE), *what.options()], experiment, what.files(), config)
             launched = Launch(launcher, job, experiment.store, folder, experiment.asked, keep)
-            return sweeping.launch(launched, screen, log_file, log_path)
+            return sweeping.launch(launched, display, log_file, log_path)
         log_file.open(log_path)
-        return sweeping.train(experiment, folder, resources, cluster, screen)
-
-
-def main() -> None:
-    """`python -m tune_mnist.run`."""
-    shared.start(shared.application(run))
+        return sweeping.train(experiment, folder, resources, cluster, display)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from tune_mnist.checking.confirm import confirmed
 from tune_mnist.errors import UserError
 from tune_mnist.mnist import datasets
-from tune_mnist.mnist.task import MNIST, check_precision, prepared
+from tune_mnist.mnist.task import MNIST, TITLES, check_precision, prepared
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.request import Options
 from tune_mnist.plan.sweepfile import named_task, written_values
@@ -34,6 +34,10 @@ class Subject(Protocol):
     @property
     def named(self) -> Mapping[str, Any]:
         """How a sweep file names it: its keys `task` and `judge`."""
+
+    @property
+    def title(self) -> str:
+        """What it trains on, or its loop, as a person calls it."""
 
     def check(self, device: str, local: bool) -> None:
         """Raise UserError for what this machine cannot do."""
@@ -58,6 +62,10 @@ class Mnist:
     precision: str
     described: Task = MNIST
     named: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return "MNIST" if self.dataset == "auto" else TITLES.get(self.dataset, self.dataset)
 
     def check(self, device: str, local: bool) -> None:
         check_precision(self.precision, device, local)
@@ -86,6 +94,10 @@ class Own:
     same_code: bool
     trust: bool
     named: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        return f"{self.described.name} and its data"
 
     def check(self, _device: str, _local: bool) -> None:
         user.check_names(self.described)

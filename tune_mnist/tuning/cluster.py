@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_mnist.errors import ClusterError
-from tune_mnist.exits import interrupt, interruptible, leave_at_once, uninterrupted
+from tune_mnist.exits import interruptible, leave_at_once, stop, uninterrupted
 from tune_mnist.machine.processes import Processes, end_of
 from tune_mnist.machine.scratch import scratch_folder
 from tune_mnist.tuning.head import LOOK_S, MISSES, Head, HeadLost, Watch, check_token, reach, unreachable
@@ -185,7 +185,7 @@ class Cluster:
                     import ray
 
                     check_token(ray.get_runtime_context().gcs_address, self.insecure)
-        signal.signal(signal.SIGTERM, interrupt)  # ray.init put its own handler there
+        signal.signal(signal.SIGTERM, stop)  # ray.init put its own handler there
         if not self.ray_logs:
             _silence()
 
