@@ -41,6 +41,7 @@ BASELINE: dict[str, Any] = {
     "momentum": 0.0,
     "weight_decay": 0.0,
     "dropout": 0.25,
+    "dropout_last": "recipe",
     "shuffle": True,
     "train_size": 60000,
     "seed": 1,

@@ -84,8 +84,9 @@ def travelling(ctx: typer.Context, here: str) -> list[str]:
         value = ctx.params[str(option.name)]
         if getattr(option, "rich_help_panel", here) == here or value == option.get_default(ctx):
             continue
+        named = [] if option.param_type_name == "argument" else [option.opts[0]]
         for one in value if isinstance(value, (list, tuple)) else [value]:
-            words += [option.opts[0]] if one is True else [option.opts[0], str(one)]
+            words += named if one is True else [*named, str(one)]
     return words
 
 

@@ -94,6 +94,8 @@ def check_nodes(nodes: int | None, dry_run: bool) -> None:
 
 def print_plan(experiment: Experiment, resources: Resources, cluster: Cluster, nodes: Nodes, screen: Console) -> int:
     screen.print(overview.plan_table(experiment.plan, experiment.names))
+    for line in experiment.request.notes:
+        log.info(line)
     for line in overview.plan_lines(experiment.plan, experiment.task.unit):
         log.info(line)
     if nodes.count or nodes.is_local:
@@ -114,6 +116,8 @@ def _forecast(experiment: Experiment, side_by_side: int) -> str:
 def train(experiment: Experiment, folder: Path, resources: Resources, cluster: Cluster, screen: Console) -> int:
     sweeps = ", ".join(sweep.name for sweep in experiment.request.sweeps)
     task = experiment.task
+    for line in experiment.request.notes:
+        log.info(line)
     log.info("; ".join([f"sweeps on {task.subject}: {sweeps}", *overview.plan_lines(experiment.plan, task.unit)]))
     broken: ClusterError | None = None
     interrupted = False

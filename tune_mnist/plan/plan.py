@@ -118,6 +118,10 @@ def run_names(plan: Plan, baseline: Config) -> dict[str, str]:
 
 
 def _difference(config: Config, baseline: Config) -> str:
-    base = baseline.identity()
-    changed = [f"{name}={value}" for name, value in config.identity().items() if value != base.get(name)]
-    return ", ".join(changed) or "baseline"
+    base = _shaping(baseline)
+    told = {name: value for name, value in _shaping(config).items() if name not in config.inactive}
+    return ", ".join(f"{name}={value}" for name, value in told.items() if value != base.get(name)) or "baseline"
+
+
+def _shaping(config: Config) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name != "epochs" or config.needs_total}

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tune_mnist.report.document import Block, Bullets, Code, Text
 from tune_mnist.results.columns import all_variables
-from tune_mnist.results.fixed import data_name, fixed, timed_on
+from tune_mnist.results.fixed import data_name, fixed, inactive_lines, timed_on
 from tune_mnist.results.folder import ENVIRONMENT_JSON
 from tune_mnist.results.read import Results
 from tune_mnist.results.summary import finished
@@ -29,6 +29,7 @@ def method(results: Results) -> tuple[Block, ...]:
         f"Data: {data_name(points, task)}.",
         fixed(points, all_variables(points), task),
         *_baseline(points, task),
+        *(f"{line[:1].upper()}{line[1:]}: its cell is empty there." for line in inactive_lines(points, task)),
         asked + (f", {len(results.history)} trained." if results.history is not None else "."),
         *([timed_on(done) + "."] if len(done) else []),
         _statistics(points),

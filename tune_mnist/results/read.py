@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,15 @@ from typing import Any
 import pandas as pd
 
 from tune_mnist.errors import UserError, unknown
-from tune_mnist.results.columns import TIMES, epoch_columns, point_columns, readers, variables
+from tune_mnist.results.columns import (
+    TIMES,
+    epoch_columns,
+    later_columns,
+    point_columns,
+    readers,
+    variables,
+    without_inactive,
+)
 from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV, find_results
 from tune_mnist.results.values import values_of
 from tune_mnist.task import Task, recorded
@@ -67,7 +75,7 @@ def read_points(place: Path, task: Task) -> pd.DataFrame:
     Raises UserError with the file, the line and what is wrong with it.
     """
     path = find_results(place, task.name) if place.is_dir() else place
-    points = _read(path, point_columns(task), readers(task))
+    points = without_inactive(_read(path, point_columns(task), readers(task), later_columns(task)), task)
     if points.empty:
         raise UserError(f"{path} has no rows; run the sweep again, or give another folder")
     for sweep, rows in points.groupby("sweep", sort=False):
@@ -82,7 +90,7 @@ def read_history(folder: Path, task: Task) -> pd.DataFrame | None:
     path = folder / HISTORY_CSV
     if not path.is_file():
         return None
-    history = _read(path, epoch_columns(task), readers(task))
+    history = without_inactive(_read(path, epoch_columns(task), readers(task), later_columns(task)), task)
     for column in (*(one.name for one in task.measures if one.in_points and not one.may_miss), *TIMES):
         for line in history.index[history[column].isna()][:1]:
             raise UserError(f"{path}:{line}: {column} is missing; run the sweep again")
@@ -132,9 +140,13 @@ def _check_variable(rows: pd.DataFrame, name: str, task: Task) -> None:
 Readers = dict[str, tuple[Callable[[str], Any], str]]
 
 
-def _read(path: Path, columns: Sequence[str], known: Readers) -> pd.DataFrame:
-    """The table's columns, each of its kind, indexed by the line of the file; what else it has is left out."""
+def _read(path: Path, columns: Sequence[str], known: Readers, later: Mapping[str, Any]) -> pd.DataFrame:
+    """The table's columns, each of its kind, indexed by the line of the file; what else it has is left out.
+
+    `later`: the columns that an older table lacks -> what they would have.
+    """
     head, lines = _lines(path)
+    columns = [name for name in columns if name in head or name not in later]
     missing = [name for name in columns if name not in head]
     if len(missing) == len(columns):
         raise UserError(f"{path} has none of our columns; a comma separates them, and the first line names them")
@@ -149,7 +161,8 @@ def _read(path: Path, columns: Sequence[str], known: Readers) -> pd.DataFrame:
     for name in columns:
         at = head.index(name)
         table[name] = _column(f"{path}:", name, {line: row[at] for line, row in lines.items()}, known)
-    return pd.DataFrame(table, index=pd.Index(lines, dtype="int64"))
+    added = {name: [value] * len(lines) for name, value in later.items() if name not in head}
+    return pd.DataFrame(table | added, index=pd.Index(lines, dtype="int64"))
 
 
 def _lines(path: Path) -> tuple[list[str], dict[int, list[str]]]:

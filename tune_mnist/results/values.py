@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tune_mnist.plan.sweeps import CROSS
+from tune_mnist.plan.sweeps import CROSS, INACTIVE
 from tune_mnist.results.columns import variables
 
 
 def text(value: Any) -> str:
-    """A value in words: "0.01", "true", and "all" for one that is missing."""
+    """A value in words: "0.01", "true", and "–" for one that is inactive."""
     if isinstance(value, (str, bool, np.bool_)):
         return value if isinstance(value, str) else str(value).lower()
-    return "all" if pd.isna(value) else f"{value:.10g}"  # ten digits: a CSV may give 0.01 back with another last bit
+    return INACTIVE if pd.isna(value) else f"{value:.10g}"  # ten digits: a CSV may give 0.01 back with another last bit
 
 
 def texts(column: Iterable[object]) -> list[str]:
