@@ -23,6 +23,7 @@ from tune_mnist.machine.devices import gpu_count
 from tune_mnist.plan.request import Request
 from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
 from tune_mnist.plan.values import seeds_of
+from tune_mnist.results.columns import as_one, variables
 from tune_mnist.results.folder import check_place, log_name, prepare_folder
 from tune_mnist.results.read import Results, read_results
 from tune_mnist.store.store import Store
@@ -175,8 +176,8 @@ class Swept:
         names = list(dict.fromkeys(points["sweep"]))
         if sweep not in names:
             raise UserError(f"there is no sweep '{sweep}'; there are {', '.join(names)}")
-        rows = points[points["sweep"] == sweep]
-        crossed = len(next(one for one in self.experiment.request.sweeps if one.name == sweep).space) > 1
+        rows, task = as_one(points[points["sweep"] == sweep], task)
+        crossed = len(variables(rows)) > 1
         return draw_cross(rows, task) if crossed else draw(rows, task.judged, task)
 
     def report(self) -> Path:

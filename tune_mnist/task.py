@@ -184,16 +184,21 @@ class Task:
 
         Of a Config, the values that it was given: what is inactive in it may be active with the changes.
         """
-        given = {**(values.given if isinstance(values, Config) else values), **changes}
-        for one in self.parameters:
-            if one.name not in given and one.default is None and one.none is None:
-                raise UserError(f"{one.name} has no default; give it a value, as in --set {one.name}=VALUE")
-        read = {one.name: one.read(given.get(one.name, one.default)) for one in self.parameters}
+        if isinstance(values, Config):  # whose own values are read already: a sweep has thousands of points
+            read = values.given | {name: self.parameter(name).read(value) for name, value in changes.items()}
+        else:
+            read = self._read({**values, **changes})
         idle = inactive(self.parameters, read)
         unused = {one.name: None if one.assumed else one.default for one in self.parameters if one.name in idle}
         found = self.canonical({**read, **unused})
         unsaid = frozenset(one.name for one in self.parameters if one.later and found[one.name] == one.default)
         return Config(found, self.needs_total(found), read, idle, unsaid)
+
+    def _read(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        for one in self.parameters:
+            if one.name not in given and one.default is None and one.none is None:
+                raise UserError(f"{one.name} has no default; give it a value, as in --set {one.name}=VALUE")
+        return {one.name: one.read(given.get(one.name, one.default)) for one in self.parameters}
 
     def check_seeds(self, count: int) -> None:
         """Raise UserError for a number of seeds that cannot be, or that would all give the same numbers."""

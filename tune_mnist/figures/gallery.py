@@ -21,7 +21,7 @@ from tune_mnist.figures.learning import draw_learning
 from tune_mnist.figures.style import remove_drawn, save
 from tune_mnist.figures.tradeoff import draw_tradeoff
 from tune_mnist.measure import Measure
-from tune_mnist.results.columns import TIME, require, variables
+from tune_mnist.results.columns import TIME, as_one, require, variables
 from tune_mnist.results.read import Results
 from tune_mnist.results.summary import finished, timed_alike
 
@@ -57,10 +57,11 @@ def _drawn(results: Results) -> Iterator[Drawn]:
     place = partial(_saved, results.folder)
     for key, rows in points.groupby("sweep", sort=False):
         sweep, done = str(key), finished(rows, task)
-        if len(variables(rows)) == 1:
+        single, of = as_one(rows, task)
+        if len(variables(single)) == 1:
             for one in (task.judged, TIME):
-                if len(measured(rows, one, task)):
-                    yield place(f"{one.stem}_vs_{sweep}", draw(rows, one, task), sweep, one)
+                if len(measured(single, one, of)):
+                    yield place(f"{one.stem}_vs_{sweep}", draw(single, one, of), sweep, one)
         elif len(variables(rows)) == 2 and len(done):
             yield place(f"heatmap_{sweep}", draw_cross(rows, task), sweep, task.judged)
         if history is not None and done["run"].isin(history["run"]).any():

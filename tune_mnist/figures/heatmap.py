@@ -63,12 +63,17 @@ def draw_cross(points: pd.DataFrame, task: Task) -> Figure:
 
 
 def _note(points: pd.DataFrame, done: pd.DataFrame, table: pd.DataFrame) -> str:
+    """What the numbers are, and why cells have none: a value that is inactive beside another is not asked for there."""
     counts = done.groupby([*variables(points)], dropna=False).size()
     n = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
     note = (
         f"Each number is the mean of {n} seeds. " if counts.max() > 1 else "One seed per point: no interval to show. "
     )
-    note += f"Hatched: not done ({int(table.isna().sum().sum())}). " if table.isna().any(axis=None) else ""
+    not_asked = table.size - points.groupby([*variables(points)], dropna=False).ngroups
+    not_done = int(table.isna().sum().sum()) - not_asked
+    hatched = {f"not asked for ({not_asked})": not_asked, f"not done ({not_done})": not_done}
+    if any(hatched.values()):
+        note += f"Hatched: {', '.join(said for said, count in hatched.items() if count)}. "
     return note + ("The baseline is framed." if points["baseline"].any() else "")
 
 

@@ -10,8 +10,7 @@ from typing import Any
 from tune_mnist.errors import UserError, unknown
 from tune_mnist.names import said_of
 from tune_mnist.plan import sweepfile
-from tune_mnist.plan.notes import notes
-from tune_mnist.plan.sweeps import Point, Sweep, check_count, one_variable, refuse_unused, split_assignment
+from tune_mnist.plan.sweeps import Point, Sweep, check_count, notes, one_variable, refuse_unused, split_assignment
 from tune_mnist.plan.values import listed, seeds_of
 from tune_mnist.task import Config, Task
 
@@ -38,7 +37,8 @@ class Request:
     @property
     def notes(self) -> tuple[str, ...]:
         """What there is to tell of it before it costs: other names, what was left out, what is inactive."""
-        return (*self.said, *notes(self.sweeps))
+        idle = any(one.exclude for one in self.sweeps) and not any(one.excluded for one in self.sweeps)
+        return (*self.said, *notes(self.sweeps), *(["exclude names no combination that is asked for"] if idle else []))
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class _Asked:
         for text in options.words:
             bare = text.lstrip("+")
             if len(self._listed(*_named(self.task, bare, "a word after the command"))) == 1:
-                self._put(self.settings, bare, "--set", lambda _, value: value)
+                self._put(self.settings, bare, "--set", lambda name, value: self._listed(name, value)[0])
             else:
                 self._put(self.cross, bare, "--vary", self._listed)
         if len(self.cross) == 1:  # one variable is a sweep of its own, named after it

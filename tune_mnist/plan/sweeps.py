@@ -13,13 +13,14 @@ from functools import cached_property
 from typing import Any
 
 from tune_mnist.errors import UserError
-from tune_mnist.parameter import without_effect
+from tune_mnist.parameter import Parameter, cause, without_effect
 from tune_mnist.task import Config, Task
-from tune_mnist.words import several
+from tune_mnist.words import plural, several
 
 CROSS = "*"  # between the variables of a sweep over several, and between their values, where they are one text
 ZIP = "+"  # between the variables of a sweep over several that move together
 INACTIVE = "–"  # stands for a value that nothing looks at beside the others
+MOST_NAMED = 5  # combinations that are left out
 MOST_POINTS = 100_000  # of one request; each is a row of a table that somebody is to read
 
 Grid = Sequence[tuple[tuple[tuple[str, Any], ...], Config]]
@@ -182,3 +183,43 @@ def split_assignment(text: str, option: str) -> tuple[str, str]:
     if not equals or not name.strip():
         raise UserError(f"{option} takes NAME=VALUE, not '{text}'")
     return name, value.strip()
+
+
+def notes(sweeps: Iterable[Sweep]) -> list[str]:
+    """A line for each, in the order of the sweeps."""
+    lines: dict[str, None] = {}
+    for sweep in sweeps:
+        lines |= dict.fromkeys(_inactive(sweep))
+        if sweep.merged:
+            verb = "is the training" if sweep.merged == 1 else "are trainings"
+            told = plural(sweep.merged, "combination")
+            lines[f"{told} of {sweep.name} {verb} of another one, and not asked twice"] = None
+        if sweep.excluded:
+            lines[_excluded(sweep)] = None
+    return list(lines)
+
+
+def _inactive(sweep: Sweep) -> list[str]:
+    """A line for each parameter that was given a value and is inactive in a config of the sweep."""
+    lines = []
+    for one in sweep.task.parameters:
+        rows = [config for _, config in sweep.grid if one.name in config.inactive]
+        if rows and (one.name in sweep.space or sweep.baseline.given[one.name] != one.default):
+            lines.append(inactive_line(one, rows, sweep.task))
+    return lines
+
+
+def inactive_line(one: Parameter, rows: Iterable[Mapping[str, Any]], task: Task) -> str:
+    """`momentum is inactive with adam and nadam`: of rows where it is so."""
+    found: dict[str, None] = {}
+    for row in rows:
+        by = cause(one, task.parameters, row)
+        value = task.written(by.name, row[by.name])
+        found[str(value) if by.bare else f"{by.words} {value}"] = None
+    return f"{one.words} is inactive with {several(found)}"
+
+
+def _excluded(sweep: Sweep) -> str:
+    told = sweep.excluded[:MOST_NAMED]
+    more = f" and {len(sweep.excluded) - MOST_NAMED} more" if len(sweep.excluded) > MOST_NAMED else ""
+    return f"{plural(len(sweep.excluded), 'combination')} excluded from {sweep.name}: {'; '.join(told)}{more}"

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,7 @@ from tune_mnist.measure import Measure
 from tune_mnist.parameter import Parameter, inactive
 from tune_mnist.plan.sweeps import CROSS, ZIP
 from tune_mnist.task import Task
+from tune_mnist.words import several
 
 STATUSES = ("done", "failed", "missing")
 TIME = Measure("train_time_s", label="training time", unit="s", better="lower", short="time", least=0)
@@ -68,9 +70,15 @@ def variables(points: pd.DataFrame) -> tuple[str, ...]:
     return _split(points["variable"].iloc[0]) if len(points) else ()
 
 
-def move_together(points: pd.DataFrame) -> bool:
-    """Whether the variables of the one sweep that the rows are of move together."""
-    return ZIP in points["variable"].iloc[0]
+def as_one(points: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Task]:
+    """One sweep's rows, where variables that move together are one variable, and the task that knows it."""
+    names = variables(points)
+    if not len(points) or ZIP not in points["variable"].iloc[0]:
+        return points, task
+    words = several(map(task.words, names))
+    values = [", ".join(row["value"].split(CROSS)) for _, row in points.iterrows()]
+    others = tuple(one for one in task.parameters if one.name not in names)
+    return points.assign(variable=words, **{words: values}), replace(task, parameters=(*others, Parameter(words)))
 
 
 def _split(variable: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tune_mnist.parameter import Parameter
-from tune_mnist.plan.notes import inactive_line
+from tune_mnist.plan.sweeps import inactive_line
 from tune_mnist.results.columns import fixed_columns, without_inactive
 from tune_mnist.results.values import texts
 from tune_mnist.task import Task
