@@ -38,6 +38,7 @@ store
 machine
 task
 parameter  measure
+names
 errors  files  words  exits  background
 """
 LEVELS = {name: level for level, line in enumerate(reversed(HOUSE.split("\n"))) for name in line.split()}

@@ -115,7 +115,7 @@ def test_the_time_curve_is_in_seconds() -> None:
         ("optimizer", ["sgd", "adam", "adadelta"], ["sgd", "adam", "adadelta"]),
         ("model", ["mlp", "cnn"], ["mlp", "cnn"]),
         ("shuffle", [True, False], ["true", "false"]),
-        ("train_size", [1000, 10000, None], ["1000", "10000", "all"]),
+        ("train_size", [1000, 10000, "all"], ["1000", "10000", "all"]),
         ("batch_size", [256, 32], [32, 256]),
     ],
 )

@@ -144,7 +144,7 @@ FILES: dict[str, tuple[Damage, str]] = {
     "one column less": (lambda folder: without(folder / RESULTS, "status"), "lacks the column status"),
     "two columns less": (lambda folder: without(folder / RESULTS, "lr", "seed"), "lacks the columns lr, seed"),
     "cut off": (lambda folder: truncate(folder / RESULTS, 60), f"{RESULTS}:10: "),
-    "a comma too many": (lambda folder: swap_in(folder / RESULTS, "0.949", "0,949"), "35 fields, not 34"),
+    "a comma too many": (lambda folder: swap_in(folder / RESULTS, "0.949", "0,949"), "36 fields, not 35"),
     "a point twice": (
         lambda folder: save([*rows_of(folder / RESULTS), rows_of(folder / RESULTS)[1]], folder / RESULTS),
         "the point lr 0.001, seed 1 stands more than once",

@@ -249,8 +249,9 @@ def travelling(ctx: typer.Context, staying: Collection[str]) -> list[str]:
         value = ctx.params.get(str(option.name))
         if option.name in staying or value in (None, option.get_default(ctx)):
             continue
+        named = [] if option.param_type_name == "argument" else [option.opts[0]]
         for one in value if isinstance(value, (list, tuple)) else [value]:
-            words += [option.opts[0]] if one is True else [option.opts[0], str(one)]
+            words += named if one is True else [*named, str(one)]
     return words
 
 

@@ -36,6 +36,14 @@ MNISTS = ("dataset", "data_dir", "precision")  # the options that another task h
 
 def run(
     ctx: typer.Context,
+    words: Annotated[
+        Many,
+        typer.Argument(
+            rich_help_panel=WHAT,
+            metavar="[NAME=V1,V2 ...]",
+            help="Every combination of several; NAME=VALUE moves the baseline.",
+        ),
+    ] = None,
     sweep: Annotated[
         Many,
         typer.Option(rich_help_panel=WHAT, metavar="NAME", help="One of the sweeps: epochs, batch, lr. Repeatable."),
@@ -47,9 +55,11 @@ def run(
     settings: Annotated[
         Many, typer.Option("--set", rich_help_panel=WHAT, metavar="NAME=VALUE", help="Move the baseline. Repeatable.")
     ] = None,
-    seed: Annotated[str, typer.Option(rich_help_panel=WHAT, metavar="N", help="The first seed.")] = "1",
+    seed: Annotated[
+        str | None, typer.Option(rich_help_panel=WHAT, metavar="N", help="The first seed (default: 1).")
+    ] = None,
     seeds: Annotated[
-        int | None, typer.Option(rich_help_panel=WHAT, metavar="N", help="Ask every point with N seeds.")
+        str | None, typer.Option(rich_help_panel=WHAT, metavar="N", help="Ask every point with N seeds, or with 7,8,9.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(rich_help_panel=WHAT, metavar="FILE.yaml", help="A sweep file: all of this in YAML.")
@@ -194,7 +204,7 @@ def run(
     tune-mnist run --vary dropout=0,0.25,0.5 --set epochs=2
     tune-mnist run --task train.py --vary lr=0.01,0.1
     """
-    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds)
+    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or ())
     chosen = Chosen(task, minimize, maximize, same_code, trust)
     what = subject(chosen, Mnist(dataset, data_dir, precision), options, shared.given(ctx, MNISTS))
     request = build(what.described, options)  # what is asked is refused before anything is loaded

@@ -131,6 +131,8 @@ def print_plan(experiment: Experiment, costs: Costs, screen: Console) -> int:
 
 
 def _say_plan(experiment: Experiment, costs: Costs) -> None:
+    for line in experiment.request.notes:
+        log.info(line)
     for line in overview.plan_lines(experiment.plan, experiment.task.unit):
         log.info(line)
     if costs.slots:
@@ -182,6 +184,8 @@ def _forecast(experiment: Experiment, side_by_side: int) -> str:
 def train(experiment: Experiment, folder: Path, resources: Resources, cluster: Cluster, display: Display) -> int:
     sweeps = ", ".join(sweep.name for sweep in experiment.request.sweeps)
     task = experiment.task
+    for line in experiment.request.notes:
+        log.info(line)
     log.info("; ".join([f"sweeps on {task.subject}: {sweeps}", *overview.plan_lines(experiment.plan, task.unit)]))
     broken: ClusterError | None = None
     interrupted = False

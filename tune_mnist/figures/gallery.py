@@ -22,7 +22,7 @@ from tune_mnist.figures.learning import draw_learning
 from tune_mnist.figures.style import save, title_of
 from tune_mnist.figures.tradeoff import draw_tradeoff
 from tune_mnist.measure import Measure
-from tune_mnist.results.columns import TIME, require, variables
+from tune_mnist.results.columns import TIME, as_one, require, variables
 from tune_mnist.results.folder import FIGURES
 from tune_mnist.results.read import Results
 from tune_mnist.results.summary import finished, timed_alike
@@ -76,10 +76,11 @@ def _figures(results: Results) -> Iterator[Callable[[], Drawn]]:
     place = partial(partial, _saved, results.folder)
     for key, rows in points.groupby("sweep", sort=False):
         sweep, done = str(key), finished(rows, task)
-        if len(variables(rows)) == 1:
+        single, of = as_one(rows, task)
+        if len(variables(single)) == 1:
             for one in (task.judged, TIME):
-                if len(measured(rows, one, task)):
-                    yield place(f"{one.stem}_vs_{sweep}", partial(draw, rows, one, task), sweep, one)
+                if len(measured(single, one, of)):
+                    yield place(f"{one.stem}_vs_{sweep}", partial(draw, single, one, of), sweep, one)
         elif len(done):
             yield place(f"heatmap_{sweep}", partial(draw_cross, rows, task), sweep, task.judged)
         if history is not None and done["run"].isin(history["run"]).any():

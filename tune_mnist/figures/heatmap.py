@@ -157,13 +157,21 @@ def _size(axes: Axes, said: list[str], rows: int, columns: int) -> float | None:
 def _note(points: pd.DataFrame, done: pd.DataFrame, made: dict[str, Cells], left_out: int) -> str:
     counts = done.groupby([*variables(points)], dropna=False).size()
     n = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
-    missing = sum(int(one.means.isna().sum().sum()) for one in made.values())
+    empty = sum(int(one.means.isna().sum().sum()) for one in made.values())
+    cells = sum(one.means.size for one in made.values())
+    # A value that is inactive beside another is not asked for there.
+    not_asked = 0 if left_out else cells - points.groupby([*variables(points)], dropna=False).ngroups
     failed = any((one.failed & one.means.isna()).any(axis=None) for one in made.values())
     parts = {
         f"Each cell: the mean of {n} seeds ± their standard deviation.": counts.max() > 1,
         "One seed per point: no spread to show.": counts.max() == 1,
-        f"Hatched: not done ({missing}){'; ×: failed' if failed else ''}.": missing > 0,
+        f"Hatched: {_hatched(not_asked, empty - not_asked)}{'; ×: failed' if failed else ''}.": empty > 0,
         "The baseline is framed.": any(one.baseline.any(axis=None) for one in made.values()),
         f"{left_out} other maps not shown.": left_out > 0,
     }
     return " ".join(said for said, so in parts.items() if so)
+
+
+def _hatched(not_asked: int, not_done: int) -> str:
+    said = {f"not asked for ({not_asked})": not_asked, f"not done ({not_done})": not_done}
+    return ", ".join(words for words, count in said.items() if count)

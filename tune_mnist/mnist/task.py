@@ -18,7 +18,7 @@ from tune_mnist.errors import UserError, unknown
 from tune_mnist.machine.cpu import cpu_flags
 from tune_mnist.machine.devices import device_kind
 from tune_mnist.measure import Measure
-from tune_mnist.mnist.config import PARAMETERS, TrainConfig, check_fits
+from tune_mnist.mnist.config import PARAMETERS, TrainConfig, canonical, check_fits
 from tune_mnist.mnist.datasets import Dataset
 from tune_mnist.mnist.published import published
 from tune_mnist.parameter import Parameter
@@ -67,6 +67,7 @@ MNIST = Task(
     sweeps=STANDARD,
     reference=published(),
     needs_total=_needs_total,
+    canonical=canonical,
     cost=_cost,
 )
 
@@ -82,6 +83,7 @@ def prepared(data: Dataset, device: str, threads: int, precision: str) -> Task:
         parameters=sized,
         conditions=conditions(data, device, threads, precision),
         data_sha256=data.checksums,
+        canonical=partial(canonical, images=images),
         check=partial(check_fits, images=images),
         cost=partial(_cost, images=images),
         probe=partial(_probe, **how),

@@ -127,6 +127,7 @@ def run_names(plan: Plan, baseline: Config, task: Task) -> dict[str, str]:
 
 def _difference(config: Config, baseline: Config, task: Task) -> str:
     base = baseline.identity()
-    changed = {name: value for name, value in config.identity().items() if value != base.get(name)}
+    told = {name: value for name, value in config.identity().items() if name not in config.inactive}
+    changed = {name: value for name, value in told.items() if value != base.get(name)}
     said = [f"{name}={typed(task.written(name, value))}" for name, value in changed.items()]
     return ", ".join([*(["baseline"] if changed.keys() <= {"seed"} else []), *said])

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tune_mnist.plan.sweeps import CROSS
+from tune_mnist.plan.sweeps import CROSS, INACTIVE
 from tune_mnist.results.columns import variables
 from tune_mnist.words import typed
 
 
 def text(value: Any) -> str:
-    """A value as people type it: "0.01", "1e6", "true"; and "all" for one that is missing."""
+    """A value as people type it: "0.01", "1e6", "true"; and "–" for one that is inactive."""
     plain = value.item() if isinstance(value, np.generic) else value
-    return "all" if not isinstance(plain, str) and pd.isna(plain) else typed(plain)
+    return INACTIVE if not isinstance(plain, str) and pd.isna(plain) else typed(plain)
 
 
 def texts(column: Iterable[object]) -> list[str]:
