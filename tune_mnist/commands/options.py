@@ -57,7 +57,7 @@ def start(app: typer.Typer) -> None:
 def _final(code: int, output: Output | None) -> int:
     """The exit code, once all is said. Who closes a pipe has read enough (`run | head`); a full disk is a failure."""
     sys.stdout.flush()
-    failure = output and output.failure
+    failure = output.failure if output else None
     if failure is None or isinstance(failure, BrokenPipeError):
         return code
     print(f"error: standard output cannot be written: {failure.strerror}", file=sys.stderr)
