@@ -70,7 +70,7 @@ def test_memory_that_ran_out_is_a_cause_in_one_line(said: str, cause: str, pid: 
 def test_an_error_of_tunes_is_one_line_and_ours_a_bug() -> None:
     told = _told(raised(lambda: subprocess.run([""], check=True)))
     assert isinstance(told, ClusterError)
-    assert re.fullmatch(r"Ray Tune cannot go on: \[Errno \d+\] [^\n]*; every finished epoch [^\n]*", str(told))
+    assert re.fullmatch(r"the sweep cannot go on: \[Errno \d+\] [^\n]*; every finished epoch [^\n]*", str(told))
     assert isinstance(_told(raised(lambda: Store(None).run_keys())), AttributeError)  # type: ignore[arg-type]
 
 

@@ -78,11 +78,11 @@ def test_killed_resumed_extended_and_reseeded_is_as_undisturbed(
         command.process.kill()
         command.process.wait()
     resumed = succeeded(sweep(home, "--vary", "lr=0.01,0.1", "--set", "epochs=4"))
-    assert "goes on exactly from its state" in resumed.out  # checked once, before a stored run goes on
+    assert "goes on exactly from its state" in resumed.err  # checked once, before a stored run goes on
     assert to_train(resumed) <= 6
     extended = succeeded(sweep(home, "--vary", "lr=0.01,0.1", "--set", "epochs=6", "--seeds", "2"))
     assert to_train(extended) == 2 * 2 + 2 * 6
-    assert "goes on exactly" not in extended.out
+    assert "goes on exactly" not in extended.err
     other = tmp_path_factory.mktemp("undisturbed")
     for name in ("spiral.py", "helper.py"):
         (other / name).write_text((home / name).read_text())
@@ -143,8 +143,8 @@ def test_stored_runs_are_used_only_for_the_code_that_gave_them(home: Path) -> No
         (home / file).write_text(before.replace(old, new))
         done = succeeded(sweep(home, *asked, "--dry-run"))
         assert to_train(done) == (0 if is_used else 4), new
-        assert ("changed since 2 stored runs" in done.out) == (not is_used)
-        assert said in done.out
+        assert ("changed since 2 stored runs" in done.err) == (not is_used)
+        assert said in done.err
         assert to_train(succeeded(sweep(home, *asked, "--dry-run", "--same-code"))) == 0
         (home / file).write_text(before)
 
@@ -221,7 +221,7 @@ def test_a_loop_that_forgets_its_state_is_not_shared(home: Path) -> None:
         "        yield {'val_loss': place}, {'place': place}\n"
     )
     done = succeeded(sweep(home, "--vary", "epochs=2,3", "--set", "lr=0.1"))
-    assert "its runs are not shared or extended" in done.out
+    assert "its runs are not shared or extended" in done.err
     assert to_train(done) == 2 + 3
     trusted = succeeded(sweep(home, "--vary", "epochs=2,3", "--set", "lr=0.1", "--trust", "--dry-run"))
     assert to_train(trusted) == 3

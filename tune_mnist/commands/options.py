@@ -212,7 +212,7 @@ def start(app: Callable[..., Any], name: str | None = None) -> None:
 def _final(code: int, output: Output | None) -> int:
     """The exit code, once all is said. Who closes a pipe has read enough (`run | head`); a full disk is a failure."""
     sys.stdout.flush()
-    failure = output and output.failure
+    failure = output.failure if output else None
     if failure is None or isinstance(failure, BrokenPipeError):
         return code
     print(f"error: standard output cannot be written: {failure.strerror}", file=sys.stderr)

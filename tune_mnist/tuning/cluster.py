@@ -194,7 +194,8 @@ def _local_parts() -> Processes:
     """The processes of the Ray that this one has started."""
     from ray._private import worker
 
-    pids = {name: processes[0].process.pid for name, processes in worker._global_node.all_processes.items()}
+    node: Any = worker._global_node
+    pids = {name: processes[0].process.pid for name, processes in node.all_processes.items()}
     needed = {words: pids.pop(name) for name, words in NEEDED.items()}
     return Processes(needed, list(pids.values()), STOPPED_S / LOOK_S)
 
