@@ -31,9 +31,9 @@ tuning
 plan
 checking
 tasks
+store
 fingerprint
 mnist
-store
 machine
 task
 parameter  measure
