@@ -32,9 +32,9 @@ tuning
 plan
 checking
 tasks
+store
 fingerprint
 mnist
-store
 machine
 task
 parameter  measure
