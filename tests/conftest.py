@@ -97,14 +97,16 @@ def run(*arguments: str, folder: Path, module: str = "tune_mnist.run", **more: s
     return Finished(folder, done.returncode, done.stdout, done.stderr)
 
 
-def on_a_terminal(*arguments: str, folder: Path, python: tuple[str, ...] = ("-W", "error"), **more: str) -> Finished:
+def on_a_terminal(
+    *arguments: str, folder: Path, python: tuple[str, ...] = ("-W", "error"), term: str = "xterm-256color"
+) -> Finished:
     """Give the command on a terminal of its own; `out` is all that the terminal got, `err` empty."""
     ours, its = pty.openpty()
-    size = {"COLUMNS": "120", "LINES": "40", "TERM": "xterm-256color"}
+    size = {"COLUMNS": "120", "LINES": "40", "TERM": term}
     process = subprocess.Popen(
         command(*arguments, python=python),
         cwd=folder,
-        env=surroundings(**(size | more)),
+        env=surroundings(**size),
         stdin=its,
         stdout=its,
         stderr=its,

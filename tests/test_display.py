@@ -120,13 +120,9 @@ def test_something_is_seen_before_the_program_is_loaded(tmp_path: Path) -> None:
     assert [place.start() for place in places if place] == sorted(place.start() for place in places if place)
 
 
-@pytest.mark.parametrize(
-    ("option", "settings"), [(("--plain",), {}), ((), {"TERM": "dumb"})], ids=["--plain", "TERM=dumb"]
-)
-def test_a_terminal_gets_plain_lines_where_they_are_wanted(
-    option: tuple[str, ...], settings: dict[str, str], tmp_path: Path
-) -> None:
-    done = on_a_terminal(*DRY, *option, folder=tmp_path, **settings)
+@pytest.mark.parametrize(("option", "term"), [(("--plain",), "xterm"), ((), "dumb")], ids=["--plain", "TERM=dumb"])
+def test_a_terminal_gets_plain_lines_where_they_are_wanted(option: tuple[str, ...], term: str, tmp_path: Path) -> None:
+    done = on_a_terminal(*DRY, *option, folder=tmp_path, term=term)
     assert done.code == 0
     assert "\x1b" not in done.out
     assert done.out.splitlines()[-3:-1] == [

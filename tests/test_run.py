@@ -525,7 +525,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 def test_a_failed_trial_is_named_with_its_error(failed: Finished) -> None:
     assert failed.code == 1
-    assert re.search(r"failed: lr=1e\+38: .*the loss is no longer a number", failed.err.splitlines()[-1])
+    assert re.search(r"failed: lr=1e38: .*the loss is no longer a number", failed.err.splitlines()[-1])
     assert "Traceback" not in failed.out + failed.err
 
 

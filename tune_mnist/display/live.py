@@ -69,6 +69,8 @@ class Display(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._begin(record.getMessage(), None)
+        if isinstance(self._live, Live):
+            self._live.refresh()  # it is named before it begins, however short it is
 
     def follow(self, runs: RenderableType) -> None:
         """Trials train: show `runs` until the next stage begins."""
