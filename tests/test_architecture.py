@@ -23,6 +23,7 @@ commands
 api
 experiment
 launch
+keeping
 report
 figures
 display

@@ -137,10 +137,11 @@ NAN = PLAIN + "    while True:\n        yield {'x': float('nan'), 'seed': config
         (f"{COUNTS}{{'x': object()}}\n", "state", "state['x'] is a object"),
         (f"{PLAIN}    yield {{'x': 1}}\n", "training", "ended after 1 of 2 epochs"),
         (f"{PLAIN}    yield {{'x': 1 / 0}}\n", "training", "loop3.py:2: ZeroDivisionError: division by zero"),
+        (f"{PLAIN}    yield {{'x': 'high'}}\n", "training", "metric x is a str, and no number"),
         (f"{PLAIN}    import os\n    os._exit(7)\n    yield {{}}\n", "training", "its process ended with exit code 7"),
         (NAN, None, ""),
     ],
-    ids=["starts again", "object in state", "ends early", "raises", "dies", "nan equals nan"],
+    ids=["starts again", "object in state", "ends early", "raises", "no number", "dies", "nan equals nan"],
 )
 def test_what_else_can_go_wrong(
     body: str, fails: str | None, cause: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -23,8 +23,11 @@ from tune_mnist.store.store import Held
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-PROSE = re.sub(r"^```.*?^```$", "", README, flags=re.DOTALL | re.MULTILINE)
-COMMANDS = {"run", "train", "runs", "report", "compare", "verify"}
+# What a user reads: the pages whose commands must run as they stand.
+READ = ["README.md", *(f"docs/{name}.md" for name in ("tutorial", "sweeps", "results-folder", "clusters", "published"))]
+TOLD = "\n".join((ROOT / name).read_text("utf-8") for name in READ)
+PROSE = re.sub(r"^```.*?^```$", "", TOLD, flags=re.DOTALL | re.MULTILINE)
+COMMANDS = {"run", "check", "train", "runs", "report", "compare", "verify"}
 LEFT = {folder.results_csv("mnist"), folder.HISTORY_CSV, folder.log_name("mnist"), folder.ENVIRONMENT_JSON}
 PLOTS = {f"{measure}_vs_{sweep}.png" for measure in ("accuracy", "time") for sweep in ("epochs", "batch", "lr")}
 
@@ -63,12 +66,16 @@ def test_a_link_leads_somewhere(page: Path, link: str) -> None:
 
 
 def blocks(language: str) -> str:
-    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE))
+    return "\n".join(re.findall(rf"^```{language}\n(.*?)^```$", TOLD, flags=re.DOTALL | re.MULTILINE))
 
 
-def test_the_readme_names_what_a_command_leaves() -> None:
-    table = README.partition("## What it leaves")[2].partition("\n## ")[0]
-    files = {name for name in re.findall(r"`([^`\s]+)`", table) if re.search(r"\.(csv|log|png|json)$", name)}
+def test_the_readme_is_short() -> None:
+    assert len(README.splitlines()) <= 150
+
+
+def test_the_page_on_the_results_folder_names_what_a_command_leaves() -> None:
+    table = (ROOT / "docs" / "results-folder.md").read_text("utf-8")
+    files = {name for name in re.findall(r"`([^`\s/]+)`", table) if re.search(r"\.(csv|log|png|json)$", name)}
     assert files == LEFT | PLOTS | {"summary.csv", "learning_epochs.png", "accuracy_vs_time.png"}
     assert f"`{folder.TENSORBOARD}/`" in table
 
@@ -82,17 +89,17 @@ def options(command: str) -> set[str]:
     return set(re.findall(r"^\s+(?:-\w, )?(--[a-z-]+)", told.stdout, flags=re.MULTILINE))
 
 
-def readme_commands(which: str) -> list[str]:
-    """The arguments of each of README's commands of this kind, without its comment."""
-    found = re.findall(rf"^(?:python -m tune_mnist\.|tune-mnist ){which}\b(.*)$", blocks("sh"), flags=re.MULTILINE)
+def commands(which: str) -> list[str]:
+    """The arguments of each of the pages' commands of this kind, without its comment."""
+    found = re.findall(rf"^tune-mnist {which}\b(.*)$", blocks("sh"), flags=re.MULTILINE)
     return [arguments.partition("#")[0].strip() for arguments in found]
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_a_command_of_the_readme_has_the_options_it_is_given(command: str) -> None:
-    given = set(re.findall(r"--[a-z_-]+", " ".join(readme_commands(command))))
+def test_a_command_of_the_pages_has_the_options_it_is_given(command: str) -> None:
+    given = set(re.findall(r"--[a-z_-]+", " ".join(commands(command))))
     assert {name.replace("_", "-") for name in given} <= options(command)
-    assert readme_commands(command)
+    assert commands(command)
 
 
 def test_an_option_in_the_text_is_one_of_a_command() -> None:
@@ -110,11 +117,19 @@ def plan(arguments: str) -> Plan:
     return make_plan(request.points, mnist(), lambda _: Held())
 
 
-@pytest.mark.parametrize("arguments", readme_commands("run"))
-def test_a_sweep_of_the_readme_can_be_planned(arguments: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("lr-fine.yaml").write_text(blocks("yaml"), "utf-8")
+MNISTS = [arguments for arguments in commands("run") if "--task" not in arguments]  # others: tests/test_examples.py
+
+
+@pytest.mark.parametrize("arguments", MNISTS)
+def test_a_sweep_of_the_pages_can_be_planned(arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     assert plan(arguments).runs
+
+
+@pytest.mark.parametrize("text", re.findall(r"^```yaml\n(.*?)^```$", TOLD, flags=re.DOTALL | re.MULTILINE))
+def test_a_sweep_file_of_the_pages_can_be_planned(text: str, tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(text, "utf-8")
+    assert plan(f"--config {tmp_path / 'sweep.yaml'}").runs
 
 
 def test_the_readmes_numbers_of_the_standard_sweeps_are_the_plans() -> None:
@@ -142,7 +157,7 @@ def test_the_readmes_numbers_of_the_standard_sweeps_are_the_plans() -> None:
     ],
 )
 def test_a_make_target_of_the_pages_exists(target: str, action: str) -> None:
-    assert re.search(rf"\bmake {re.escape(target)}\b", README + (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    assert re.search(rf"\bmake {re.escape(target)}\b", "\n".join(page.read_text("utf-8") for page in PAGES))
     around = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "ARGS")}
     told = subprocess.run(
         ["make", "--dry-run", target], cwd=ROOT, env=around, capture_output=True, text=True, check=False

@@ -223,10 +223,12 @@ def test_a_table_is_not_a_folder(
 def test_a_failed_point_is_said_with_its_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = seeded_sweep("lr", {0.01: [0.95, 0.96], 0.05: [0.98, -1], 0.9: [-1, -1]})
     text = reported(write_folder(tmp_path / "results", table), monkeypatch)
-    assert "3 of 6 points are not done or not measured; lr 0.05: the loss is no longer a number." in text
-    assert "| 0.9 | 0 | not done |" in text
+    which = "lr 0.05 (seed 2), 0.9 (seed 1) and 0.9 (seed 2)"
+    assert f"3 of 6 points failed: {which}: the loss is no longer a number." in text.replace("\\", "")
+    assert "| 0.9 | 0 | failed |" in text
+    assert "not done" not in text
     assert "not tested at 0.05 (one seed)" in text
-    assert text.count("| failed |") == 3
+    assert text.count("| failed |") == 5  # three points; and in place of a mean and a verdict at 0.9
     figure = draw(read_points(tmp_path / "results", MNIST), MNIST.judged, MNIST)
     assert "3 failed points not shown (0.05, 0.9)" in words_of(figure)
 

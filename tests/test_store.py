@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import platform
 import signal
 import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,13 +21,16 @@ from hypothesis import strategies as st
 
 from tune_mnist.errors import UserError
 from tune_mnist.store.merge import merge
-from tune_mnist.store.store import Held, Row, Store, encode
+from tune_mnist.store.sealed import encode
+from tune_mnist.store.store import Held, Row, Store
+from tune_mnist.task import Config, run_key
 
-KEY, OTHER = "0123456789abcdef", "fedcba9876543210"
-RECORD = {"config": {"lr": 0.1}, "conditions": {"dataset": "digits"}}
+RECORD: dict[str, Any] = {"config": {"lr": 0.1}, "conditions": {"dataset": "digits"}}
+OTHERS: dict[str, Any] = {"config": {"lr": 0.2}, "conditions": {"dataset": "digits"}}
+KEY, OTHER = (run_key(Config(one["config"]), one["conditions"]) for one in (RECORD, OTHERS))
 ROOT = Path(__file__).parents[1]
 MEASURED = st.dictionaries(
-    st.text(max_size=8).filter(lambda name: name not in ("epoch", "crc32")),
+    st.text(max_size=8).filter(lambda name: name not in ("epoch", "run", "crc32")),
     st.one_of(st.floats(allow_nan=False), st.integers(), st.text(max_size=8), st.booleans()),
     max_size=5,
 )
@@ -51,7 +56,7 @@ def checkpoints(store: Store, key: str = KEY) -> list[Path]:
 def filled(store: Store, rows: list[Row], key: str = KEY) -> Store:
     """`store` with an opened run that has these rows."""
     with store.claim([key]):
-        store.open(key, RECORD)
+        store.open(key, OTHERS if key == OTHER else RECORD)
         for one in rows:
             store.append(key, one)
     return store
@@ -120,7 +125,7 @@ def test_a_cut_at_any_byte_leaves_a_state_before_or_after_a_row(rows: list[Row],
 def test_a_cut_at_each_byte_of_a_write_is_mended_by_the_next_append(store: Store) -> None:
     """Every byte of one line, the last newline too; then the row is trained and written again."""
     before = history(filled(store, [row(1)])).read_bytes()
-    line = encode(row(2))
+    line = encode(row(2), KEY)
     for cut in range(len(line)):
         history(store).write_bytes(before + line[:cut])
         assert store.held(KEY).rows == (row(1),)
@@ -196,7 +201,7 @@ def test_a_changed_number_is_named_with_its_line(store: Store, line: int) -> Non
 )
 def test_lines_that_are_not_one_epoch_after_another_are_named(store: Store, order: list[int], line: int) -> None:
     filled(store, [])
-    history(store).write_bytes(b"".join(encode(row(epoch)) for epoch in order))
+    history(store).write_bytes(b"".join(encode(row(epoch), KEY) for epoch in order))
     assert store.held(KEY).damage == f"line {line} of {history(store)} is damaged"
 
 
@@ -233,7 +238,7 @@ def test_a_damaged_history_is_set_aside_not_thrown_away(store: Store) -> None:
 def test_a_torn_line_is_nothing_to_say_anything_about(store: Store) -> None:
     filled(store, [row(1)])
     with history(store).open("ab") as file:
-        file.write(encode(row(2))[:30])
+        file.write(encode(row(2), KEY)[:30])
     assert store.open(KEY, RECORD) == []
 
 
@@ -245,7 +250,7 @@ def test_an_epoch_that_is_held_is_not_stored_again(store: Store) -> None:
 
 def test_a_row_that_leaves_a_gap_is_refused(store: Store) -> None:
     filled(store, [row(1)])
-    with pytest.raises(ValueError, match="epoch 3 cannot follow 1 stored ones"):
+    with pytest.raises(OSError, match="epoch 3 cannot follow 1 stored ones"):
         store.append(KEY, row(3))
 
 
@@ -260,7 +265,7 @@ def test_a_history_is_read_once_for_all_that_is_added_to_it(store: Store) -> Non
 def test_a_row_follows_what_another_process_has_added(store: Store) -> None:
     filled(store, [row(1)])
     with history(store).open("ab") as file:
-        file.write(encode(row(2)) + encode(row(3))[:30])
+        file.write(encode(row(2), KEY) + encode(row(3), KEY)[:30])
     assert not store.append(KEY, row(2))
     assert store.append(KEY, row(3))
     assert store.held(KEY) == Held((row(1), row(2), row(3)))
@@ -268,7 +273,7 @@ def test_a_row_follows_what_another_process_has_added(store: Store) -> None:
 
 def test_a_row_is_not_added_to_a_damaged_history(store: Store) -> None:
     history(filled(store, [row(1)])).write_bytes(b"damaged\n")
-    with pytest.raises(ValueError, match=r"line 1 of .* is damaged"):
+    with pytest.raises(OSError, match=r"line 1 of .* is damaged"):
         store.append(KEY, row(1))
 
 
@@ -484,6 +489,31 @@ def test_a_claim_ends_with_an_error_in_its_block(store: Store) -> None:
         raise KeyboardInterrupt
     with store.claim([KEY]) as mine:
         assert mine == [KEY]
+
+
+def test_whoever_waits_is_told_who_holds_the_claim(store: Store) -> None:
+    with process(store, CLAIM) as other:
+        assert said(other) == KEY
+        began = time.strftime("%H:%M")
+        told = f"pid {other.pid} on host {platform.node()} since "
+        assert store.holder(KEY) in {told + began, told + time.strftime("%H:%M")}
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    assert store.holder(KEY) is None
+
+
+def test_nobody_holds_what_was_never_claimed_or_is_free_again(store: Store) -> None:
+    assert store.holder(KEY) is None
+    with store.claim([KEY]):
+        assert store.holder(KEY)
+    assert store.holder(KEY) is None
+
+
+@pytest.mark.parametrize("note", [b"", b"{", b"[" * 900, b'{"pid": "me", "host": 1, "since": "now"}', b"\xff" * 2000])
+def test_a_damaged_note_still_says_that_somebody_holds_the_run(store: Store, note: bytes) -> None:
+    with store.claim([KEY]):
+        (store.folder / KEY / "holder").write_bytes(note)
+        assert store.holder(KEY) == "another command"
 
 
 def test_a_run_is_claimed_once_in_a_process_too(store: Store) -> None:

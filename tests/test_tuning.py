@@ -61,8 +61,8 @@ class Heard:
     def epoch(self, key: str, row: Row) -> None:
         self.events.append(("epoch", key, row["epoch"]))
 
-    def lost(self, key: str) -> None:
-        self.events.append(("lost", key))
+    def lost(self, key: str, cause: str) -> None:
+        self.events.append(("lost", key, cause))
 
     def failed(self, key: str, error: str, trace: str) -> None:
         self.events.append(("failed", key, error, trace))

@@ -1,4 +1,4 @@
-"""`python -m tune_mnist`, and the command `tune-mnist`: run, check, train, runs, report, …"""
+"""`python -m tune_mnist`, and the command `tune-mnist`: run, report, compare, …"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tune_mnist.commands.verify import verify
 def main() -> None:
     """The command `tune-mnist`."""
     about = "Controlled hyper-parameter sweeps of training loops with Ray Tune; MNIST comes with it."
-    start(application(run, check, train, runs, report, compare, verify, help=about))
+    start(application(run, report, compare, verify, runs, check, train, help=about), "tune-mnist")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from tune_mnist.machine.cpu import cpu_count, memory
 from tune_mnist.machine.devices import gpu_count
 from tune_mnist.plan.request import Request
 from tune_mnist.plan.sweeps import Sweep, one_variable
+from tune_mnist.results.columns import variables
 from tune_mnist.results.folder import check_place, log_name, prepare_folder
 from tune_mnist.results.read import Results, read_results
 from tune_mnist.store.store import Store
@@ -55,6 +56,7 @@ def sweep(
     cpus_per_trial: int | None = None,
     gpus_per_trial: float | None = None,
     max_concurrent: int | None = None,
+    epoch_timeout: float | None = None,
     address: str | None = None,
     trust: bool = False,
 ) -> Swept:
@@ -63,7 +65,8 @@ def sweep(
     `train(config, state=None)` yields (metrics, state) after each epoch, in a loop that never ends. Each name of `vary`
     is a sweep of its own around `baseline`; `cross` is every combination. `minimize` or `maximize` names the measure
     that is judged. A function that lies in no file, as in a notebook, needs a `version`: raise it whenever it changes.
-    `trust` shares and extends runs without a check that the loop goes on exactly from its state.
+    `epoch_timeout`: seconds without an epoch after which a trial is started again (default: ten times its longest, at
+    least 120). `trust` shares and extends runs without a check that the loop goes on exactly from its state.
 
     Raises UserError for what cannot be asked, and TrainingFailed if a training failed; the others are stored then.
     """
@@ -77,23 +80,25 @@ def sweep(
     task = user.described(loop, judge, given)
     asked = _Asked(vary or {}, cross or {}, dict(baseline or {}), epochs, seeds)
     request = _request(task, asked)
-    resources = choose(Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent), address is None)
+    wanted = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, epoch_timeout=epoch_timeout)
+    resources = choose(wanted, address is None)
     if address is None:
         resources, _ = fit(resources, cpu_count(), memory())
     where = user.Where(Store(Path(store)), resources.device, resources.cpus)
     folder = Path(output) if output else Path("results") / task.name
     cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0)
     cluster.reach()
-    check_place(folder)
-    prepare_folder(folder)
+    check_place(folder, task.name)
     screen, log_file = console(), LogFile()
     with listening(ConsoleLines(screen)), listening(log_file):
-        log_file.open(folder / log_name(task.name))
         experiment = Experiment(request, user.prepared(loop, task, where), where.store)
         if experiment.plan.shares and not trust:
             config = experiment.plan.runs[0].config
             task = confirmed(loop, experiment.task, config, where, log.warning)
             experiment = Experiment(_request(task, asked), task, where.store)
+        experiment.check(folder)
+        prepare_folder(folder)
+        log_file.open(folder / log_name(task.name))
         experiment.train(folder, resources, cluster, screen)
         experiment.write(folder, report=False)
         for key, cause in experiment.errors.items():
@@ -141,20 +146,21 @@ class Swept:
 
     @property
     def results(self) -> Results:
-        """Everything that the folder holds."""
+        """Everything that the folder holds, other sweeps too."""
         return read_results(self.folder, self.experiment.task)
 
     @property
     def points(self) -> pd.DataFrame:
         """One row per point: its parameters and what they gave."""
-        return self.results.points
+        points = self.results.points
+        return points[points["sweep"].isin(self.experiment.asked.sweeps)].reset_index(drop=True)
 
     @property
     def history(self) -> pd.DataFrame:
         """One row per epoch of every run."""
         history = self.results.history
         assert history is not None  # it was written with the points
-        return history
+        return history[history["run"].isin(self.points["run"])].reset_index(drop=True)
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -173,8 +179,7 @@ class Swept:
         if sweep not in names:
             raise UserError(f"there is no sweep '{sweep}'; there are {', '.join(names)}")
         rows = points[points["sweep"] == sweep]
-        crossed = len(next(one for one in self.experiment.request.sweeps if one.name == sweep).space) > 1
-        return draw_cross(rows, task) if crossed else draw(rows, task.judged, task)
+        return draw_cross(rows, task) if len(variables(rows)) > 1 else draw(rows, task.judged, task)
 
     def report(self) -> Path:
         """Write the figures and the report; returns the page's path."""

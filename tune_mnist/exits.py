@@ -1,12 +1,14 @@
-"""How a command ends when it is told to, or when Ray would not let it: signals, and leaving at once."""
+"""How a command ends when it is told to, or when Ray would not let it; and how it goes on when nobody listens."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -49,3 +51,37 @@ def leave_at_once(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+class Output(io.FileIO):
+    """Standard output or error: what cannot be written is dropped, and `failure` says why; the command goes on."""
+
+    failure: OSError | None = None
+
+    def write(self, content: Any) -> int:
+        if self.failure is None:
+            try:
+                return super().write(content)
+            except OSError as error:  # a pipe that nobody reads any more, a full disk
+                self.failure = error
+        return len(memoryview(content).cast("B"))
+
+
+def lasting_output() -> Output | None:
+    """Make standard output and error last; returns standard output, unless somebody has put another in its place."""
+    lasting = [_lasting(name) for name in ("stdout", "stderr")]
+    return lasting[0]
+
+
+def _lasting(name: str) -> Output | None:
+    stream = getattr(sys, name)
+    if stream is None:  # closed from the start: `>&-`
+        setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115
+        return None
+    if stream is not getattr(sys, f"__{name}__"):
+        return None
+    stream.flush()
+    raw = Output(stream.fileno(), "wb", closefd=False)
+    buffered = io.BufferedWriter(raw)
+    setattr(sys, name, io.TextIOWrapper(buffered, stream.encoding, stream.errors, line_buffering=stream.line_buffering))
+    return raw

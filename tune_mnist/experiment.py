@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tune_mnist.display.log import log
+from tune_mnist import keeping
+from tune_mnist.display.log import Printed, log
 from tune_mnist.display.progress import Progress
 from tune_mnist.display.tensorboard import TensorBoard
 from tune_mnist.files import now
 from tune_mnist.machine import environment
 from tune_mnist.plan.plan import Plan, Run, make_plan, run_names
 from tune_mnist.plan.request import Request
-from tune_mnist.results import folder as results_folder
-from tune_mnist.results.folder import (
-    HISTORY_CSV,
-    LOGS,
-    TENSORBOARD,
-    log_file,
-    log_name,
-    results_csv,
-    write_csv,
-    write_environment,
-)
+from tune_mnist.results.folder import LOGS, TENSORBOARD, check_place, log_file, log_name
 from tune_mnist.results.tables import Outcome, history_frame, points_frame
 from tune_mnist.store.store import Held, Row, Store
 from tune_mnist.task import Task, learned
 from tune_mnist.tuning.nodes import Room, check_room
-from tune_mnist.words import plural
+from tune_mnist.tuning.overdue import LEAST_S, TIMES
+from tune_mnist.words import duration, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,26 +72,37 @@ class Experiment:
     def _usable(self, key: str) -> Held:
         return Held() if key in self.fresh else self.store.held(key)
 
+    def check(self, folder: Path, is_local: bool = True) -> None:
+        """Raise UserError if nothing can be written there, or where it holds sweeps that these would contradict.
+
+        What is trained on a cluster that is still to be started is under conditions that are not known yet.
+        """
+        check_place(folder, self.task.name)
+        keeping.held(folder, self.asked if is_local else self.asked.elsewhere())
+
     def start_afresh(self) -> None:
         """Use nothing of what is stored; it is set aside when its run is trained again."""
         self.fresh.update(run.key for run in self.plan.runs)
         self.look()
 
     def train(self, folder: Path, resources: Resources, cluster: Cluster, console: Console) -> None:
-        """Train what is missing; what another command is training is waited for and used."""
-        board = TensorBoard(folder, self.plan, self.names, self.task)
+        """Train what is missing; what another command is training is waited for and used.
+
+        Raises UserError as `check` does.
+        """
+        found = keeping.held(folder, self.asked)
+        board = TensorBoard(folder, self.plan, self.names, self.task, found.runs)
+        board.forget(found.replaced - self.names.keys())
         try:
-            waiting = False
+            waiting = _Waiting(self.store, resources.epoch_timeout)
             while todo := [run for run in self.plan.todo if run.key not in self.errors]:
                 with self.store.claim([run.key for run in todo]) as mine:
                     if mine:
-                        waiting = False
+                        waiting = _Waiting(self.store, resources.epoch_timeout)
                         self.look()  # another command may have trained some before the locks were ours
                         self._train(set(mine), resources, cluster, _Screen(console, board, folder))
                         continue
-                if not waiting:
-                    log.info(f"waiting for {plural(len(todo), 'run')} that another command is training")
-                waiting = True
+                waiting.say(todo)
                 time.sleep(WAIT_S)
                 self.look()
         finally:
@@ -107,12 +114,17 @@ class Experiment:
             return
         if note := cluster.objects_note():
             log.info(note)
-        with cluster.started() as connection:
+        with cluster.started(lambda: self._last_words(screen.folder)) as connection:
             self._execute(todo, resources, connection, screen)
         reached = {run.key: run.held.epochs for run in todo}
         for run in self.look().runs:
             if run.key in reached and run.key not in self.errors and run.held.epochs <= reached[run.key]:
                 self.errors[run.key] = "its trial ended without a result"
+
+    def _last_words(self, folder: Path) -> None:
+        """The tables of what is stored."""
+        self.look()
+        self.write(folder, report=False)
 
     def _execute(self, todo: list[Run], resources: Resources, connection: Connection, screen: _Screen) -> None:
         from tune_mnist.tuning.tuner import Trials, execute  # imports Ray, in the surroundings that it was given
@@ -124,7 +136,7 @@ class Experiment:
             self._open(todo)
             opened = [run for run in self.look().todo if run.key in {one.key for one in todo}]
             epochs = {run.key: run.config.epochs for run in opened}
-            listener = _Listener(screen.folder / LOGS, progress, screen.board, room, epochs)
+            listener = _Listener(Printed(screen.folder / LOGS), progress, screen.board, room, epochs)
             self.errors |= execute(opened, self.task, Trials(resources, connection), self.store, listener)
 
     def _open(self, runs: list[Run]) -> None:
@@ -138,49 +150,42 @@ class Experiment:
             self.fresh.discard(run.key)
 
     def write(self, folder: Path, report: bool = True) -> tuple[pd.DataFrame, list[Path]]:
-        """Write the tables, environment.json and the report; returns the table of points and what was written.
+        """Write the tables, environment.json and the report, beside what other commands left in the folder; returns the
+        table of the points that were asked and what was written.
 
         Where an earlier command left the same tables and all that is made from them, nothing is made again. Without
         `report` it takes a second: drawing takes several, and who stops a container waits no more than 10.
         """
         if not self.task.measures:  # nothing has been trained yet that tells them
             self.task = replace(self.task, measures=(self.task.judged,))
-        points = points_frame(self.plan, self.task, Outcome(self.errors, self._logs(folder)), self.request.baseline)
-        tables = {
-            folder / results_csv(self.task.name): points,
-            folder / HISTORY_CSV: history_frame(self.plan, self.task),
-        }
-        same = all(results_folder.is_written(table, path) for path, table in tables.items())
-        if same and results_folder.is_complete(folder, environment.package_version("tune-mnist")):
-            return points, []
-        earlier = results_folder.made_from_tables(folder, self.task.name)
-        written = [write_csv(table, path) for path, table in tables.items()]
-        facts = self._environment()
-        written.append(write_environment(folder, facts))
-        if report:
-            from tune_mnist.report.write import write_report
-            from tune_mnist.results.read import read_results
+        written = keeping.write(folder, self.asked, partial(self._tables, folder), self._environment, report)
+        beside = [folder / TENSORBOARD, folder / log_name(self.task.name)] if written else []
+        return self._tables(folder, self.task).points, [*written, *beside]
 
-            written += write_report(read_results(folder, self.task))
-            write_environment(folder, facts | {"files": [path.name for path in written]})
-        else:
-            for path in earlier:  # figures and a report of other tables than those that stand beside them now
-                path.unlink(missing_ok=True)
-        return points, [*written, folder / TENSORBOARD, folder / log_name(self.task.name)]
+    @property
+    def asked(self) -> keeping.Asked:
+        """What goes into a results folder, beside what other commands left there."""
+        return keeping.Asked(tuple(one.name for one in self.request.sweeps), self.task, self.request.baseline)
+
+    def _tables(self, folder: Path, task: Task) -> keeping.Tables:
+        outcome = Outcome(self.errors, self._logs(folder))
+        points = points_frame(self.plan, task, outcome, self.request.baseline)
+        return keeping.Tables(points, history_frame(self.plan, task))
 
     def _logs(self, folder: Path) -> dict[str, str]:
         """Run key -> the file of what its loop printed, for those that printed something."""
         named = {key: f"{LOGS}/{log_file(self.names[key], key)}" for key in self.names}
         return {key: name for key, name in named.items() if (folder / name).is_file()}
 
-    def _environment(self) -> dict[str, Any]:
+    def _environment(self, task: Task) -> dict[str, Any]:
         plan = self.plan
-        return environment.describe(self.started, now(), dict(self.task.data_sha256)) | {
-            "task": self.task.record(),
-            "conditions": dict(self.task.conditions),
+        return environment.describe(self.started, now(), dict(task.data_sha256)) | {
+            "task": task.record(),
+            "conditions": dict(task.conditions),
             "sweeps": {sweep.name: dict(sweep.space) for sweep in self.request.sweeps},
             "baseline": dict(self.request.baseline),
             "seeds": self.request.seeds,
+            "points": dict(Counter(point.sweep for point in plan.points)),
             "plan": {"points": len(plan.points), "runs": len(plan.runs), "epochs_asked": plan.epochs_asked},
         }
 
@@ -194,18 +199,51 @@ class _Screen:
     folder: Path
 
 
+@dataclass
+class _Waiting:
+    """Says for whom this command waits, and when none of their runs has had an epoch for long; each once."""
+
+    store: Store
+    limit: float | None
+    said: set[str] = field(default_factory=set)
+
+    def say(self, runs: list[Run]) -> None:
+        holders: dict[str, list[Run]] = {}
+        for run in runs:
+            if who := self.store.holder(run.key):  # else it has just ended: the next look tells
+                holders.setdefault(who, []).append(run)
+        for who, its in holders.items():
+            waited = f"waiting for {plural(len(its), 'run')} that another command is training ({who})"
+            self._once(who, logging.INFO, waited)
+            silent = time.time() - max(self.store.last_sign(run.key) for run in its)
+            if silent > self._most(its):
+                said = f"no epoch came of them for {duration(silent)}; once it is ended, this command goes on"
+                self._once(f"{who}, silent", logging.WARNING, f"{waited}: {said}")
+
+    def _most(self, runs: list[Run]) -> float:
+        """Seconds; without an end while no epoch has told how long one takes."""
+        epochs = [row["train_time_s"] + row["eval_time_s"] for run in runs for row in run.held.rows]
+        return self.limit or (max(LEAST_S, TIMES * max(epochs)) if epochs else math.inf)
+
+    def _once(self, what: str, level: int, text: str) -> None:
+        if what not in self.said:
+            log.log(level, text)
+        self.said.add(what)
+
+
 @dataclass(frozen=True)
 class _Listener:
     """Passes what happens to the display, each epoch to TensorBoard, and the end of a run to who asks for machines.
 
-    `epochs`: run key -> how many are asked for. `logs`: the folder of what the loops print.
+    `epochs`: run key -> how many are asked for. `prints`: where what the loops print goes.
     """
 
-    logs: Path
+    prints: Printed
     progress: Progress
     board: TensorBoard
     room: Room
     epochs: Mapping[str, int]
+    ended: set[str] = field(default_factory=set)
 
     def started(self, key: str, trained: int, hostname: str) -> None:
         self.progress.started(key, trained, hostname)
@@ -214,20 +252,23 @@ class _Listener:
         self.board.epoch(key, row)
         self.progress.epoch(key, row)
         if row["epoch"] == self.epochs[key]:
-            self.room.one_less()
+            self._end(key)
 
-    def lost(self, key: str) -> None:
-        self.progress.lost(key)
+    def lost(self, key: str, cause: str) -> None:
+        self.progress.lost(key, cause)
 
     def failed(self, key: str, error: str, trace: str) -> None:
         self.progress.failed(key, error, trace)
-        self.room.one_less()
+        self._end(key)
+
+    def _end(self, key: str) -> None:
+        """Once: a trial that is lost after its last row has that row twice, or has failed beside it."""
+        if key not in self.ended:
+            self.ended.add(key)
+            self.room.one_less()
 
     def said(self, key: str, text: str) -> None:
         self.progress.said(key, text)
 
     def printed(self, key: str, text: str) -> None:
-        """What a loop prints goes to a file of the run's own."""
-        self.logs.mkdir(exist_ok=True)
-        with (self.logs / log_file(self.progress.names[key], key)).open("a", encoding="utf-8") as file:
-            file.write(text)
+        self.prints.add(log_file(self.progress.names[key], key), text)

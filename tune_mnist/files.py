@@ -1,21 +1,86 @@
-"""Files that appear whole or not at all, also after a crash; and the time that is written into them."""
+"""Files that appear whole or not at all, also after a crash; those that people wrote; and the time of writing."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
+import hashlib
 import os
+import secrets
+import stat
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
+MOST_BYTES = 1_000_000  # of a file that a person wrote: the longest sweep file that we have seen has 4 kB
+
+
+def read_written(path: Path) -> str:
+    """The text of a file that a person wrote, in UTF-8.
+
+    Raises OSError, before it reads, also for what is no regular file (a device never ends) or too large to be one.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", str(path))
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)  # whatever its size says: that of a file in /proc is 0
+    if len(content) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES // 1_000_000} MB; nobody wrote that", str(path))
+    return content.decode("utf-8")
+
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write beside, sync, rename: whoever looks sees the old file or the new one, also after a crash."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    """Write beside, sync, rename: whoever looks sees the old file or the new one, also after a crash.
+
+    Where it fails, nothing is left beside. The name beside is random: two containers on one disk share process ids.
+    """
+    beside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}")
+    try:
+        with beside.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
     sync_folder(path.parent)
+
+
+def read_regular(path: Path, follow: bool = True) -> bytes:
+    """The content of a regular file. Raises OSError for any other kind: a pipe would wait, a device never ends.
+
+    With `follow`, also through a symbolic link.
+    """
+    found = path.stat(follow_symlinks=follow)
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return path.read_bytes()
+
+
+def sha256(path: Path) -> str | None:
+    """Of a regular file's content; None where there is none that can be read, or only a link."""
+    try:
+        return hashlib.sha256(read_regular(path, follow=False)).hexdigest()
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One command at a time is in such a block of this folder; the others wait for its end."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # of a file system that knows no such locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -33,6 +34,13 @@ class Measure:
     def factor(self) -> int:
         """From the value to what is shown of it."""
         return 100 if self.unit == "%" else 1
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """No value is below the first or above the second."""
+        if self.unit == "%":
+            return 0.0, 1.0
+        return -math.inf if self.least is None else self.least, math.inf
 
     @property
     def axis(self) -> str:

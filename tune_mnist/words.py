@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 
@@ -18,8 +19,8 @@ def duration(seconds: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Seconds to three digits, as tables and axes have them: `0.512 s`, `61.2 s`, `1234 s`."""
-    return f"{value:.3g} s" if value < 999.5 else f"{value:.0f} s"
+    """A time that was measured: `0.512 s`, `42.3 s`, `1 min 01 s`."""
+    return f"{value:.3g} s" if value < 59.95 else duration(value)
 
 
 def percent(value: float, places: int = 2) -> str:
@@ -36,3 +37,8 @@ def several(words: Iterable[str]) -> str:
     """a; a and b; a, b and c."""
     listed = list(words)
     return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
+
+
+def legible(text: str) -> str:
+    """The text with a mark in place of each letter that XML may not have: control letters, and halves of letters."""
+    return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f]", "\ufffd", text)

@@ -25,7 +25,7 @@ from typing import Any
 from tune_mnist.checking import generators
 from tune_mnist.checking.belongings import belongings, content, forgotten
 from tune_mnist.checking.watch import Seen, Watch
-from tune_mnist.errors import UserError
+from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.tasks.loop import Loop, find
 
 COUNT = -1
@@ -274,7 +274,9 @@ def _peak() -> int:
 
 
 def _told(error: Exception) -> str:
-    """The error, and the last line of code outside of libraries that it comes from."""
+    """The error, and the last line of code outside of libraries that it comes from, unless it speaks for itself."""
+    if isinstance(error, (TrainingFailed, UserError)):
+        return str(error)
     said = traceback.format_exception_only(error)[-1].strip().splitlines()[0]
     here = str(Path(__file__).parent)
     frames = [one for one in traceback.extract_tb(error.__traceback__) if not one.filename.startswith(here)]

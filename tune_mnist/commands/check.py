@@ -33,7 +33,10 @@ def check(
         int | None, typer.Option(metavar="N", min=2, help="How many epochs the loop is told of (two are trained).")
     ] = None,
 ) -> int:
-    """Train a few epochs of a loop and say whether it is deterministic, goes on from its state, and what it costs."""
+    """Check a training loop of your own: may it be swept?
+
+    Trains a few epochs, and says whether it is deterministic, goes on from its state, and what it costs.
+    """
     loop = find(task)
     report = checked(Bench(loop, task, packed, unpacked), values_of(loop, settings or [], epochs))
     _show(report)

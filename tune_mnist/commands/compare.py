@@ -13,7 +13,7 @@ from tune_mnist.commands.options import check_folder
 from tune_mnist.display.log import console
 from tune_mnist.errors import UserError
 from tune_mnist.measure import Measure
-from tune_mnist.results.values import combined, rows_of
+from tune_mnist.results.values import rows_of, said
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,10 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A results folder.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
 ) -> int:
-    """Compare the points that two results folders share: means, the difference B - A, and whether it is resolved."""
+    """Compare the points that two results folders share.
+
+    Shows means, the difference B - A with its interval, and whether it is resolved.
+    """
     for folder in (first, second):
         check_folder(folder)
     from tune_mnist.mnist.task import MNIST
@@ -56,7 +59,7 @@ def _drawn(table: pd.DataFrame, judged: Measure) -> Table:
         p = "-" if math.isnan(row.p_holm) else f"{row.p_holm:.4f}"
         means = (f"{judged.brief(mean)} (n={n})" for mean, n in ((row.mean_a, row.n_a), (row.mean_b, row.n_b)))
         drawn.add_row(
-            *(row.sweep, combined(row.value), *means, _signed(judged, row.difference)), ends, row.test, p, row.resolved
+            *(row.sweep, said(row.value), *means, _signed(judged, row.difference)), ends, row.test, p, row.resolved
         )
     return drawn
 

@@ -2,45 +2,200 @@
 
 from __future__ import annotations
 
+import difflib
+import itertools
+import os
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from tune_mnist.errors import ClusterError, UserError
-from tune_mnist.exits import LeaveAtOnce, interrupt, leave_at_once
+from tune_mnist import __version__
+from tune_mnist.errors import ClusterError, UserError, unknown
+from tune_mnist.exits import LeaveAtOnce, Output, interrupt, lasting_output, leave_at_once
 
 INTERRUPTED = 130
 # `-` and `_` are one letter in every option's name: --batch-size and --batch_size.
 CONTEXT = {"token_normalize_func": lambda name: name.replace("_", "-"), "help_option_names": ["-h", "--help"]}
+EXAMPLES = """\b
+Examples:
+  tune-mnist run --dataset digits                      # three sweeps in a minute
+  tune-mnist run --task train.py --vary lr=0.01,0.1    # your own training
+
+tune-mnist COMMAND --help tells all of a command; --install-completion lets Tab complete commands and options."""
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        print(f"tune-mnist {__version__}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is, and stop.")
+]
+
+
+class Command(TyperCommand):
+    """A command whose help has its options in groups, and which tells what was probably meant by a wrong one."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Each group of options under its title, all in one column. An option that names no group is in the last."""
+        groups: dict[str, list[tuple[str, str]]] = {}
+        title = "Options"
+        for one in self.get_params(ctx):
+            title = str(getattr(one, "rich_help_panel", None) or title)
+            if record := one.get_help_record(ctx):
+                groups.setdefault("Arguments" if one.param_type_name == "argument" else title, []).append(record)
+        width = max(len(name) for records in groups.values() for name, _ in records)
+        for title, records in groups.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), said) for name, said in records])
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not ctx.resilient_parsing:  # as when a shell completes
+            _refuse_pieces(args)
+            with _Explained(self, args):
+                _refuse_empty(self, ctx, args)
+        return super().parse_args(ctx, args)
+
+
+class Group(TyperGroup):
+    """The commands. An option before the command's name, and an unknown name, are told what they probably mean."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        with _Explained(self, args):
+            return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands and not ctx.resilient_parsing:
+            raise unknown("command", args[0], self.commands)
+        return super().resolve_command(ctx, args)
+
+
+class _Explained:
+    """What the parser of options says of an unknown one, with what was probably meant. Raises UserError."""
+
+    def __init__(self, command: Command | Group, args: Sequence[str]) -> None:
+        self.command, self.args = command, args
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if type(error).__name__ == "NoSuchOption":
+            raise UserError(
+                _meant(self.command, *_written(str(getattr(error, "option_name", "")), self.args))
+            ) from None
+
+
+def _written(option: str, args: Sequence[str]) -> tuple[str, str]:
+    """An unknown option's name as it was written, and the value after it: of `-seeds=3`, the parser names `-s`."""
+    for word, after in itertools.zip_longest(args, args[1:], fillvalue=""):
+        name, _, value = word.partition("=")
+        if name.replace("_", "-") == option or (name.startswith(option) and not option.startswith("--")):
+            return name, value or ("" if after.startswith("-") else after)
+    return option, ""
+
+
+def _meant(command: Command | Group, name: str, value: str) -> str:
+    """One line on an option that a command does not have."""
+    if isinstance(command, Group):
+        having = [one for one, other in command.commands.items() if name in _options(other)]
+        return f"no option {name} before a command's name" + (
+            f"; write tune-mnist {having[0]} {name}" if having else "; tune-mnist --help lists what there is"
+        )
+    options = _options(command)
+    plain = name.lstrip("-").replace("_", "-")
+    if "--set" in options and (parameter := _hyper_parameter(plain)):
+        option = "--vary" if "," in value and "--vary" in options else "--set"
+        said = f"{option} {parameter}={shlex.quote(value) if value else 'VALUE'}"
+        return f"no option {name}: {parameter} is a hyper-parameter; write {said}"
+    if near := difflib.get_close_matches(f"--{plain}", options, n=1):
+        return f"no option {name} (did you mean {near[0]}?)"
+    said = f"; a hyper-parameter is given as --set {plain}={value or 'VALUE'}" if "--set" in options else ""
+    return f"no option {name}; --help lists what there is{said}"
+
+
+def _options(command: Any) -> list[str]:
+    return [name for option in command.params for name in option.opts if name.startswith("--")]
+
+
+def _hyper_parameter(name: str) -> str | None:
+    """The name of MNIST's hyper-parameter that is called so, or whose sweep is."""
+    from tune_mnist.mnist.task import MNIST
+
+    short = {one.short: one.name for one in MNIST.parameters if one.short}
+    try:
+        return MNIST.variable(short.get(name, name)).name
+    except UserError:
+        return None
+
+
+def _refuse_pieces(args: Sequence[str]) -> None:
+    """Raise UserError for what a shell took apart, or an editor made of two hyphens."""
+    for word, after in itertools.zip_longest(args, args[1:], fillvalue=""):
+        if word[:1] in ("–", "—"):
+            raise UserError(f"'{word}' begins with a dash; an option begins with two hyphens: --{word.lstrip('–—-')}")
+        apart = "=" in word and ((word.endswith(",") and after[:1] not in ("", "-")) or after.startswith(","))
+        if apart or (after.startswith("=") and not word.startswith("-")):
+            raise UserError(f"'{word} {after}' is two words to the shell; write it without the space: {word}{after}")
+
+
+def _refuse_empty(command: Any, ctx: Any, args: Sequence[str]) -> None:
+    """Raise UserError for an empty value: of a folder, it would be the one that the command is given in."""
+    values, *_ = command.make_parser(ctx).parse_args(args=list(args))
+    for one in command.params:
+        value = values.get(one.name)
+        given = value if isinstance(value, (list, tuple)) else [value]
+        if any(isinstance(each, str) and not each.strip() for each in given):
+            name = one.opts[0] if one.param_type_name == "option" else one.make_metavar(ctx)
+            raise UserError(f"the value of {name} is empty (a shell variable that is not set?); give one")
 
 
 def application(*commands: Callable[..., Any], help: str | None = None) -> typer.Typer:  # noqa: A002
     """An application of these commands; of one alone, its options come without the command's name."""
     app = typer.Typer(
-        add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=CONTEXT, help=help
+        cls=Group,
+        add_completion=len(commands) > 1,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=CONTEXT,
+        help=help,
+        epilog=EXAMPLES,
     )
     for command in commands:
-        app.command(context_settings=CONTEXT)(command)
+        app.command(cls=Command, context_settings=CONTEXT)(command)
+    if len(commands) > 1:
+        app.callback(invoke_without_command=True)(_about)
     return app
 
 
-def start(app: typer.Typer) -> None:
-    """Run the application and end the process with its exit code. SIGTERM, as from `docker stop`, acts like Ctrl-C."""
-    signals = _received()
+def _about(ctx: typer.Context, version: Version = False) -> None:  # noqa: ARG001
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+def start(app: typer.Typer, name: str | None = None) -> None:
+    """Run the application and end the process with its exit code. SIGTERM, as from `docker stop`, acts like Ctrl-C.
+
+    `name` is what it is called, if not as the process was started.
+    """
+    signals, output = _received(), lasting_output()
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name=name)
     except UserError as error:
         fail(str(error))
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         code = 1
     except LeaveAtOnce as ended:
-        leave_at_once(int(ended.code or 0))
+        leave_at_once(_final(int(ended.code or 0), output))
     except (typer.Exit, typer.Abort, KeyboardInterrupt) as ended:
         code = getattr(ended, "exit_code", INTERRUPTED)
         if code == INTERRUPTED:
@@ -51,7 +206,17 @@ def start(app: typer.Typer) -> None:
         fail(error.format_message())
     if signals and code == INTERRUPTED:  # of Ctrl-C, typer makes an exit code without a word
         print("interrupted", file=sys.stderr)
-    sys.exit(int(code or 0))
+    sys.exit(_final(int(code or 0), output))
+
+
+def _final(code: int, output: Output | None) -> int:
+    """The exit code, once all is said. Who closes a pipe has read enough (`run | head`); a full disk is a failure."""
+    sys.stdout.flush()
+    failure = output and output.failure
+    if failure is None or isinstance(failure, BrokenPipeError):
+        return code
+    print(f"error: standard output cannot be written: {failure.strerror}", file=sys.stderr)
+    return code or 1
 
 
 def _received() -> list[int]:
@@ -77,12 +242,12 @@ def given(ctx: typer.Context, names: Sequence[str]) -> list[str]:
     ]
 
 
-def travelling(ctx: typer.Context, here: str) -> list[str]:
-    """The options that a job on a cluster is told, as words again: those that were given and are not about `here`."""
+def travelling(ctx: typer.Context, staying: Collection[str]) -> list[str]:
+    """The options that a job on a cluster is told, as words again: those that were given and are not `staying`."""
     words: list[str] = []
     for option in ctx.command.params:
-        value = ctx.params[str(option.name)]
-        if getattr(option, "rich_help_panel", here) == here or value == option.get_default(ctx):
+        value = ctx.params.get(str(option.name))
+        if option.name in staying or value in (None, option.get_default(ctx)):
             continue
         for one in value if isinstance(value, (list, tuple)) else [value]:
             words += [option.opts[0]] if one is True else [option.opts[0], str(one)]
@@ -90,9 +255,16 @@ def travelling(ctx: typer.Context, here: str) -> list[str]:
 
 
 def check_folder(folder: Path) -> None:
-    """Raise UserError if there is no such folder."""
-    if not folder.is_dir():
-        raise UserError(f"there is no folder '{folder}'; give one that a sweep left, such as results/mnist")
+    """Raise UserError if there is no such folder, or if it may not be read."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                entry.stat(follow_symlinks=False)  # a folder may be listed, and what is in it kept from others
+                break
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"there is no folder '{folder}'; give one that a sweep left, such as results/mnist") from None
+    except (OSError, ValueError) as error:  # the latter of a name with a zero byte
+        raise UserError(f"folder '{folder}' cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def fail(line: str) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tune_mnist.commands.options import check_folder
-from tune_mnist.errors import UserError
+from tune_mnist.errors import ClusterError, UserError
+from tune_mnist.files import alone
 
 
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders that sweeps left, with their tables.")],
 ) -> int:
-    """Write the summary, every figure and the report of results folders again; nothing is trained."""
+    """Make figures and reports of results folders again.
+
+    Summary, figures and report come from the tables that are there; nothing is trained.
+    """
     for folder in folders:
         check_folder(folder)
     from tune_mnist.mnist.task import MNIST
@@ -23,8 +28,13 @@ def report(
 
     for folder in folders:
         try:
-            for path in write_report(read_results(folder, MNIST)):
-                print(path)
+            with alone(folder):
+                written = write_report(read_results(folder, MNIST))
         except OSError as error:
-            raise UserError(f"'{folder}' cannot be written: {error.strerror}; copy it to where it can") from None
+            said = f"'{folder}' cannot be written: {error.strerror or error}"
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ClusterError(f"{said}; free some space, and give the same command again") from None
+            raise UserError(f"{said}; copy it to where it can") from None
+        for path in written:
+            print(path)
     return 0

@@ -6,9 +6,9 @@ Either becomes a task in two steps: described, to check options against, and pre
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tune_mnist.checking.confirm import confirmed
 from tune_mnist.errors import UserError
@@ -23,6 +23,7 @@ from tune_mnist.tasks import user
 from tune_mnist.tasks.loop import Loop, find
 
 Say = Callable[[str], None]
+WAYS = {"lower": "minimize", "higher": "maximize"}  # which way is better, as options and sweep files say it
 
 
 class Subject(Protocol):
@@ -30,6 +31,10 @@ class Subject(Protocol):
 
     @property
     def described(self) -> Task: ...
+    @property
+    def named(self) -> Mapping[str, Any]:
+        """How a sweep file names it: its keys `task` and `judge`."""
+
     def check(self, device: str, local: bool) -> None:
         """Raise UserError for what this machine cannot do."""
 
@@ -52,6 +57,7 @@ class Mnist:
     data_dir: Path
     precision: str
     described: Task = MNIST
+    named: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self, device: str, local: bool) -> None:
         check_precision(self.precision, device, local)
@@ -79,6 +85,7 @@ class Own:
     described: Task
     same_code: bool
     trust: bool
+    named: Mapping[str, Any]
 
     def check(self, _device: str, _local: bool) -> None:
         user.check_names(self.described)
@@ -132,7 +139,10 @@ def subject(chosen: Chosen, mnist: Mnist, options: Options, given: Sequence[str]
     if given:
         raise UserError(f"{given[0]} is for MNIST; leave it out with --task {spec}")
     loop = find(spec)
-    return Own(loop, user.described(loop, judge, _values(options)), chosen.same_code, chosen.trust)
+    named: dict[str, Any] = {"task": spec}
+    if judge:
+        named["judge"] = {WAYS[judge[1]]: judge[0]}
+    return Own(loop, user.described(loop, judge, _values(options)), chosen.same_code, chosen.trust, named)
 
 
 def _judge(chosen: Chosen) -> tuple[str, str] | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from tune_mnist.commands.options import INTERRUPTED
 from tune_mnist.commands.subject import Subject
@@ -16,10 +19,10 @@ from tune_mnist.exits import LeaveAtOnce
 from tune_mnist.experiment import Experiment
 from tune_mnist.launch.launch import Job, Launch
 from tune_mnist.launch.ray_up import Launcher, read_cluster_file
-from tune_mnist.mnist.task import MNIST
-from tune_mnist.plan import sweepfile
 from tune_mnist.plan.forecast import forecast
-from tune_mnist.plan.request import Options, build
+from tune_mnist.plan.request import Options, Request, build
+from tune_mnist.plan.written import written
+from tune_mnist.task import Config
 from tune_mnist.tasks.user import Where
 from tune_mnist.tuning.cluster import Cluster
 from tune_mnist.tuning.head import HeadLost
@@ -30,17 +33,28 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-@dataclass(frozen=True)
-class Nodes:
-    """The machines that a forecast is for: so many like this one, if that was said; or this one, if it trains here."""
+MANY, LONG_S = 50, 3600.0  # runs, and seconds of training, above which a person at a terminal is asked
 
-    count: int | None
+
+@dataclass(frozen=True)
+class Costs:
+    """What a forecast goes by: a trial's resources, and the machines: `nodes` like this one, or this one if `local`."""
+
+    resources: Resources
+    cluster: Cluster
+    nodes: int | None
     is_local: bool
 
+    @property
+    def slots(self) -> int | None:
+        """How many trials run side by side; None where that is not known from here."""
+        return slots(self.resources, self.cluster, self.nodes or 1) if self.nodes or self.is_local else None
 
-def print_config(path: Path) -> int:
-    """Print a sweep file, once it is checked."""
-    print(sweepfile.read(path, MNIST).path.read_text("utf-8"), end="")
+
+def print_config(request: Request, what: Subject, file: Path | None, is_whole: bool) -> int:
+    """Print what is asked as a sweep file: the file itself if it `is_whole`, without a word of the options."""
+    file = file or what.described.sweeps
+    print(file.read_text("utf-8") if file and is_whole else written(request, what.described, what.named), end="")
     return 0
 
 
@@ -62,12 +76,16 @@ def job(words: Sequence[str], experiment: Experiment, files: Mapping[str, Path],
     return Job(words, files, wanted, config)
 
 
-def planned(what: Subject, options: Options, where: Where, share: bool) -> Experiment:
-    """What is asked of the subject, once it is known what it trains on, and what the store has of it."""
+def planned(what: Subject, options: Options, where: Where, share: bool, fresh: bool) -> Experiment:
+    """What is asked of the subject, on the data that it has found; and what the store has of it, unless `fresh`."""
     task = what.prepared(where, log.warning)
     experiment = Experiment(build(task, options), task, where.store, share)
     confirmed = what.confirmed(task, experiment.plan, where, log.warning)
-    return experiment if confirmed is task else Experiment(build(confirmed, options), confirmed, where.store, share)
+    if confirmed is not task:
+        experiment = Experiment(build(confirmed, options), confirmed, where.store, share)
+    if fresh:
+        experiment.start_afresh()
+    return experiment
 
 
 def launch(launched: Launch, screen: Console, log_file: LogFile, log_path: Path) -> int:
@@ -84,6 +102,13 @@ def default_output(experiment: Experiment) -> Path:
     return Path("results") / (subject if name == "standard" else f"{subject}-{name}")
 
 
+def check_places(experiment: Experiment, folder: Path, launcher: Launcher | None) -> None:
+    """Raise UserError for a folder of results, or a store that is to be trained into, that cannot be written."""
+    experiment.check(folder, is_local=launcher is None)
+    if launcher or experiment.plan.todo:
+        experiment.store.check_writable()
+
+
 def check_nodes(nodes: int | None, dry_run: bool) -> None:
     """Raise UserError for `--nodes` that forecasts nothing."""
     if nodes is not None and nodes < 1:
@@ -92,15 +117,50 @@ def check_nodes(nodes: int | None, dry_run: bool) -> None:
         raise UserError("--nodes is for the forecast alone; give --dry-run, or leave it out")
 
 
-def print_plan(experiment: Experiment, resources: Resources, cluster: Cluster, nodes: Nodes, screen: Console) -> int:
+def print_plan(experiment: Experiment, costs: Costs, screen: Console) -> int:
+    """Show every run, and how long they will take together."""
     screen.print(overview.plan_table(experiment.plan, experiment.names))
+    _say_plan(experiment, costs)
+    return 0
+
+
+def _say_plan(experiment: Experiment, costs: Costs) -> None:
     for line in overview.plan_lines(experiment.plan, experiment.task.unit):
         log.info(line)
-    if nodes.count or nodes.is_local:
-        log.info(_forecast(experiment, slots(resources, cluster, nodes.count or 1)))
+    if costs.slots:
+        log.info(_forecast(experiment, costs.slots))
     else:
-        log.info("no forecast: the size of the cluster is not known from here; give --nodes N")
-    return 0
+        log.info("no forecast: the size of the cluster is not known from here; give --dry-run --nodes N")
+
+
+def agreed(experiment: Experiment, costs: Costs, screen: Console) -> bool:
+    """Whether to go on. A request that will cost much is shown first, and asked about, where a person can answer."""
+    runs = len(experiment.plan.todo)
+    if not runs or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return True
+    if runs <= MANY and not (costs.slots and _takes_long(experiment, costs.slots)):
+        return True
+    if runs <= MANY:
+        print_plan(experiment, costs, screen)
+    else:
+        _say_plan(experiment, costs)
+    if typer.confirm("go on?"):
+        return True
+    screen.print("nothing was trained; --dry-run lists the runs, --yes does not ask")
+    return False
+
+
+def _takes_long(experiment: Experiment, side_by_side: int) -> bool:
+    """Whether a rough forecast says so: one probe at most, of the run that comes first, and so costs the most."""
+    task, probed = experiment.task, list[float]()
+
+    def probe(config: Config) -> float:
+        assert task.probe is not None
+        probed[:] = probed or [task.probe(config) / task.cost(config)]
+        return probed[0] * task.cost(config)
+
+    found = forecast(experiment.plan, task, experiment.store, side_by_side, probe if task.probe else None)
+    return found is not None and found[0] > LONG_S
 
 
 def _forecast(experiment: Experiment, side_by_side: int) -> str:
@@ -124,7 +184,11 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
     except ClusterError as error:
         log.error(str(error))
         broken = error
-    points, written = experiment.write(folder, report=not interrupted)
+    try:
+        points, written = experiment.write(folder, report=not interrupted)
+    except ClusterError as error:  # of a full disk
+        log.error(str(error))
+        return INTERRUPTED if interrupted else 1
     screen.print(overview.points_table(points, experiment.task))
     for line in overview.best_lines(points, experiment.task):
         log.info(line)

@@ -1,4 +1,4 @@
-"""One training alone, without Ray and without the store: `python -m tune_mnist.train --epochs=10 --batch_size=32`."""
+"""One training alone, without Ray and without the store: `tune-mnist train --epochs=10 --batch_size=32`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tune_mnist.commands.options import application, start
+from tune_mnist.commands.options import Version, application, start
 from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.files import write_whole
 from tune_mnist.machine.cpu import cpu_count
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    epochs: Annotated[str, typer.Option(metavar="N")] = str(TrainConfig.epochs),
+    epochs: Annotated[str, typer.Option(metavar="N", rich_help_panel="Hyper-parameters")] = str(TrainConfig.epochs),
     batch_size: Annotated[str, typer.Option(metavar="N")] = str(TrainConfig.batch_size),
     lr: Annotated[str, typer.Option(metavar="X", help="Learning rate.")] = str(TrainConfig.lr),
     gamma: Annotated[str, typer.Option(metavar="X", help="Factor of the learning rate after each epoch.")] = str(
@@ -43,17 +43,33 @@ def train(
     shuffle: Annotated[str, typer.Option(metavar="BOOL", help="false trains in file order.")] = "true",
     train_size: Annotated[str, typer.Option(metavar="N", help="The first N training images.")] = "all",
     seed: Annotated[str, typer.Option(metavar="N")] = str(TrainConfig.seed),
-    dataset: Annotated[str, typer.Option(metavar="NAME", help="auto, " + ", ".join(datasets.NAMES) + ".")] = "auto",
-    data_dir: Annotated[Path, typer.Option(envvar="TUNE_MNIST_DATA", help="Where the data sets lie.")] = Path("data"),
-    device: Annotated[str, typer.Option(metavar="NAME", help=", ".join(DEVICES) + ".")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="CPU threads (default: every CPU).")] = None,
-    precision: Annotated[str, typer.Option(metavar="NAME", help="fp32, or bf16 where the CPU or GPU has it.")] = "fp32",
+    dataset: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", rich_help_panel="Where things lie", help="auto, " + ", ".join(datasets.NAMES) + "."
+        ),
+    ] = "auto",
+    data_dir: Annotated[
+        Path, typer.Option(metavar="DIR", envvar="TUNE_MNIST_DATA", help="Where the data sets lie.")
+    ] = Path("data"),
     save_model: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the weights there.")] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", rich_help_panel="How to train", help=", ".join(DEVICES) + ".")
+    ] = "auto",
+    threads: Annotated[int | None, typer.Option(metavar="N", help="CPU threads (default: every CPU).")] = None,
+    precision: Annotated[str, typer.Option(metavar="NAME", help="fp32, or bf16 where the CPU or GPU has it.")] = "fp32",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="One batch and one evaluation, to see that it works.")
+        bool,
+        typer.Option(
+            "--dry-run", rich_help_panel="What to show", help="One batch and one evaluation, to see that it works."
+        ),
     ] = False,
+    version: Version = False,
 ) -> int:
-    """Train one network and print each epoch. Options take `-` and `_` alike."""
+    """Train one MNIST network alone, and print each epoch.
+
+    Without Ray, and without the store. Options take `-` and `_` alike.
+    """
     given = locals()
     config = TrainConfig(**{name: given[name] for name in NAMES})
     _check(threads, save_model)

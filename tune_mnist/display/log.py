@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from logging.handlers import MemoryHandler
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tune_mnist.display.screen import is_asked_for
+from tune_mnist.errors import UserError
 
 log = logging.getLogger("tune_mnist")
 log.setLevel(logging.DEBUG)
@@ -31,16 +32,69 @@ def listening(handler: logging.Handler) -> Iterator[None]:
 
 
 class ConsoleLines(logging.Handler):
-    """What is said, as lines on the console."""
+    """What is said, as lines on the console; warnings and errors on stderr, unless both are one screen."""
 
     def __init__(self, console: Console) -> None:
         # A live display shows each epoch by itself; without one a long training must still be seen to move.
         super().__init__(logging.INFO if is_live(console) else logging.DEBUG)
-        self.console = console
+        self.console = self.errors = console
+        if not console.is_jupyter and not (console.is_terminal and sys.stderr.isatty()):
+            # Its file is the stderr of now: a live display puts another in its place.
+            self.errors = Console(file=sys.stderr, highlight=False, width=console.width)
 
     def emit(self, record: logging.LogRecord) -> None:
         style = "yellow" if record.levelno == logging.WARNING else "red" if record.levelno > logging.WARNING else None
-        self.console.print(Text(record.getMessage(), style=style or ""), soft_wrap=not self.console.is_terminal)
+        console = self.errors if style else self.console
+        console.print(Text(record.getMessage(), style=style or ""), soft_wrap=not console.is_terminal)
+
+
+class ByProduct:
+    """What a training leaves and does not need: that it cannot be written is said once, and training goes on."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.failed = what, False
+
+    @contextmanager
+    def written(self) -> Iterator[None]:
+        """Whatever fails to be written within the block."""
+        try:
+            yield
+        except OSError as error:
+            if not self.failed:
+                self.failed = True
+                log.warning(f"{self.what} cannot be written: {error.strerror or error}; training goes on without")
+
+
+class Printed:
+    """What trainings print, a file for each in a folder of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.product = folder, ByProduct(f"what trainings print, {folder},")
+
+    def add(self, name: str, text: str) -> None:
+        """Add the text to the file of that name."""
+        with self.product.written():
+            self.folder.mkdir(exist_ok=True)
+            with (self.folder / name).open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+
+
+class _Lines(logging.FileHandler):
+    """A log's lines: where they cannot be written, that is said once, on the screen."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, encoding="utf-8", errors="backslashreplace")
+        self.product = ByProduct(f"the log, {path},")
+
+    def handleError(self, _record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        error = sys.exc_info()[1]
+        with self.product.written():
+            if error is not None:
+                raise error
+
+    def close(self) -> None:
+        with suppress(OSError):  # what could not be written before is tried once more
+            super().close()
 
 
 class LogFile(MemoryHandler):
@@ -50,8 +104,11 @@ class LogFile(MemoryHandler):
         super().__init__(capacity=1000, flushLevel=logging.CRITICAL + 1)
 
     def open(self, path: Path) -> None:
-        """Write what was said so far, and from now on each line at once."""
-        file = logging.FileHandler(path, encoding="utf-8")
+        """Write what was said so far, and from now on each line at once. Raises UserError if it cannot be opened."""
+        try:
+            file = _Lines(path)
+        except OSError as error:
+            raise UserError(f"log '{path}' cannot be written: {error.strerror}; choose another --output") from None
         file.setFormatter(logging.Formatter("%(asctime)s  %(levelname)-7s  %(message)s", "%Y-%m-%d %H:%M:%S"))
         self.setTarget(file)
         self.flushLevel = logging.DEBUG

@@ -67,10 +67,10 @@ class Progress:
             self.running.pop(key, None)
             log.info(f"{self.names[key]}: done, {plural(self.epochs[key], self.task.unit)}, {self._measured(row)}")
 
-    def lost(self, key: str) -> None:
+    def lost(self, key: str, cause: str) -> None:
         """A trial's worker or machine went away; Ray will start it again."""
         self.running.pop(key, None)
-        log.warning(f"{self.names[key]}: its worker was lost; it goes on after {self.task.unit} {self.reached[key]}")
+        log.warning(f"{self.names[key]}: {cause}; it goes on after {self.task.unit} {self.reached[key]}")
 
     def failed(self, key: str, error: str, trace: str) -> None:
         """A trial failed for good; `trace`, of a bug, is for the log."""

@@ -1,79 +1,122 @@
-"""TensorBoard: one event folder per run, with its curves (step = epoch) and its hyper-parameters, as they come in."""
+"""TensorBoard: one event file per run, with its curves (step = epoch) and its hyper-parameters, as they come in."""
 
 from __future__ import annotations
 
-import re
-import shutil
-from collections.abc import Mapping
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.hparams import summary_v2 as hparams
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from tensorboard.summary.writer.record_writer import RecordWriter
 
+from tune_mnist.display.log import ByProduct
+from tune_mnist.files import write_whole
 from tune_mnist.plan.plan import Plan
 from tune_mnist.results.columns import TIME
-from tune_mnist.results.folder import TENSORBOARD
+from tune_mnist.results.folder import TENSORBOARD, run_name
 from tune_mnist.store.store import Row
 from tune_mnist.task import Config, Task, learned
 
+TOTAL = "train_time_total_s"  # up to each epoch: the table of hyper-parameters shows a scalar's last value
+EVENTS = "events.out.tfevents."  # TensorBoard reads the files that are called so
+
 
 class TensorBoard:
-    """Writes `folder`/tensorboard anew: the epochs that are stored at once, new ones as they come."""
+    """Writes the event files of the plan's runs below `folder`: the epochs that are stored, new ones as they come.
 
-    def __init__(self, folder: Path, plan: Plan, names: Mapping[str, str], task: Task) -> None:
+    `kept`: run key -> epochs, of the runs of other sweeps in the folder; their curves stay as long as they are. Where
+    nothing can be written, training goes on.
+    """
+
+    def __init__(self, folder: Path, plan: Plan, names: Mapping[str, str], task: Task, kept: Mapping[str, int]) -> None:
         self.folder, self.names, self.task = folder / TENSORBOARD, names, task
-        self._configs = {run.key: run.config for run in plan.runs}
+        shown = {key for key in kept if any(self.folder.glob(f"*-{key[:6]}"))}
+        runs = [run for run in plan.runs if run.key not in shown or kept[run.key] < run.config.epochs]
+        self._configs = {run.key: run.config for run in runs}
         self._written = dict.fromkeys(self._configs, 0)
-        self._open: dict[str, EventFileWriter] = {}  # each has a thread: only the runs under way have one
-        for old in self.folder.glob("*"):  # an earlier command's folders; whatever else lies there is somebody's
-            if re.search(r"-[0-9a-f]{6}$", old.name):
-                shutil.rmtree(old, ignore_errors=True)
+        self._seconds = dict.fromkeys(self._configs, 0.0)
+        self._product = ByProduct(f"what TensorBoard shows, {self.folder},")
+        self.forget(self._configs)
         self.catch_up(plan)
 
+    def forget(self, keys: Iterable[str]) -> None:
+        """Remove the event files of runs that are written anew, or that the folder no longer tells of."""
+        for key in keys:
+            with self._product.written():
+                _remove_events(self.folder, key)
+
     def catch_up(self, plan: Plan) -> None:
-        """Write what the store has and this has not, other commands' epochs too, and leave no file open."""
+        """Write what the store has and this has not, other commands' epochs too."""
         for run in plan.runs:
-            for row in run.held.rows[: run.config.epochs]:
-                self.epoch(run.key, row)
-        for key in list(self._open):
-            self._open.pop(key).close()
+            rows = run.held.rows[: run.config.epochs]
+            if run.key in self._configs and len(rows) > self._written[run.key]:
+                with self._product.written():
+                    self._begin(run.key, rows)
 
     def epoch(self, key: str, row: Row) -> None:
         """Add one epoch's scalars, unless they are there."""
-        if row["epoch"] <= self._written[key]:
+        if row["epoch"] != self._written.get(key, -1) + 1:
             return
-        self._written[key] = row["epoch"]
-        writer = self._writer(key)
-        finished = datetime.fromisoformat(row["finished"]).timestamp()
-        for name in (*(one.name for one in learned(self.task, [row]).measures), TIME.name):
-            if name not in row:
-                continue
-            value = Summary(value=[Summary.Value(tag=name, simple_value=row[name])])
-            writer.add_event(Event(wall_time=finished, step=row["epoch"], summary=value))
-        writer.flush()
-        if row["epoch"] == self._configs[key].epochs:
-            self._open.pop(key).close()
+        with self._product.written():
+            if not self._written[key]:
+                self._begin(key, [row])
+                return
+            with self._path(key).open("r+b") as file:  # not where it is gone: it would lack its beginning
+                file.seek(0, io.SEEK_END)
+                file.write(_records(self._scalars(key, row)))
+            self._written[key] = row["epoch"]
 
-    def _writer(self, key: str) -> EventFileWriter:
-        """The run's writer; its folder starts with the hyper-parameters, so that they are there before its end."""
-        if key in self._open:
-            return self._open[key]
-        folder = self.folder / f"{self.names[key]}-{key[:6]}".replace("/", "_")
-        started = folder.exists()
-        writer = self._open[key] = EventFileWriter(str(folder))
-        if not started:
-            for summary in _hparams(self._configs[key], self.task, folder.name):
-                writer.add_event(Event(summary=summary))
-        return writer
+    def _begin(self, key: str, rows: Sequence[Row]) -> None:
+        """The run's whole file; it starts with the hyper-parameters, so that they are there before its end."""
+        path, start = self._path(key), datetime.fromisoformat(rows[0]["finished"]).timestamp()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        said = [Event(wall_time=start, file_version="brain.Event:2")]
+        said += [
+            Event(wall_time=start, summary=one) for one in _hparams(self._configs[key], self.task, path.parent.name)
+        ]
+        self._seconds[key] = 0.0
+        for row in rows:
+            said += self._scalars(key, row)
+            self._written[key] = row["epoch"]
+        write_whole(path, _records(said))
+
+    def _path(self, key: str) -> Path:
+        """One file for a run, whoever writes it: several commands may."""
+        return self.folder / run_name(self.names[key], key) / f"{EVENTS}0.{key}"
+
+    def _scalars(self, key: str, row: Row) -> list[Event]:
+        finished = datetime.fromisoformat(row["finished"]).timestamp()
+        self._seconds[key] += row.get(TIME.name, 0.0)
+        shown = {**row, TOTAL: self._seconds[key]}
+        names = (*(one.name for one in learned(self.task, [row]).measures), TIME.name, TOTAL)
+        values = [Summary.Value(tag=name, simple_value=shown[name]) for name in names if name in shown]
+        return [Event(wall_time=finished, step=row["epoch"], summary=Summary(value=[value])) for value in values]
+
+
+def _remove_events(folder: Path, key: str) -> None:
+    """Remove the run's event files from `folder`, under whatever name it had; what else lies there is somebody's."""
+    for place in folder.glob(f"*-{key[:6]}"):
+        if place.is_symlink() or not place.is_dir():
+            continue
+        for path in place.glob(f"{EVENTS}*"):
+            path.unlink()
+        if not any(place.iterdir()):
+            place.rmdir()
+
+
+def _records(events: Iterable[Event]) -> bytes:
+    writer = RecordWriter(content := io.BytesIO())
+    for event in events:
+        writer.write(event.SerializeToString())
+    return content.getvalue()
 
 
 def _hparams(config: Config, task: Task, name: str) -> tuple[Summary, Summary]:
     values = {one: task.shown(one, value) for one, value in config.items()}
-    del values["epochs"]  # of the longest point: how far to read is the curves' business
-    metrics = [hparams.Metric(one.name) for one in task.headline]
+    metrics = [hparams.Metric(one) for one in (*(one.name for one in task.headline), TOTAL)]
     return hparams.hparams_config_pb([hparams.HParam(name) for name in values], metrics), hparams.hparams_pb(
         values, name
     )

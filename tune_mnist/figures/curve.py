@@ -13,22 +13,24 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from tune_mnist.errors import UserError
-from tune_mnist.figures.labels import label_points, numbers
-from tune_mnist.figures.style import BLUE, DPI, GREY, INK, VERMILION, framed, legend_below, plain
+from tune_mnist.figures.labels import axis_of, label_points, numbers, ticks
+from tune_mnist.figures.style import BLUE, GREY, INK, VERMILION, as_is, framed, legend_below, plain
 from tune_mnist.measure import Measure
 from tune_mnist.parameter import Parameter
 from tune_mnist.results.columns import TIME, all_variables, fixed_columns, require
 from tune_mnist.results.fixed import data_name, fixed, timed_on
-from tune_mnist.results.intervals import estimate
+from tune_mnist.results.intervals import bounded, estimate
 from tune_mnist.results.summary import finished, timed_alike
 from tune_mnist.results.values import numbers_or_names, text, texts
 from tune_mnist.task import Task
 from tune_mnist.words import plural
 
 MOST_NUMBERED = 20  # points; more numbers than that hide what they stand beside, and the table has them
+
+CROSS_AT = 0.03  # of the height: where a failed training's cross stands
 
 
 def needed(measure: Measure, task: Task) -> list[str]:
@@ -47,19 +49,27 @@ def measured(points: pd.DataFrame, measure: Measure, task: Task) -> pd.DataFrame
 def curve(points: pd.DataFrame, measure: Measure, task: Task) -> pd.DataFrame:
     """One sweep's measure, or `TIME`: value, mean, low, high, n, baseline.
 
-    low and high are the ends of the mean's 95 % interval over its n seeds (`intervals.estimate`), nan for one seed.
+    low and high are the ends of the mean's 95 % interval over its n seeds (`intervals.estimate`), cut where the measure
+    has no values, nan for one seed.
     Numbers ascend, names keep their order, failed points are left out. Raises UserError if a column is missing.
     """
     require(points, needed(measure, task))
     points = points.reset_index(drop=True)  # of tables put together
     values = numbers_or_names(points[_variable(points)])
     rows = measured(points.assign(value=values), measure, task)
-    found = {value: estimate(mine[measure.name].tolist()) for value, mine in rows.groupby("value", sort=True)}
+    by_value = rows.groupby("value", sort=True)[measure.name]
+    found = {value: bounded(estimate(mine.tolist()), *measure.bounds) for value, mine in by_value}
     # Names stand in the order of all rows, also if the first one's first seed failed.
     order = [value for value in values.unique() if value in found] if values.dtype == object else list(found)
     at = set(values[points["baseline"]])
     table = [(value, one.mean, one.low, one.high, one.n, value in at) for value in order for one in [found[value]]]
     return pd.DataFrame(table, columns=["value", "mean", "low", "high", "n", "baseline"])
+
+
+def failures(points: pd.DataFrame) -> pd.Series[Any]:
+    """The values of one sweep at which a training failed, in the order asked."""
+    values = numbers_or_names(points[_variable(points)])
+    return values[points["status"] == "failed"].drop_duplicates()
 
 
 def draw(points: pd.DataFrame, measure: Measure, task: Task) -> Figure:
@@ -77,14 +87,24 @@ def draw(points: pd.DataFrame, measure: Measure, task: Task) -> Figure:
     axes = figure.add_axes(room)
     means[["mean", "low", "high"]] *= measure.factor
     seeds = rows[measure.name] * measure.factor
-    means["x"] = _x_axis(axes, variable, means["value"].tolist(), task)
+    failed = failures(points)
+    places = _x_axis(axes, variable, _asked(points, [*means["value"], *failed]), means, task)
+    means["x"] = means["value"].map(places)
     _y_axis(axes, measure, np.nanmin([*means["low"], *seeds]), np.nanmax([*means["high"], *seeds]))
     _points(axes, means, rows[variable].map(text), seeds)
-    _ring(axes, means, task.words(variable))
+    _ring(axes, means, variable)
+    _crosses(axes, failed.map(places).tolist())
     legend_below(figure, axes)
     if len(means) <= MOST_NUMBERED:
-        _label(axes, means, measure)
+        _label(axes, means, measure, failed.map(places).tolist())
     return figure
+
+
+def _asked(points: pd.DataFrame, shown: list[Any]) -> list[Any]:
+    """The values that are shown: numbers ascend, names keep their order."""
+    values = numbers_or_names(points[_variable(points)]).drop_duplicates()
+    found = [value for value in values if value in set(shown)]
+    return found if values.dtype == object else sorted(found)
 
 
 def _variable(points: pd.DataFrame) -> str:
@@ -106,27 +126,27 @@ def _note(points: pd.DataFrame, measure: Measure, n: int, task: Task) -> str:
     hidden = hidden.drop(unlike)
     for status, rows in hidden.groupby(hidden["status"].fillna("missing").replace("done", "unmeasured")):
         values = ", ".join(texts(rows[_variable(points)]))
-        parts.append(f"{plural(len(rows), f'{status} point')} not shown ({values}).")
+        parts.append(f"{plural(len(rows), f'{status} point')}{'' if status == 'failed' else ' not shown'} ({values}).")
     return " ".join(parts)
 
 
-def _x_axis(axes: Axes, variable: str, values: list[Any], task: Task) -> list[float]:
-    """Ticks at the swept values and nowhere else; returns where they are. Names, and logs of 0, are evenly spaced."""
+def _x_axis(axes: Axes, variable: str, values: list[Any], means: pd.DataFrame, task: Task) -> dict[Any, float]:
+    """Ticks at the swept values and nowhere else; returns where each is. Names, and logs of 0, are evenly spaced."""
     base, low, high, places, remark = _log_base(values, task.parameter(variable)), values[0], values[-1], values, ""
     if isinstance(low, str) or (base and low <= 0):
-        places, remark = list(range(len(values))), "" if isinstance(low, str) else " (evenly spaced)"
+        places, remark = list(range(len(values))), "" if isinstance(low, str) else "evenly spaced"
         axes.set_xlim(-0.5, len(values) - 0.5)
     elif base:
-        margin, remark = (high / low) ** 0.08 if high > low else 2, " (log scale)"
+        margin, remark = (high / low) ** 0.08 if high > low else 2, "log scale"
         axes.set_xscale("log", base=base)
         axes.set_xlim(low / margin, high * margin)
     else:
         margin = 0.08 * (high - low) or 1
         axes.set_xlim(low - margin, high + margin)
-    axes.set_xticks(*_ticks(values, places, axes.transData.transform([(place, 0) for place in places])[:, 0] / DPI))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel(task.words(variable) + remark)
-    return places
+    at_baseline = [values.index(value) for value in means.loc[means["baseline"], "value"]]
+    ticks(axes, [text(value) for value in values], places, at_baseline, 3 if len(values) <= MOST_NUMBERED else 1)
+    axes.set_xlabel(axis_of(task, variable, remark))
+    return dict(zip(values, places, strict=True))
 
 
 def _log_base(values: list[Any], parameter: Parameter) -> int | None:
@@ -137,18 +157,6 @@ def _log_base(values: list[Any], parameter: Parameter) -> int | None:
     return 10 if np.std(factors) / np.mean(factors) < 0.5 * np.std(steps) / np.mean(steps) else None
 
 
-def _ticks(values: list[Any], places: list[float], across: Any) -> tuple[list[float], list[str]]:
-    """Where ticks stand and what is written there: near neighbours go a line lower, what fits nowhere is left out."""
-    ends, kept = [-1.0] * (3 if len(values) <= MOST_NUMBERED else 1), []
-    for value, place, x in zip(values, places, across, strict=True):
-        half = 0.035 * len(text(value)) + 0.05  # inches
-        row = next((row for row, end in enumerate(ends) if x - half > end), None)
-        if row is not None:
-            ends[row] = x + half
-            kept.append((place, "\n" * row + text(value)))
-    return [place for place, _ in kept], [label for _, label in kept]
-
-
 def _y_axis(axes: Axes, measure: Measure, low: float, high: float) -> None:
     """Time starts at 0; other measures zoom in, a point at 100 % has room above it, and no tick stands beyond."""
     margin = 0.15 * (high - low)
@@ -157,10 +165,10 @@ def _y_axis(axes: Axes, measure: Measure, low: float, high: float) -> None:
     margin = max(margin, 0.001 * abs(high)) or 0.5  # equal values differ in their last bit, and not on paper
     bottom, top = (0.0, 1.15 * high or 1.0) if measure == TIME else (low - margin, high + margin)
     least, most = (0.0, 100.0) if measure.unit == "%" else (measure.least, None)
-    ticks = MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]).tick_values(bottom, top)
+    found = MaxNLocator(7, steps=[1, 2, 2.5, 5, 10]).tick_values(bottom, top)
     least, most = bottom if least is None else max(bottom, least), top if most is None else min(top, most)
-    axes.set_yticks([tick for tick in ticks if least <= tick <= most])
-    axes.set(ylim=(bottom, top), ylabel=measure.axis)
+    axes.set_yticks([tick for tick in found if least <= tick <= most])
+    axes.set(ylim=(bottom, top), ylabel=as_is(measure.axis))
     plain(axes)
 
 
@@ -168,26 +176,35 @@ def _points(axes: Axes, means: pd.DataFrame, values: pd.Series[str], seeds: pd.S
     """Means, joined unless they belong to names; with several seeds also each seed and the mean's interval."""
     few, most = means["n"].min(), means["n"].max()
     line = "none" if isinstance(means["value"].iloc[0], str) else "-"
-    marks = axes.plot(means["x"], means["mean"], marker="o", linestyle=line, color=BLUE, zorder=3)[0]
+    size = 6 if len(means) <= 3 * MOST_NUMBERED else 3
+    marks = axes.plot(means["x"], means["mean"], marker="o", ms=size, linestyle=line, color=BLUE, zorder=3)[0]
     if most > 1:
         marks.set_label(f"mean of {most} seeds" if few == most else f"mean of {few} to {most} seeds")
         places = values.map(dict(zip(means["value"].map(text), means["x"], strict=True)))
         axes.plot(places, seeds, "o", color=INK, markersize=3, zorder=2.5, label="one seed")
-        half = means["high"] - means["mean"]
+        ends = [means["mean"] - means["low"], means["high"] - means["mean"]]
         bars: dict[str, Any] = {"fmt": "none", "ecolor": GREY, "elinewidth": 1.8, "capsize": 5, "capthick": 1.8}
-        axes.errorbar(means["x"], means["mean"], half, **bars, zorder=2, label="95 % interval")
+        axes.errorbar(means["x"], means["mean"], ends, **bars, zorder=2, label="95 % interval")
 
 
-def _ring(axes: Axes, means: pd.DataFrame, words: str) -> None:
+def _crosses(axes: Axes, places: list[float]) -> None:
+    """A cross at the lower edge where a training failed."""
+    if places:
+        look: dict[str, Any] = {"color": VERMILION, "ms": 8, "mew": 2, "zorder": 5, "clip_on": False}
+        axes.plot(places, [CROSS_AT] * len(places), "x", transform=axes.get_xaxis_transform(), label="failed", **look)
+
+
+def _ring(axes: Axes, means: pd.DataFrame, variable: str) -> None:
     ringed = means[means["baseline"]]
     if len(ringed):
-        label = f"baseline: {words} {text(ringed['value'].iloc[0])}"
+        label = as_is(f"baseline: {variable} {text(ringed['value'].iloc[0])}")
         axes.plot(ringed["x"], ringed["mean"], "o", ms=13, mfc="none", mec=VERMILION, mew=1.8, zorder=4, label=label)
 
 
-def _label(axes: Axes, means: pd.DataFrame, measure: Measure) -> None:
-    """Each mean's number, beside the line between the means and the bars of their intervals."""
+def _label(axes: Axes, means: pd.DataFrame, measure: Measure, failed: list[float]) -> None:
+    """Each mean's number, beside the line between the means, the bars of their intervals, and the crosses."""
     bars = means.fillna({"low": means["mean"], "high": means["mean"]})
     at, lows, highs = (axes.transData.transform(bars[["x", end]]) for end in ("mean", "low", "high"))
-    drawn = np.concatenate([*np.linspace(at[:-1], at[1:], 80), *np.linspace(lows, highs, 30)])
+    crosses = axes.get_xaxis_transform().transform([(place, CROSS_AT) for place in failed] or np.empty((0, 2)))
+    drawn = np.concatenate([*np.linspace(at[:-1], at[1:], 80), *np.linspace(lows, highs, 30), crosses])
     label_points(axes, at, numbers(measure, [*means["mean"]]), drawn)

@@ -2,7 +2,7 @@
 
     save_figures(read_results(folder, task))
 
-Two for each sweep over one variable, a heat map for one over two, learning curves for each sweep, and what time buys.
+Two for each sweep over one variable, heat maps for one over several, learning curves for each, and what time buys.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from matplotlib.figure import Figure
 from tune_mnist.figures.curve import draw, measured, needed
 from tune_mnist.figures.heatmap import draw_cross
 from tune_mnist.figures.learning import draw_learning
-from tune_mnist.figures.style import remove_drawn, save
+from tune_mnist.figures.style import save, title_of
 from tune_mnist.figures.tradeoff import draw_tradeoff
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, require, variables
+from tune_mnist.results.folder import FIGURES
 from tune_mnist.results.read import Results
 from tune_mnist.results.summary import finished, timed_alike
+from tune_mnist.task import Task
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,29 @@ class Drawn:
     paths: tuple[Path, ...]
 
 
-def save_figures(results: Results) -> list[Drawn]:
-    """Draw all that the tables have anything for, into their folder, and remove what an earlier command drew there.
+def sweep_files(sweep: str, task: Task) -> list[str]:
+    """The names of all files that a sweep's figures may have."""
+    stems = (*(f"{one.stem}_vs_{sweep}" for one in (task.judged, TIME)), f"heatmap_{sweep}", f"learning_{sweep}")
+    return [_plain(stem) + suffix for stem in stems for suffix in FIGURES]
 
-    A sweep over three variables or more has learning curves only. Raises UserError for a missing column, before
-    anything is written.
+
+def overall_files(task: Task) -> list[str]:
+    """Of the figures of all sweeps together."""
+    return [_plain(f"{task.judged.stem}_vs_{TIME.stem}") + suffix for suffix in FIGURES]
+
+
+def _plain(stem: str) -> str:
+    return re.sub(r"[^\w.-]", "_", stem)
+
+
+def save_figures(results: Results) -> list[Drawn]:
+    """Draw all that the tables have anything for, into their folder.
+
+    Raises UserError for a missing column, before anything is written.
     """
     require(results.points, ["sweep", *needed(TIME, results.task)])
     results.folder.mkdir(parents=True, exist_ok=True)
-    drawn = list(_drawn(results))
-    remove_drawn(results.folder, but=[path for one in drawn for path in one.paths])
-    return drawn
+    return list(_drawn(results))
 
 
 def _drawn(results: Results) -> Iterator[Drawn]:
@@ -61,7 +75,7 @@ def _drawn(results: Results) -> Iterator[Drawn]:
             for one in (task.judged, TIME):
                 if len(measured(rows, one, task)):
                     yield place(f"{one.stem}_vs_{sweep}", draw(rows, one, task), sweep, one)
-        elif len(variables(rows)) == 2 and len(done):
+        elif len(done):
             yield place(f"heatmap_{sweep}", draw_cross(rows, task), sweep, task.judged)
         if history is not None and done["run"].isin(history["run"]).any():
             yield place(f"learning_{sweep}", draw_learning(rows, history, task), sweep)
@@ -70,5 +84,5 @@ def _drawn(results: Results) -> Iterator[Drawn]:
 
 
 def _saved(folder: Path, stem: str, figure: Figure, sweep: str = "", measure: Measure | None = None) -> Drawn:
-    stem = re.sub(r"[^\w.-]", "_", stem)
-    return Drawn(stem, sweep, measure, figure.get_suptitle(), tuple(save(figure, folder / stem)))
+    stem = _plain(stem)
+    return Drawn(stem, sweep, measure, title_of(figure), tuple(save(figure, folder / stem)))

@@ -1,4 +1,4 @@
-"""Two variables at once: the heat map of a cross.
+"""Several variables at once: the heat map of a cross, and one for each value of a third variable.
 
 draw_cross(points[points["sweep"] == "cross"], task).savefig("cross.png")
 """
@@ -6,6 +6,7 @@ draw_cross(points[points["sweep"] == "cross"], task).savefig("cross.png")
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -14,86 +15,155 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
 from tune_mnist.errors import UserError
-from tune_mnist.figures.style import VERMILION, framed
+from tune_mnist.figures.facets import MOST_FACETS, columns_for, facet_names, facets, height_for, spread
+from tune_mnist.figures.labels import axis_of, ticks
+from tune_mnist.figures.style import VERMILION, as_is, framed
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import variables
 from tune_mnist.results.fixed import data_name, fixed
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import numbers_or_names, text
 from tune_mnist.task import Task
+from tune_mnist.words import several
+
+SIZES = (9, 7.5, 6.5)  # points: of the numbers in the cells, the largest that fits
+WIDE, HIGH = 0.0095, 0.019  # inches of a letter and of a line, for each point of its size
 
 
-def cross_table(points: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """The mean of the judged measure in a sweep over two variables: one row per value of the first, one column per
-    value of the second.
+@dataclass(frozen=True)
+class Cells:
+    """What the cells of one heat map show, rows by the first variable and columns by the second, in the order asked."""
 
-    Combinations that are not done are nan. Raises UserError if the sweep is not over two variables.
+    means: pd.DataFrame  # nan: not done
+    sds: pd.DataFrame  # nan: one seed
+    failed: pd.DataFrame
+    baseline: pd.DataFrame
+
+    def said(self, row: int, column: int, measure: Measure) -> str:
+        """A cell's numbers: the mean, and the seeds' standard deviation."""
+        mean, sd = self.means.iat[row, column], self.sds.iat[row, column]
+        if math.isnan(mean):
+            return "×" if self.failed.iat[row, column] else ""
+        places = ".2f" if measure.unit == "%" else ".4g"
+        return f"{mean:{places}}" + ("" if math.isnan(sd) else f"\n± {sd:{'.2f' if measure.unit == '%' else '.2g'}}")
+
+
+def crossed(points: pd.DataFrame) -> tuple[str, str, list[str]]:
+    """A cross's variables: those of the heat map's rows and columns, which have the most values, and the others."""
+    names = list(variables(points))
+    if len(names) < 2:
+        raise UserError(f"a heat map shows two crossed variables, not {len(names)}: {', '.join(names)}")
+    axes = sorted(names, key=lambda one: -points[one].map(text).nunique())[:2]
+    first, second = (one for one in names if one in axes)
+    return first, second, [one for one in names if one not in axes]
+
+
+def cross_cells(points: pd.DataFrame, task: Task) -> dict[str, Cells]:
+    """One sweep's heat maps, each by the values of the variables that it does not show ("" where it shows both).
+
+    Values as figures show them. Raises UserError if the sweep is over one variable.
     """
-    first, second = (numbers_or_names(points[variable]) for variable in _two(points))
-    rows = points.assign(first=first, second=second)
-    whole = rows.pivot_table("seed", "first", "second", "count", sort=False)
-    order = [list(axis.sort_values() if axis.dtype != object else axis) for axis in (whole.index, whole.columns)]
-    done = finished(rows, task)
-    means = done.pivot_table(task.judged.name, "first", "second", "mean", sort=False, dropna=False)
-    return means.reindex(index=order[0], columns=order[1])
+    first, second, others = crossed(points)
+    rows = points.assign(row=numbers_or_names(points[first]), column=numbers_or_names(points[second]))
+    rows["facet"] = facet_names(rows, others)
+    rows["shown"] = rows[task.judged.name].where(rows["status"] == "done") * task.judged.factor
+    rows["failed"], rows["base"] = rows["status"] == "failed", rows["baseline"].astype(bool)
+    order = {"index": rows["row"].unique(), "columns": rows["column"].unique()}
+
+    def table(mine: pd.DataFrame, column: str, how: str) -> pd.DataFrame:
+        return mine.pivot_table(column, "row", "column", how, dropna=False, sort=False).reindex(**order)
+
+    return {
+        str(facet): Cells(
+            *(table(mine, "shown", how) for how in ("mean", "std")),
+            *(table(mine, column, "max").eq(True) for column in ("failed", "base")),
+        )
+        for facet, mine in rows.groupby("facet", sort=False)
+    }
 
 
 def draw_cross(points: pd.DataFrame, task: Task) -> Figure:
-    """The heat map of a sweep over two variables; what is not done is hatched. Raises UserError if nothing is done."""
-    table, done, (first, second) = cross_table(points, task) * task.judged.factor, finished(points, task), _two(points)
+    """The heat maps of a sweep over several variables; what is not done is hatched. Raises UserError if nothing is."""
+    done, (first, second, others) = finished(points, task), crossed(points)
     if done.empty:
         raise UserError("no finished point to draw a heat map from")
-    title = f"{task.judged.words} by {task.words(first)} and {task.words(second)}: {data_name(done, task)}"
-    figure, (left, bottom, width, height) = framed(
-        title, [fixed(done, [first, second], task)], _note(points, done, table)
-    )
-    axes = figure.add_axes((left + 0.03, bottom - 0.07, width - 0.05, height + 0.07))
-    axes.set_facecolor("#f2f2f2")
-    image = axes.imshow(table, cmap="cividis", aspect="auto")
-    for place, value in _cells(table):
-        _cell(axes, place, value, image, task.judged)
-    for _, row in points[points["baseline"]].head(1).iterrows():
-        at = [list(map(text, axis)).index(text(row[v])) for axis, v in ((table.columns, second), (table.index, first))]
-        axes.add_patch(_frame(at[0], at[1]))
-    axes.set_xticks(range(len(table.columns)), [text(value) for value in table.columns])
-    axes.set_yticks(range(len(table.index)), [text(value) for value in table.index])
-    axes.set(xlabel=task.words(second), ylabel=task.words(first))
-    figure.colorbar(image, ax=axes, label=task.judged.axis)
+    cells = cross_cells(points, task)
+    kept = spread([*cells], MOST_FACETS, [one for one, of in cells.items() if of.baseline.any(axis=None)])
+    made = {one: cells[one] for one in kept}
+    title = f"{task.judged.words} by {several(map(task.words, variables(points)))}: {data_name(done, task)}"
+    columns = _columns(made)
+    note = _note(points, done, made, len(cells) - len(made))
+    held = fixed(done, [first, second, *others], task)
+    figure, room = framed(title, [held], note, height_for(len(made), columns))
+    left, bottom, width, height = room
+    lower = 0.35 / figure.get_figheight()  # there is no legend
+    room = (left + 0.03, bottom - lower, width - 0.14, height + lower)
+    found = facets(figure, room, kept, columns, (axis_of(task, second), axis_of(task, first)))
+    image = _draw(found, [*made.values()], task.judged)
+    bar = figure.add_axes((room[0] + room[2] + 0.02, room[1], 0.018, found[0].get_position().y1 - room[1]))
+    figure.colorbar(image, cax=bar, label=as_is(task.judged.axis))
     return figure
 
 
-def _note(points: pd.DataFrame, done: pd.DataFrame, table: pd.DataFrame) -> str:
+def _columns(made: dict[str, Cells]) -> int:
+    """Heat maps side by side: as many as leave room for the numbers in their cells."""
+    wide = len(next(iter(made.values())).means.columns)
+    return max(1, min(columns_for(len(made)), 12 // wide))
+
+
+def _draw(found: list[Axes], made: list[Cells], judged: Measure) -> AxesImage:
+    """All in the colours of one scale."""
+    low, high = (pd.concat([one.means for one in made]).agg(how).agg(how) for how in ("min", "max"))
+    for axes, one in zip(found, made, strict=True):
+        axes.set_facecolor("#f2f2f2")
+        image = axes.imshow(one.means.to_numpy(float), cmap="cividis", aspect="auto", vmin=low, vmax=high)
+        names = [text(value) for value in one.means.columns]
+        ticks(axes, names, list(range(len(names))), rows=2)
+        axes.set_yticks(range(len(one.means.index)), [as_is(text(value)) for value in one.means.index])
+        _numbers(axes, one, image, judged)
+    return image
+
+
+def _numbers(axes: Axes, cells: Cells, image: AxesImage, judged: Measure) -> None:
+    """What stands in the cells, where it fits; the baseline's frame, and the hatches of what is not done."""
+    rows, columns = cells.means.shape
+    places = [(row, column) for row in range(rows) for column in range(columns)]
+    said = {place: cells.said(*place, judged) for place in places}
+    size = _size(axes, [*said.values()], rows, columns)
+    low, high = image.get_clim()
+    for (row, column), numbers in said.items():
+        value = cells.means.iat[row, column]
+        corner, dark = (column - 0.5, row - 0.5), value < (low or 0) + 0.55 * ((high or 0) - (low or 0))
+        if math.isnan(value):
+            axes.add_patch(Rectangle(corner, 1, 1, hatch="///", fill=False, edgecolor="#999999"))
+        if cells.baseline.iat[row, column]:
+            look = {"fill": False, "edgecolor": VERMILION, "linewidth": 2.5}
+            axes.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, **look))
+        if numbers == "×":
+            axes.text(column, row, numbers, ha="center", va="center", fontsize=13, fontweight="bold", color=VERMILION)
+        elif size:
+            look = {"ha": "center", "va": "center", "linespacing": 1.3, "fontsize": size}
+            axes.text(column, row, numbers, color="white" if dark else "black", **look)
+
+
+def _size(axes: Axes, said: list[str], rows: int, columns: int) -> float | None:
+    box = axes.get_window_extent()
+    wide, high = box.width / axes.figure.dpi / columns, box.height / axes.figure.dpi / rows  # inches of a cell
+    longest = max(len(line) for numbers in said for line in numbers.split("\n"))
+    lines = max(1 + numbers.count("\n") for numbers in said)
+    return next((size for size in SIZES if WIDE * longest * size < wide and HIGH * lines * size < high), None)
+
+
+def _note(points: pd.DataFrame, done: pd.DataFrame, made: dict[str, Cells], left_out: int) -> str:
     counts = done.groupby([*variables(points)], dropna=False).size()
     n = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
-    note = (
-        f"Each number is the mean of {n} seeds. " if counts.max() > 1 else "One seed per point: no interval to show. "
-    )
-    note += f"Hatched: not done ({int(table.isna().sum().sum())}). " if table.isna().any(axis=None) else ""
-    return note + ("The baseline is framed." if points["baseline"].any() else "")
-
-
-def _two(points: pd.DataFrame) -> tuple[str, str]:
-    crossed = variables(points)
-    if len(crossed) != 2:
-        raise UserError(f"a heat map shows two crossed variables, not {len(crossed)}: {', '.join(crossed)}")
-    return crossed[0], crossed[1]
-
-
-def _cells(table: pd.DataFrame) -> list[tuple[tuple[int, int], float]]:
-    values = table.to_numpy(float)
-    return [((x, y), values[y, x]) for y in range(len(table.index)) for x in range(len(table.columns))]
-
-
-def _cell(axes: Axes, place: tuple[int, int], value: float, image: AxesImage, measure: Measure) -> None:
-    if math.isnan(value):
-        corner = (place[0] - 0.5, place[1] - 0.5)
-        axes.add_patch(Rectangle(corner, 1, 1, hatch="///", fill=False, edgecolor="#999999"))
-        return
-    low, high = image.get_clim()
-    dark = low is not None and high is not None and value < low + 0.55 * (high - low)
-    said = f"{value:.2f}" if measure.unit == "%" else f"{value:.4g}"
-    axes.text(*place, said, ha="center", va="center", fontsize=9, color="white" if dark else "black")
-
-
-def _frame(x: int, y: int) -> Rectangle:
-    return Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, fill=False, edgecolor=VERMILION, linewidth=2.5)
+    missing = sum(int(one.means.isna().sum().sum()) for one in made.values())
+    failed = any((one.failed & one.means.isna()).any(axis=None) for one in made.values())
+    parts = {
+        f"Each cell: the mean of {n} seeds ± their standard deviation.": counts.max() > 1,
+        "One seed per point: no spread to show.": counts.max() == 1,
+        f"Hatched: not done ({missing}){'; ×: failed' if failed else ''}.": missing > 0,
+        "The baseline is framed.": any(one.baseline.any(axis=None) for one in made.values()),
+        f"{left_out} other maps not shown.": left_out > 0,
+    }
+    return " ".join(said for said, so in parts.items() if so)

@@ -5,6 +5,7 @@ draw_learning(points[points["sweep"] == "lr"], history, task).savefig("learning.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +17,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from tune_mnist.errors import UserError
-from tune_mnist.figures.style import BELOW, INK, framed, plain
+from tune_mnist.figures.facets import MOST_FACETS, columns_for, facet_names, facets, height_for, spread
+from tune_mnist.figures.style import INK, Picture, Room, as_is, below, framed, plain
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import require, variables
 from tune_mnist.results.fixed import data_name, fixed
 from tune_mnist.results.summary import finished
-from tune_mnist.results.values import text, values_of
+from tune_mnist.results.values import texts, values_of
 from tune_mnist.task import Task
+from tune_mnist.words import plural, several
 
 PARTS = {"test": "test", "val": "validation", "train": "training"}  # what a measure's name begins with, and its words
 MARKS = "os^DvPX*<>hd"
@@ -62,64 +65,83 @@ def _axis(name: str, measures: dict[str, Measure]) -> str:
 
 
 def learning_curves(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """One sweep's trainings: values, epoch, n, and the means of each measure over n seeds.
+    """One sweep's trainings: variable, values, facet, baseline, epoch, n, and the means of each measure over n seeds.
 
-    `values` names the swept values that are read off the training: those that differ in epochs only share one. Raises
-    UserError if a column is missing.
+    `values` names the swept values that are read off the training: those that differ in epochs only share one. In a
+    cross they are those of one `variable`, and `facet` has those of the others. `baseline`: whether the training has
+    the baseline's point. Raises UserError if a column is missing.
     """
     measures = [one.name for one in _measures(task)]
     require(history, ["run", "epoch", *measures])
     done = finished(points, task)
     done = done.assign(value=values_of(done) if len(done) else "")
-    shared: dict[frozenset[str], list[str]] = {}
-    for value, rows in done.groupby("value", sort=False):
-        shared.setdefault(frozenset(rows["run"]), []).append(str(value))
+    shared: dict[frozenset[str], pd.DataFrame] = {}
+    for _, rows in done.groupby("value", sort=False):
+        runs = frozenset(rows["run"])
+        shared[runs] = pd.concat([shared[runs], rows]) if runs in shared else rows
+    swept = pd.DataFrame([{one: ", ".join(texts(mine[one])) for one in variables(done)} for mine in shared.values()])
+    columns = ["variable", "values", "facet", "baseline", "epoch", "n", *measures]
+    if not shared:
+        return pd.DataFrame(columns=columns)
+    line, *others = sorted(swept.columns, key=lambda one: -swept[one].nunique())
+    others = [one for one in variables(done) if one in others and swept[one].nunique() > 1]
     tables = []
-    for runs, values in shared.items():
-        longest = done.loc[done["run"].isin(runs), "epochs"].max()
-        rows = history[history["run"].isin(runs) & (history["epoch"] <= longest)]
+    for (runs, mine), value, facet in zip(shared.items(), swept[line], facet_names(swept, others), strict=True):
+        rows = history[history["run"].isin(runs) & (history["epoch"] <= mine["epochs"].max())]
         means = rows.groupby("epoch")[measures].mean().assign(n=rows.groupby("epoch").size()).reset_index()
-        tables.append(means.assign(values=", ".join(values)))
-    columns = ["values", "epoch", "n", *measures]
-    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
+        tables.append(means.assign(values=value, facet=facet, variable=line, baseline=bool(mine["baseline"].any())))
+    return pd.concat(tables, ignore_index=True)[columns]
 
 
 def draw_learning(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> Figure:
-    """One sweep's learning curves. Raises UserError also if no point is done."""
+    """One sweep's learning curves; a cross has a facet for each value of its other variables, of the judged measure
+    alone. Raises UserError also if no point is done.
+    """
     curves, done = learning_curves(points, history, task), finished(points, task)
     if curves.empty:
         raise UserError("no finished training to draw learning curves from")
-    words = " and ".join(map(task.words, variables(points)))
-    kept = _spread(curves["values"].unique().tolist())
-    note = _note(curves, len(kept), task)
-    curves = curves[curves["values"].isin(kept)]
-    title = f"learning curves by {words}: {data_name(done, task)}"
+    at_baseline = curves[curves["baseline"]]
+    kept = spread([*curves["values"].unique()], MOST, at_baseline["values"].unique())
+    parts = spread([*curves["facet"].unique()], MOST_FACETS, at_baseline["facet"].unique())
+    note = _note(curves, kept, parts, task)
+    curves = curves[curves["values"].isin(kept) & curves["facet"].isin(parts)]
+    made = panels(task) if len(parts) == 1 else panels(task)[-1:]
+    title = f"learning curves by {several(map(task.words, variables(points)))}: {data_name(done, task)}"
     subtitle = fixed(done, ["epochs", *variables(points)], task)
-    figure, (left, bottom, width, height) = framed(title, [subtitle], note)
-    made = panels(task)
-    more = _legend(figure, kept, words, made, task.examples)
-    for place, panel in enumerate(made):
-        across = 0.38 if len(made) > 1 else width - 0.02
-        axes = figure.add_axes((left + 0.005 + place * 0.485, bottom + more, across, height - more))
-        _draw(axes, curves, panel)
-        axes.set(xlabel=task.unit, ylabel=panel.label)
+    columns = columns_for(len(parts))
+    figure, (left, bottom, width, height) = framed(title, [subtitle], note, height_for(len(parts), columns))
+    known = {one: one in set(at_baseline["values"]) for one in kept}
+    more = _legend(figure, known, curves["variable"].iloc[0], made, task.examples)
+    room = (left + 0.005, bottom + more, width - 0.02, height - more)
+    if len(parts) > 1:
+        found = facets(figure, room, parts, columns, (as_is(task.unit), as_is(made[0].label)))
+    else:
+        found = _side_by_side(figure, room, made, task.unit)
+    for place, axes in enumerate(found):
+        mine = curves[curves["facet"] == parts[place]] if len(parts) > 1 else curves
+        _draw(axes, mine, made[0 if len(parts) > 1 else place], known)
     return figure
 
 
-def _note(curves: pd.DataFrame, kept: int, task: Task) -> str:
-    left_out, seeds = curves["values"].nunique() - kept, curves["n"].max()
-    parts = [f"Means of {seeds} seeds." if seeds > 1 else ""]
-    parts += [f"{left_out} other values not shown." if left_out else "", task.remark]
-    return " ".join(filter(None, parts))
+def _side_by_side(figure: Picture, room: Room, made: list[Panel], unit: str) -> list[Axes]:
+    left, bottom, width, height = room
+    across, found = 0.38 if len(made) > 1 else width, []
+    for place, panel in enumerate(made):
+        axes = figure.add_axes((left + place * 0.485, bottom, across, height))
+        axes.set(xlabel=as_is(unit), ylabel=as_is(panel.label))
+        found.append(axes)
+    return found
 
 
-def _spread(values: list[str]) -> list[str]:
-    """At most MOST of the values, the ends among them."""
-    count = min(MOST, len(values))
-    return [values[round(i * (len(values) - 1) / max(1, count - 1))] for i in range(count)]
+def _note(curves: pd.DataFrame, kept: list[str], parts: list[str], task: Task) -> str:
+    seeds = curves["n"].max()
+    left_out = [(curves["values"].nunique() - len(kept), "value"), (curves["facet"].nunique() - len(parts), "panel")]
+    said = [f"Means of {seeds} seeds." if seeds > 1 else ""]
+    said += [f"{plural(count, f'other {noun}')} not shown." for count, noun in left_out if count]
+    return " ".join(filter(None, (*said, task.remark)))
 
 
-def _looks(values: list[str]) -> dict[str, tuple[Any, str]]:
+def _looks(values: Sequence[str]) -> dict[str, tuple[Any, str]]:
     """A colour and a mark for each: light to dark, so that they read in grey, and no colour alone tells two apart."""
     shades = colormaps["viridis_r"].resampled(256)
     steps = max(1, len(values) - 1)
@@ -134,31 +156,51 @@ def _dashes(parts: set[str]) -> dict[str, Any]:
     return {part: look for part, look in looks.items() if part in parts}
 
 
-def _draw(axes: Axes, curves: pd.DataFrame, panel: Panel) -> None:
-    for values, (colour, mark) in _looks(curves["values"].unique().tolist()).items():
+def _draw(axes: Axes, curves: pd.DataFrame, panel: Panel, known: dict[str, bool]) -> None:
+    for values, (colour, mark) in _looks(list(known)).items():
         mine = curves[curves["values"] == values]
         for part, look in _dashes(set(panel.measures)).items():
             measure = panel.measures[part]
-            style: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 4, "linewidth": 1.4}
-            style["markevery"] = max(1, len(mine) // MOST_MARKS)
-            axes.plot(mine["epoch"], mine[measure.name] * measure.factor, linestyle=look, **style)
+            style: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 4, "linestyle": look}
+            style |= {"linewidth": 2.4 if known[values] else 1.3, "markevery": max(1, len(mine) // MOST_MARKS)}
+            if part == "train":
+                style["markerfacecolor"] = "white"  # without a line, as of one epoch, dashes do not show
+            if len(mine):
+                axes.plot(mine["epoch"], mine[measure.name] * measure.factor, **style)
     plain(axes)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    first, last = curves["epoch"].min(), curves["epoch"].max()
+    if first == last:  # a locator would find fractions of an epoch around it
+        axes.set_xlim(first - 0.5, first + 0.5)
+        axes.set_xticks([first])
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(min(8, last - first), integer=True))
 
 
-def _legend(figure: Figure, values: list[str], words: str, drawn: list[Panel], examples: str) -> float:
+def _legend(figure: Picture, known: dict[str, bool], variable: str, drawn: list[Panel], examples: str) -> float:
     """The legend below, in as many columns as fit; returns how much of the height its rows after the first take."""
-    lines = [Line2D([], [], color=c, marker=m, markersize=4, label=text(v)) for v, (c, m) in _looks(values).items()]
+    lines = [
+        Line2D([], [], color=c, marker=m, markersize=4, linewidth=2.4 if known[v] else 1.3, label=_named(v, known[v]))
+        for v, (c, m) in _looks(list(known)).items()
+    ]
     looks = _dashes({part for panel in drawn for part in panel.measures if part})
-    parts = [Line2D([], [], color=INK, linestyle=look, label=f"{PARTS[one]} {examples}") for one, look in looks.items()]
-    entries, row = [Line2D([], [], linestyle="none", label=f"{words}:"), *lines, *parts], 0.0
+    parts = [_part(one, look, examples) for one, look in looks.items()]
+    entries, row = [Line2D([], [], linestyle="none", label=as_is(f"{variable}:")), *lines, *parts], 0.0
     for columns in range(len(entries), 0, -1):
         # matplotlib fills column after column; people read row after row.
         by_row = [entry for start in range(columns) for entry in entries[start::columns]]
-        legend = figure.legend(handles=by_row, **BELOW, ncols=columns, fontsize=8.5, frameon=False, columnspacing=1.2)
+        legend = figure.legend(handles=by_row, **below(figure), ncols=columns, fontsize=8.5, columnspacing=1.2)
         box = legend.get_window_extent().transformed(figure.transFigure.inverted())
         row = row or box.height
         if box.x1 <= 0.99 or columns == 1:
             return max(0.0, float(box.height - row))
         legend.remove()
     return 0.0
+
+
+def _named(values: str, is_baseline: bool) -> str:
+    return as_is(f"{values} (baseline)" if is_baseline else values)
+
+
+def _part(part: str, look: Any, examples: str) -> Line2D:
+    style: dict[str, Any] = {"marker": "o", "markersize": 4} | ({"markerfacecolor": "white"} if part == "train" else {})
+    return Line2D([], [], color=INK, linestyle=look, label=as_is(f"{PARTS[part]} {examples}"), **style)

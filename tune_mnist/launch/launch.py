@@ -14,10 +14,12 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tune_mnist import keeping
 from tune_mnist.background import Background
 from tune_mnist.display.log import log
 from tune_mnist.display.screen import SCREEN_WIDTH
@@ -26,7 +28,7 @@ from tune_mnist.files import write_whole
 from tune_mnist.launch import hosts
 from tune_mnist.launch.ray_up import CALL_S, Launcher
 from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME, command_line, git_state
-from tune_mnist.results.folder import is_log
+from tune_mnist.results.folder import is_log, is_made
 from tune_mnist.store.merge import merge
 from tune_mnist.store.store import Store
 from tune_mnist.tuning.nodes import NODES_S_NAME
@@ -75,13 +77,19 @@ class Job:
 
 @dataclass
 class Launch:
-    """One job on one cluster; what it stores and writes comes home into `store` and `folder`."""
+    """One job on one cluster; what it stores and writes comes home into `store` and `folder`, where it is `asked`."""
 
     launcher: Launcher
     job: Job
     store: Store
     folder: Path
+    asked: keeping.Asked
     keep: bool = False
+
+    @cached_property
+    def beside(self) -> bool:
+        """Whether the folder at home holds other sweeps; their tables are joined once the job has ended."""
+        return bool(keeping.held(self.folder, self.asked.elsewhere()).sweeps)
 
     @property
     def arrivals(self) -> Path:
@@ -204,7 +212,8 @@ class Launch:
         """Fetch the last of it and, unless it is to be kept, bring the cluster down."""
         self.launcher.fetch("results", self.arrivals)
         self._bring_home()
-        shutil.rmtree(self.arrivals, ignore_errors=True)
+        if self._joined():
+            shutil.rmtree(self.arrivals, ignore_errors=True)
         if cause := ended.get("cause"):
             log.error(str(cause))
         if self.keep or ended.get("others"):
@@ -215,6 +224,18 @@ class Launch:
         self.launcher.down()
         if self.launcher.is_local:
             hosts.stop(self.launcher.config)
+
+    def _joined(self) -> bool:
+        """Join the sweeps with those at home; False where they contradict each other, or where there is no room."""
+        arrived = self.arrivals / self.job.name
+        if not self.beside or not arrived.is_dir():
+            return True
+        try:
+            keeping.take_in(arrived, self.folder, self.asked)
+        except (UserError, ClusterError) as error:
+            log.error(f"{error}; what the cluster wrote is in {arrived}")
+            return False
+        return True
 
     def _fetch(self) -> None:
         """What the job has stored comes home."""
@@ -231,8 +252,10 @@ class Launch:
         arrived = self.arrivals / self.job.name
         if not arrived.is_dir():
             return
-        logs = [path.name for path in arrived.iterdir() if is_log(path.name)]
-        shutil.copytree(arrived, self.folder, ignore=shutil.ignore_patterns(*logs, ".*"), dirs_exist_ok=True)
+        names = [path.name for path in arrived.iterdir()]
+        logs = [name for name in names if is_log(name)]
+        apart = [name for name in names if self.beside and is_made(name)]
+        shutil.copytree(arrived, self.folder, ignore=shutil.ignore_patterns(*logs, *apart, ".*"), dirs_exist_ok=True)
         for name in logs:
             _continue_log(arrived / name, self.folder / name)
 

@@ -20,6 +20,7 @@ from typing import IO, Any
 import yaml
 
 from tune_mnist.errors import ClusterError, UserError
+from tune_mnist.files import read_written
 from tune_mnist.launch.head_job import BEGIN, END
 
 PLACE = "~/tune-mnist"  # on every machine of a cluster; its .venv has Ray and what tune_mnist needs
@@ -126,8 +127,8 @@ _RAY = (sys.executable, "-m", "ray.scripts.scripts")
 def read_cluster_file(file: Path) -> Launcher:
     """The cluster file, with every value filled in. Raises UserError."""
     try:
-        config = yaml.safe_load(file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        config = yaml.safe_load(read_written(file))
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         cause = getattr(error, "strerror", None) or str(error).replace("\n", " ")
         raise UserError(f"cluster file '{file}' cannot be read: {cause}") from None
     if not isinstance(config, dict) or not isinstance(config.get("provider"), dict) or not config.get("cluster_name"):

@@ -28,6 +28,20 @@ def memory() -> int:
     return found
 
 
+def memory_kills() -> int:
+    """How many processes the kernel killed because this one's control group was out of memory; 0 if that is unknown."""
+    try:
+        own = dict(line.split(":")[1:3] for line in Path("/proc/self/cgroup").read_text("utf-8").splitlines())
+    except (OSError, ValueError):
+        own = {}
+    for controller, told in (("", "memory.events"), ("memory", "memory.oom_control")):  # version 2, and 1
+        for group in (own.get(controller, "/").lstrip("/"), ""):  # a container sees its own as the first
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                text = (CGROUP / controller / group / told).read_text("utf-8")
+                return int(dict(line.split() for line in text.splitlines())["oom_kill"])
+    return 0
+
+
 def cpu_model() -> str:
     """What the CPU calls itself."""
     return _facts().get("model name") or platform.processor() or platform.machine()

@@ -39,7 +39,8 @@ def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, A
 
 def command_line() -> str:
     """The command that was given; a sweep on a cluster is told the one that was given at home."""
-    return os.environ.get(COMMAND_NAME) or shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]])
+    command = os.environ.get(COMMAND_NAME) or shlex.join([*_program(Path(sys.argv[0])), *sys.argv[1:]])
+    return command.encode("utf-8", "backslashreplace").decode()  # a file's name may have bytes that are no letters
 
 
 def _program(path: Path) -> list[str]:

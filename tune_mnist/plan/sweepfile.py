@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tune_mnist.errors import UserError, unknown
+from tune_mnist.files import read_written
 from tune_mnist.plan.sweeps import Sweep, one_variable
 from tune_mnist.task import Task
 
@@ -93,7 +94,7 @@ def written_values(path: Path) -> dict[str, list[object]]:
 def _parsed(path: Path) -> tuple[yaml.MappingNode, dict[str, Any]]:
     """A sweep file as YAML, with the places of its parts. Raises UserError."""
     try:
-        text = path.read_text("utf-8")
+        text = read_written(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"sweep file '{path}' cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:

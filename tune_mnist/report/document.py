@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from tune_mnist.task import Task
+from tune_mnist.words import legible
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,12 @@ class Picture:
     svg: Path
 
 
+def size_of(picture: Picture) -> tuple[int, int]:
+    """The width and height of a figure, in pixels."""
+    with Image.open(picture.png) as image:
+        return image.size
+
+
 @dataclass(frozen=True, eq=False)
 class Views:
     """The points to be pointed at, which only the page can show; Markdown and paper leave it out."""
@@ -72,32 +81,35 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A title, its sections, of which the first is the first screen, and the files that it was made from."""
+    """A title, its sections, of which the first is the first screen, the files that it was made from, and the day."""
 
     title: str
     sections: tuple[Section, ...]
     made_from: tuple[str, ...]
+    date: str = ""
 
 
 def markdown(document: Document) -> str:
     """The document in GitHub's Markdown; pictures by their files' names."""
-    parts = [f"# {document.title}"]
+    parts = [f"# {_plain(document.title)}", *([f"Results of {document.date}."] if document.date else [])]
     for section in document.sections:
         blocks = [_block(block) for block in section.blocks if not isinstance(block, Views)]
-        parts += [f"## {section.title}", *blocks]
-    return "\n\n".join(parts) + "\n"
+        parts += [f"## {_plain(section.title)}", *blocks]
+    return legible("\n\n".join(parts)) + "\n"
 
 
 def _block(block: Text | Code | Bullets | Grid | Picture) -> str:
     if isinstance(block, Text):
         return _plain(block.text)
     if isinstance(block, Code):
-        return f"```sh\n{block.text}\n```"
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", block.text)), default=0))
+        return f"{fence}sh\n{block.text}\n{fence}"
     if isinstance(block, Bullets):
         return "\n".join(f"- {_plain(item)}" for item in block.items)
     if isinstance(block, Picture):
         return f"![{_plain(block.alt)}]({block.png.name})"
-    return f"{_plain(block.caption)}\n\n" + "\n".join(map(_line, [block.head, ["---"] * len(block.head), *block.rows]))
+    lines = _line(block.head), "|" + " --- |" * len(block.head), *map(_line, block.rows)
+    return "\n".join((_plain(block.caption), "", *lines))
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -105,5 +117,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text as text: what Markdown would take for a mark of its own is escaped."""
-    return "".join(f"\\{letter}" if letter in "\\`*_[]<>#" else letter for letter in text.replace("\n", " "))
+    """Text as text: what Markdown would take for a mark or an address of its own is escaped."""
+    one_line = " ".join(re.split(r"\s*[\r\n]\s*", text.strip()))
+    escaped = re.sub(r"[\\`*_\[\]<>#~&]|:(?=//)", r"\\\g<0>", one_line)
+    return re.sub(r"^(\d*)([-+](?=[-\s]|$)|[.)](?=\s|$))", r"\1\\\2", escaped)  # the beginnings of a list

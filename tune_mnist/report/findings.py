@@ -12,14 +12,16 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tune_mnist.measure import Measure
+from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, variables
+from tune_mnist.results.intervals import LEVEL
 from tune_mnist.results.summary import without_stem
-from tune_mnist.results.values import combined, rows_of
+from tune_mnist.results.values import rows_of, said
 from tune_mnist.task import Task
-from tune_mnist.words import seconds, several
+from tune_mnist.words import percent, seconds, several
 
-CHANCE = "which is within chance: their 95 % intervals overlap"
 MOST = 0.9  # of a sweep's whole change: where that much is reached, it is called flat
+BUSY = 0.9  # of the CPU time of their threads: with less, times are of waiting, too, and are not compared
 LIKE = 0.95  # of the longest time: what takes at least that much of it takes as long, as far as a shared machine tells
 
 
@@ -42,7 +44,8 @@ def answer(summary: pd.DataFrame, task: Task) -> Answer:
     swept = variables(summary)
     summary = without_stem(summary, task)
     if len(swept) > 1:  # in brackets, because the values of a list have commas between them, too
-        summary = summary.assign(value="(" + summary["value"].map(combined) + ")")
+        values, compared = summary["value"].map(said), summary["compared_to"].map(said)
+        summary = summary.assign(value="(" + values + ")", compared_to=compared)
     rows = _in_order(summary[summary["n"] > 0])
     if rows.empty:
         return Answer("No point of this sweep is done.")
@@ -91,7 +94,14 @@ def _course(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
 def _level(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
     """No two ends apart: what lies between is not called a rise or a peak."""
     low, high = _at(_end(rows, "lowest"), judged), _at(_end(rows, "highest"), judged)
-    return f"Over {variable}, {_mean(rows, judged)} lies between {low} and {high}, {CHANCE}."
+    verdicts = rows["resolved"]
+    if (verdicts == "no baseline").any():
+        why = "whose 95 % intervals overlap"
+    elif (verdicts == "yes").any():
+        why = "which are not told apart"
+    else:
+        why = "and no difference to the baseline is resolved"
+    return f"Over {variable}, {_mean(rows, judged)} lies between {low} and {high}, {why}."
 
 
 def _one_way(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
@@ -113,8 +123,8 @@ def _both_ways(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
     if best["value"] in (first["value"], last["value"]):
         return f"Over {variable}, {judged.words} has no single direction; it is {judged.best} at {top}: {ends}."
     if first["value"] in like or last["value"] in like:
-        overlap = f"its 95 % interval overlaps that of {several(like)}"
-        return f"Over {variable}, {_mean(rows, judged)} is {judged.best} at {top}, but {overlap}: {ends}."
+        but = f"but {several(like)} {'is' if len(like) == 1 else 'are'} not told apart from it"
+        return f"Over {variable}, {_mean(rows, judged)} is {judged.best} at {top}, {but}: {ends}."
     peaks = "peaks" if judged.better == "higher" else f"is {judged.best}"
     return f"Over {variable}, {judged.words} {peaks} at {top}, with {ends}."
 
@@ -145,12 +155,28 @@ def _turns(rows: pd.DataFrame) -> bool:
 
 
 def _may_be_chance(one: pd.Series, other: pd.Series) -> bool:
-    """Whether two points' intervals overlap; without intervals, as with one seed, nothing is known of it: False."""
-    return bool(one["low"] <= other["high"] and other["low"] <= one["high"])
+    """Whether the table does not tell two points apart; with one seed for each it tells nothing of it: False.
+
+    Its test is that of the difference to the baseline. Two other points are apart if one's is resolved, and the
+    intervals of both differences do not overlap. Without any baseline, the intervals of the means are all there is.
+    """
+    if one["n"] == other["n"] == 1:
+        return False
+    if "no baseline" in (one["resolved"], other["resolved"]):
+        return _overlap(one, other, "")
+    tested = [row for row in (one, other) if not row["baseline"]]
+    if not any(row["resolved"] == "yes" for row in tested):
+        return True
+    return len(tested) == 2 and _overlap(one, other, "difference_")
+
+
+def _overlap(one: pd.Series, other: pd.Series, name: str) -> bool:
+    low, high = f"{name}low", f"{name}high"
+    return bool(one[low] <= other[high] and other[low] <= one[high])
 
 
 def _at(row: pd.Series, judged: Measure) -> str:
-    return f"{combined(row['value'])} ({judged.text(row['mean'])})"
+    return f"{said(row['value'])} ({judged.text(row['mean'])})"
 
 
 def _flat(rows: pd.DataFrame, judged: Measure) -> str:
@@ -172,6 +198,8 @@ def _cost(rows: pd.DataFrame) -> str:
         return "No time was measured under like conditions."
     low, high = timed.iloc[timed[mean].argmin()], timed.iloc[timed[mean].argmax()]
     but = f" (no like time at {several(untimed)})" if len(untimed) else ""
+    if len(timed) > 1 and (waited := _waited(timed)):
+        return f"Times are not compared: {waited}{but}."
     if len(timed) == 1:
         return f"Training takes {seconds(low[mean])} at {low['value']}{but}."
     if low[mean] > LIKE * high[mean]:
@@ -182,25 +210,40 @@ def _cost(rows: pd.DataFrame) -> str:
     return f"{text}{also}{but}."
 
 
+def _waited(timed: pd.DataFrame) -> str:
+    """What of the CPU time of their threads the trainings had, if that is so little that their times are of waiting."""
+    least = timed.sort_values("cpu_share").iloc[0]
+    if not least["cpu_share"] < BUSY:
+        return ""
+    had = f"at {least['value']}, trainings had {percent(least['cpu_share'], 0)} of the CPU time of their threads"
+    return f"{had}; what else ran, or waiting for data, is in the seconds"
+
+
 def _resolved(rows: pd.DataFrame, judged: Measure) -> str:
-    base, others = rows[rows["baseline"]], rows[~rows["baseline"]]
+    others = rows[~rows["baseline"]]
     verdicts = others["resolved"]
     if others.empty:
         return "There is no other point to take a difference to."
     if (verdicts == "no baseline").any():
         return "No point at the baseline is done, so there is nothing to take a difference to."
     if (rows["n"] == 1).all():
-        return "With one seed per point, no difference to the baseline can be told from chance."
+        return "With one seed per point, nothing is known of how seeds spread, so no difference is tested."
     yes, no = others[verdicts == "yes"], others[verdicts == "no"]
-    against = f"the difference to the baseline ({base['value'].iloc[0]})"
+    against = f"the difference to the baseline ({others['compared_to'].iloc[0]})"
     if len(yes) == len(others):
         return f"At every other value {against} is resolved."
-    told = [f"{_difference(row, judged)} at {row['value']}" for _, row in no.iterrows()]
+    told = [f"{_difference(row, judged)} at {row['value']}{_why_not(row, others)}" for _, row in no.iterrows()]
     untested = [f"{row.value} ({row.resolved})" for row in rows_of(others[~verdicts.isin(["yes", "no"])])]
     parts = [f"At {several(yes['value'])} {against} is resolved" if len(yes) else f"At no value is {against} resolved"]
     parts += [f"not resolved: {several(told)}"] if told else []
     parts += [f"not tested at {several(untested)}"] if untested else []
     return "; ".join(parts) + "."
+
+
+def _why_not(row: pd.Series, others: pd.DataFrame) -> str:
+    """Where the interval of a difference excludes 0, and it is not resolved."""
+    count = int(others["p"].notna().sum())
+    return f" (alone it would be: Holm's correction for {count} comparisons is why not)" if row["p"] < 1 - LEVEL else ""
 
 
 def _difference(row: pd.Series, judged: Measure) -> str:
@@ -209,13 +252,19 @@ def _difference(row: pd.Series, judged: Measure) -> str:
     return f"{judged.change(row['difference'])}{unit} (95 %: {ends})"
 
 
+def _point(variable: str, value: str) -> str:
+    """A point as its variables and values are typed: "lr 0.05, dropout 0"."""
+    names = variable.split(CROSS)
+    return ", ".join(map(" ".join, zip(names, value.split(CROSS, len(names) - 1), strict=True)))
+
+
 def best(summary: pd.DataFrame, task: Task) -> str:
     """The point of the best mean in all sweeps."""
     judged, summary = task.judged, without_stem(summary, task)
     done = summary[summary["n"] > 0]
     if done.empty:
         return "No point is done."
-    named = [f"{swept_words(done.iloc[[place]], task)} {combined(value)}" for place, value in enumerate(done["value"])]
+    named = [_point(variable, value) for variable, value in zip(done["variable"], done["value"], strict=True)]
     done = done.assign(named=named)
     first, *equal = rows_of(done[done["mean"] == _end(done, judged.best)["mean"]])
     like = f" (as {several(row.named for row in equal)} {'do' if len(equal) > 1 else 'does'})" if equal else ""

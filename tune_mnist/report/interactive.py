@@ -20,7 +20,7 @@ from tune_mnist.figures.style import SERIES
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, all_variables
 from tune_mnist.results.summary import finished
-from tune_mnist.results.values import numbers_or_names, text
+from tune_mnist.results.values import numbers_or_names, said, text
 from tune_mnist.task import Task
 from tune_mnist.words import seconds
 
@@ -88,15 +88,15 @@ def _told(task: Task) -> list[Measure]:
 
 def _source(rows: pd.DataFrame, task: Task, **more: object) -> ColumnDataSource:
     told = {
-        "at": [f"{sweep} {text(value)}" for sweep, value in zip(rows["sweep"], rows["value"], strict=True)],
+        "at": [f"{sweep} {said(value)}" for sweep, value in zip(rows["sweep"], rows["value"], strict=True)],
         "seed": rows["seed"].tolist(),
         "judged": (rows[task.judged.name] * task.judged.factor).tolist(),
         "time": rows[TIME.name].tolist(),
         "took": [seconds(time) for time in rows[TIME.name]],
         "beside": [text(count) for count in rows["concurrent"]],
     }
-    said = {f"said_{one.stem}": [one.text(value) for value in rows[one.name]] for one in _told(task)}
-    return ColumnDataSource({**told, **said, **more})
+    measured = {f"said_{one.stem}": [one.text(value) for value in rows[one.name]] for one in _told(task)}
+    return ColumnDataSource({**told, **measured, **more})
 
 
 def _hover(task: Task) -> HoverTool:

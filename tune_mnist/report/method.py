@@ -8,12 +8,11 @@ import pandas as pd
 
 from tune_mnist.report.document import Block, Bullets, Code, Text
 from tune_mnist.results.columns import all_variables
-from tune_mnist.results.fixed import data_name, fixed, timed_on
+from tune_mnist.results.fixed import data_name, fixed, seeds_per_point, timed_on
 from tune_mnist.results.folder import ENVIRONMENT_JSON
-from tune_mnist.results.read import Results
+from tune_mnist.results.read import Results, commands
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import texts
-from tune_mnist.task import Task
 from tune_mnist.words import several
 
 # Of environment.json; those that it lacks are named.
@@ -28,17 +27,17 @@ def method(results: Results) -> tuple[Block, ...]:
     facts = [
         f"Data: {data_name(points, task)}.",
         fixed(points, all_variables(points), task),
-        *_baseline(points, task),
+        *_baseline(points),
         asked + (f", {len(results.history)} trained." if results.history is not None else "."),
         *([timed_on(done) + "."] if len(done) else []),
         _statistics(points),
-        *_machine(environment),
+        *dict.fromkeys(fact for one in commands(environment) for fact in _machine(one, _whose(one, environment))),
         *_hosts(done),
         *(f"Data file {file}: SHA-256 {sum_}." for file, sum_ in (environment.get("data_sha256") or {}).items()),
     ]
     blocks: list[Block] = [Bullets(tuple(fact.replace("\xa0", " ") for fact in facts))]
-    if environment.get("command"):
-        blocks += [Text("The same again, from the store or from nothing:"), Code(environment["command"])]
+    if given := [one["command"] for one in commands(environment) if one.get("command")]:
+        blocks += [Text("The same again, from the store or from nothing:"), Code("\n".join(dict.fromkeys(given)))]
     if not environment:
         lacking = f"There is no {ENVIRONMENT_JSON} here: the machine, the data's sums and the command are missing."
         blocks.append(Text(lacking))
@@ -50,17 +49,17 @@ def _hosts(done: pd.DataFrame) -> list[str]:
     return [f"Trials ran on {len(hosts)} hosts: {several(hosts)}."] if len(hosts) > 1 else []
 
 
-def _baseline(points: pd.DataFrame, task: Task) -> list[str]:
+def _baseline(points: pd.DataFrame) -> list[str]:
     """The value of every swept hyper-parameter where another is swept."""
     rows = points[points["baseline"].astype(bool)]
     swept = all_variables(points)
     if rows.empty or any(len(texts(rows[one])) > 1 for one in swept):
         return []
-    return [f"Baseline: {', '.join(f'{task.words(one)} {texts(rows[one])[0]}' for one in swept)}."]
+    return [f"Baseline: {', '.join(f'{one} {texts(rows[one])[0]}' for one in swept)}."]
 
 
 def _statistics(points: pd.DataFrame) -> str:
-    if points["seed"].nunique() < 2:
+    if seeds_per_point(points).max() < 2:
         return "Statistics: none, because there is one seed."
     return (
         "Statistics: means and 95 % intervals by Student’s t over the seeds, each interval for itself alone; "
@@ -69,19 +68,26 @@ def _statistics(points: pd.DataFrame) -> str:
     )
 
 
-def _machine(environment: dict[str, Any]) -> list[str]:
+def _whose(command: dict[str, Any], environment: dict[str, Any]) -> str:
+    """Which command it was, where the folder holds the sweeps of several."""
+    sweeps = list(command.get("sweeps") or {})
+    if not environment.get("earlier") or not sweeps:
+        return "This command"
+    return f"The command of sweep{'s' * (len(sweeps) > 1)} {several(sweeps)}"
+
+
+def _machine(environment: dict[str, Any], whose: str) -> list[str]:
     """What environment.json tells of the machine and the code; what it lacks is named, not made up."""
-    if not environment:
-        return []
     cpu, packages = environment.get("cpu") or {}, environment.get("packages") or {}
     gpus = environment.get("gpus") or ["no GPU"]
     usable = f"{cpu['usable']} CPUs usable" if cpu.get("usable") else None
     machine = [part for part in (cpu.get("model"), usable, several(gpus), environment.get("platform")) if part]
     python = [f"Python {environment['python']}"] if environment.get("python") else []
     versions = [*python, *(f"{package} {version}" for package, version in packages.items() if version)]
-    lacks = [key for key in EXPECTED if not environment.get(key)]
+    of_all = () if whose == "This command" else ("data_sha256",)  # which the last one tells
+    lacks = [key for key in EXPECTED if key not in of_all and not environment.get(key)]
     return [
-        f"This command ran on {environment.get('hostname') or 'a machine'}: {', '.join(machine)}.",
+        f"{whose} ran on {environment.get('hostname') or 'a machine'}: {', '.join(machine)}.",
         *([f"Versions: {', '.join(versions)}."] if versions else []),
         *_code(environment.get("git") or {}),
         *_times(environment),

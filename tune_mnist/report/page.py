@@ -11,8 +11,8 @@ import jinja2
 
 from tune_mnist import __version__
 from tune_mnist.report import interactive
-from tune_mnist.report.document import Bullets, Code, Document, Grid, Picture, Text, Views
-from tune_mnist.words import several
+from tune_mnist.report.document import Bullets, Code, Document, Grid, Picture, Text, Views, size_of
+from tune_mnist.words import legible, several
 
 BLOCKS = {"text": Text, "code": Code, "bullets": Bullets, "grid": Grid, "picture": Picture, "views": Views}
 
@@ -24,8 +24,8 @@ def html(document: Document) -> str:
     environment = jinja2.Environment(loader=jinja2.PackageLoader("tune_mnist.report", "."), autoescape=True)
     for name, block in BLOCKS.items():
         environment.tests[name] = block.__instancecheck__
-    environment.filters["data_uri"] = _data_uri
-    return environment.get_template("page.html.jinja").render(
+    environment.filters |= {"data_uri": _data_uri, "size": size_of}
+    page = environment.get_template("page.html.jinja").render(
         document=document,
         version=__version__,
         made_from=several(document.made_from),
@@ -33,6 +33,7 @@ def html(document: Document) -> str:
         sweeps=list(dict.fromkeys(views[0].points["sweep"])) if views else [],
         script=interactive.script() if drawn.places else "",
     )
+    return legible(page)
 
 
 def _data_uri(picture: Picture) -> str:

@@ -5,14 +5,15 @@ for sentence in weaknesses(results, summary): print(sentence)
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
-from tune_mnist.results.columns import TIMES
-from tune_mnist.results.fixed import data_name, is_usual_data
+from tune_mnist.results.fixed import data_name, is_usual_data, seeds_per_point
 from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV
-from tune_mnist.results.read import Results
-from tune_mnist.results.summary import finished
-from tune_mnist.results.values import rows_of
+from tune_mnist.results.read import Results, commands
+from tune_mnist.results.summary import cpu_share, finished
+from tune_mnist.results.values import rows_of, said
 from tune_mnist.task import Task
 from tune_mnist.words import percent, several
 
@@ -20,14 +21,16 @@ from tune_mnist.words import percent, several
 def weaknesses(results: Results, summary: pd.DataFrame) -> list[str]:
     """What would weaken the results; each only where it is so."""
     points, task = results.points, results.task
-    done, seeds = finished(points, task), points["seed"].nunique()
-    hosts, left = done["hostname"].nunique(), len(points) - len(done)
+    done, seeds = finished(points, task), seeds_per_point(points)
+    failed = points[points["status"] == "failed"]
+    hosts, left = done["hostname"].nunique(), len(points) - len(done) - len(failed)
     mixed = [one for one in ("device", "threads", *(one.name for one in task.context)) if done[one].nunique() > 1]
     found = {
-        "One seed per point: no difference can be told from chance. Run it again with --seeds 3 or more.": seeds == 1,
-        f"{seeds} seeds per point: intervals are wide, and a small difference stays unresolved.": 1 < seeds < 5,
-        _same_examples(task): seeds > 1,
-        f"{left} of {len(points)} points are not done or not measured{_reasons(points)}.": left > 0,
+        _one_seed(seeds): bool((seeds == 1).any()),
+        _few_seeds(seeds): bool(seeds.between(2, 4).any()),
+        _same_examples(task): bool((seeds > 1).any()),
+        f"{len(failed)} of {len(points)} points failed: {_reasons(failed, bool((seeds > 1).any()))}.": len(failed) > 0,
+        f"{left} of {len(points)} points are not done or not measured.": left > 0,
         _chosen_by_test(task): len(done) > 0,
         _contention(results.history): bool((done["concurrent"] > 0).any()),
         f"Times come from {hosts} hosts, which may differ in speed.": hosts > 1,
@@ -36,9 +39,28 @@ def weaknesses(results: Results, summary: pd.DataFrame) -> list[str]:
             summary["same_run"].fillna("").ne("").any()
         ),
         _other_data(points, task): not is_usual_data(points, task),
-        "The code had changes that are in no commit.": bool((results.environment.get("git") or {}).get("dirty")),
+        "The code had changes that are in no commit.": any(
+            (one.get("git") or {}).get("dirty") for one in commands(results.environment)
+        ),
     }
     return [sentence for sentence, so in found.items() if so]
+
+
+def _one_seed(seeds: pd.Series) -> str:
+    where = "" if (seeds == 1).all() else f" in {_sweeps(seeds[seeds == 1])}"
+    return f"One seed per point{where}: nothing is known of how seeds spread. Run it again with --seeds 3 or more."
+
+
+def _few_seeds(seeds: pd.Series) -> str:
+    few = seeds[seeds.between(2, 4)]
+    where = "" if len(few) == len(seeds) else f" in {_sweeps(few)}"
+    counts = " to ".join(dict.fromkeys(str(count) for count in (few.min(), few.max())))
+    return f"{counts} seeds per point{where}: intervals are wide, and a small difference stays unresolved."
+
+
+def _sweeps(seeds: pd.Series) -> str:
+    names = list(dict.fromkeys(str(sweep) for sweep, _ in seeds.index))
+    return f"sweep{'s' * (len(names) > 1)} {several(names)}"
 
 
 PARTS = {"test": "test", "val": "validation"}  # how a measure's name begins -> the data that it is of
@@ -59,30 +81,30 @@ def _other_data(points: pd.DataFrame, task: Task) -> str:
     return f"The data are not {usual}: {data_name(points, task)}."
 
 
-def _reasons(points: pd.DataFrame) -> str:
-    """Why points failed: the first of each reason."""
-    failed = points[points["error"].fillna("") != ""].drop_duplicates(["sweep", "error"])
-    return "".join(f"; {row.sweep} {row.value}: {row.error}" for row in rows_of(failed))
+def _reasons(failed: pd.DataFrame, seeded: bool) -> str:
+    """Which points failed, and why; those of one sweep and one reason together."""
+    named: dict[tuple[str, str], list[str]] = {}
+    for row in rows_of(failed):
+        value = f"{said(row.value)} (seed {row.seed})" if seeded else said(row.value)
+        named.setdefault((row.sweep, row.error), []).append(value)
+    return "; ".join(f"{sweep} {several(values)}: {error}" for (sweep, error), values in named.items())
 
 
 def _contention(history: pd.DataFrame | None) -> str:
     """What running side by side did to the times: the CPU seconds that the epochs had, of the seconds they took."""
-    said = "Trials ran side by side and may have taken time from each other; --exclusive gives clean times."
-    if history is None or history[[*TIMES]].isna().any(axis=None):
-        return said
-    cpus = history[history["device"] == "cpu"]
-    training, evaluation, used = (cpus[name] for name in TIMES)
-    asked = ((training + evaluation) * cpus["threads"]).sum()
-    if not asked:
-        return said
-    had = f"their epochs had {percent(used.sum() / asked, 0)} of the CPU time they asked for"
+    unknown = "Trials ran side by side and may have taken time from each other; --exclusive gives clean times."
+    share = math.nan if history is None else cpu_share(history)
+    if math.isnan(share):
+        return unknown
+    had = f"their epochs had {percent(share, 0)} of the CPU time of their threads"
     return f"Trials ran side by side: on the CPU, {had}; --exclusive gives clean times."
 
 
 def gaps(results: Results) -> list[str]:
     """What the folder lacks: rows of points that environment.json tells of, epochs of their trainings."""
     points, history, found = results.points, results.history, []
-    planned = (results.environment.get("plan") or {}).get("points")
+    counted = [(one.get("points") or {}).values() for one in commands(results.environment)]
+    planned = sum(map(sum, counted)) if all(counted) else (results.environment.get("plan") or {}).get("points")
     if planned not in (None, len(points)):
         found.append(f"The table has {len(points)} points, where {ENVIRONMENT_JSON} tells of {planned}.")
     if history is None:

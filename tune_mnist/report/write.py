@@ -15,7 +15,7 @@ from tune_mnist.report.document import markdown
 from tune_mnist.report.page import html
 from tune_mnist.report.pdf import pdf
 from tune_mnist.report.sections import compose
-from tune_mnist.results.folder import REPORTS, SUMMARY_CSV, write_csv
+from tune_mnist.results.folder import REPORTS, SUMMARY_CSV, record_products, remove_products, write_csv
 from tune_mnist.results.read import Results
 from tune_mnist.results.summary import summarise
 
@@ -23,6 +23,7 @@ from tune_mnist.results.summary import summarise
 def write_report(results: Results) -> list[Path]:
     """Write the summary, the figures and the report into the folder of the results; returns the paths.
 
+    What was made from other tables is removed, and environment.json, where there is one, tells what is made now.
     Raises UserError for tables from which no honest report can be made, before anything is written.
     """
     folder, summary = results.folder, summarise(results.points, results.task)
@@ -32,4 +33,9 @@ def write_report(results: Results) -> list[Path]:
     written = [write_csv(summary, folder / SUMMARY_CSV), *(path for one in drawn for path in one.paths)]
     for file, content in zip(REPORTS, contents, strict=True):
         write_whole(folder / file, content)
-    return [*written, *(folder / file for file in REPORTS)]
+    written += [folder / file for file in REPORTS]
+    names = [path.name for path in written]
+    if results.environment:
+        remove_products(folder, results.environment, but=names)
+        record_products(folder, results.environment, names)
+    return written

@@ -10,6 +10,7 @@ from tune_mnist.parameter import Parameter
 from tune_mnist.results.columns import fixed_columns
 from tune_mnist.results.values import texts
 from tune_mnist.task import Task
+from tune_mnist.words import several
 
 
 def data_name(rows: pd.DataFrame, task: Task) -> str:
@@ -29,10 +30,25 @@ def is_usual_data(rows: pd.DataFrame, task: Task) -> bool:
 def fixed(rows: pd.DataFrame, swept: Sequence[str], task: Task) -> str:
     """What all points share; what they should and do not is marked, because it may explain a difference."""
     parts = [_said(rows, one) for one in fixed_columns(task) if one.name not in swept and _is_told(rows, one)]
-    seeds = texts(rows["seed"].sort_values())
-    parts.append(f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(seeds)})")
+    parts.append(_seeds(rows))
     # Hard spaces: a line broken between a name and its value reads badly.
-    return "Fixed: " + ", ".join(part.replace("_", " ").replace(" ", "\xa0") for part in parts)
+    return "Fixed: " + ", ".join(part.replace(" ", "\xa0") for part in parts)
+
+
+def _seeds(rows: pd.DataFrame) -> str:
+    """The seeds of all rows; where sweeps have others than their neighbours, those of each."""
+    asked: dict[tuple[str, ...], list[str]] = {}
+    for sweep, mine in rows.groupby("sweep", sort=False):
+        asked.setdefault(tuple(texts(mine["seed"].sort_values())), []).append(str(sweep))
+    if len(asked) > 1:
+        return "seeds " + " or ".join(f"{', '.join(seeds)} ({several(sweeps)})" for seeds, sweeps in asked.items())
+    (seeds,) = asked
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(seeds)})"
+
+
+def seeds_per_point(points: pd.DataFrame) -> pd.Series:
+    """By sweep and value."""
+    return points.groupby(["sweep", "value"], sort=False)["seed"].nunique()
 
 
 def _said(rows: pd.DataFrame, one: Parameter) -> str:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
@@ -40,6 +41,9 @@ class Difference:
     p: float = math.nan
 
 
+Found = TypeVar("Found", Estimate, Difference)
+
+
 def estimate(values: Sequence[float]) -> Estimate:
     """Mean and interval of independent values; one value has no spread, and so no interval."""
     data = np.asarray(values, float)
@@ -49,6 +53,11 @@ def estimate(values: Sequence[float]) -> Estimate:
     # SciPy's own interval is nan, not a point, where all values are equal.
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(data) - 1)) * sd / math.sqrt(len(data))
     return Estimate(len(data), mean, sd, mean - half, mean + half)
+
+
+def bounded(found: Found, low: float, high: float) -> Found:
+    """With the interval cut where no value can be: Student's t knows of no bounds, and two seeds tell it little."""
+    return replace(found, low=min(max(found.low, low), high), high=max(min(found.high, high), low))
 
 
 def paired(values: Sequence[float], base: Sequence[float]) -> Difference:

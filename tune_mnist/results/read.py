@@ -1,6 +1,6 @@
 """Reads our tables back, from any folder or file, and refuses what no plot or sentence could be made from.
 
-    results = read_results(Path("results/mnist"))
+    results = read_results(Path("results/mnist"), task)
 
 A table may come from another machine, an editor or a spreadsheet, so all that the report relies on is checked.
 """
@@ -8,22 +8,71 @@ A table may come from another machine, an editor or a spreadsheet, so all that t
 from __future__ import annotations
 
 import csv
+import io
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tune_mnist.errors import UserError, unknown
+from tune_mnist.files import read_regular
 from tune_mnist.results.columns import TIMES, epoch_columns, point_columns, readers, variables
-from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV, find_results
+from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV, find_results, plain
 from tune_mnist.results.values import values_of
 from tune_mnist.task import Task, recorded
 
-# Of environment.json: each an object, or null.
-RECORDS = ("packages", "cpu", "git", "data_sha256", "plan", "conditions", "task")
+_Text = str | None
+_Texts = dict[str, str | None] | None
+
+
+class _Cpu(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    model: _Text = None
+    usable: int | None = None
+
+
+class _Git(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    commit: _Text = None
+    dirty: bool | None = None
+
+
+class _Record(BaseModel):
+    """What environment.json tells of a command, as far as a report says it; anything may be missing, or null."""
+
+    model_config = ConfigDict(strict=True)
+
+    command: _Text = None
+    started: _Text = None
+    ended: _Text = None
+    python: _Text = None
+    platform: _Text = None
+    hostname: _Text = None
+    packages: _Texts = None
+    cpu: _Cpu | None = None
+    gpus: list[str] | None = None
+    git: _Git | None = None
+    data_sha256: _Texts = None
+    sweeps: dict[str, dict[str, list[Any]]] | None = None
+    points: dict[str, int] | None = None
+
+
+class _Environment(_Record):
+    """All of environment.json: of the last command, and of the `earlier` ones whose sweeps are in the folder too."""
+
+    plan: dict[str, Any] | None = None
+    conditions: dict[str, Any] | None = None
+    baseline: dict[str, Any] | None = None
+    task: dict[str, Any] | None = None
+    files: list[str] | _Texts = None
+    earlier: list[_Record] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,9 +105,44 @@ def _task(folder: Path, environment: dict[str, Any], unrecorded: Task) -> Task:
     if not environment.get("task"):
         return unrecorded
     try:
-        return recorded(environment["task"])
+        task = recorded(environment["task"])
     except UserError as error:
         raise UserError(f"{folder / ENVIRONMENT_JSON}: {error}; run the sweep again") from None
+    if not _is_whole(task):
+        raise UserError(f"{folder / ENVIRONMENT_JSON}: the record of its task is damaged; run the sweep again")
+    return task
+
+
+def _is_whole(task: Task) -> bool:
+    """Whether tables and report can be read by a task that somebody may have written by hand."""
+    known = {one.name: one for one in (*task.parameters, *task.context, *((task.data,) if task.data else ()))}
+    once = all(len(set(columns)) == len(columns) for columns in (point_columns(task), epoch_columns(task)))
+    counted = all(name in known and known[name].kind == "whole" for name in ("epochs", "seed"))
+    return (
+        bool(task.measures)
+        and once
+        and counted
+        and all(map(_is_plain, (one.default for one in known.values())))
+        and _fits(task, known)
+    )
+
+
+def _fits(task: Task, known: Mapping[str, object]) -> bool:
+    """Whether the published figures are of its parameters, and each row has all that is read off it."""
+    if (found := task.reference) is None:
+        return True
+    columns, numbers = {"sweep", "value", "measured", "time_s", *found.matched}, ("value", "measured", "time_s")
+    rows = all(columns <= row.keys() and not any(isinstance(row[one], str) for one in numbers) for row in found.rows)
+    values = [*found.recipe.values(), *(value for row in found.rows for value in row.values())]
+    measured = all(row[one] is not None for row in found.rows for one in ("value", "measured")) if rows else False
+    return measured and all(map(_is_plain, values)) and {*found.recipe, *found.matched, found.apart} <= known.keys()
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a cell can be compared with it."""
+    if isinstance(value, int):
+        return abs(value) < 2**63
+    return value is None or isinstance(value, (str, float))
 
 
 def read_points(place: Path, task: Task) -> pd.DataFrame:
@@ -80,7 +164,7 @@ def read_points(place: Path, task: Task) -> pd.DataFrame:
 def read_history(folder: Path, task: Task) -> pd.DataFrame | None:
     """The table of epochs in a folder; None if there is none. Raises UserError as `read_points`."""
     path = folder / HISTORY_CSV
-    if not path.is_file():
+    if not os.path.lexists(path):  # a link that leads nowhere is one that cannot be read
         return None
     history = _read(path, epoch_columns(task), readers(task))
     for column in (*(one.name for one in task.measures if one.in_points and not one.may_miss), *TIMES):
@@ -95,15 +179,24 @@ def read_history(folder: Path, task: Task) -> pd.DataFrame | None:
 def read_environment(folder: Path) -> dict[str, Any]:
     """What environment.json says; nothing where there is none. Raises UserError if it is not a record of ours."""
     path = folder / ENVIRONMENT_JSON
-    if not path.is_file():
-        return {}
     try:
-        facts = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}; remove it, or run the sweep again") from None
-    if not isinstance(facts, dict) or not all(isinstance(facts.get(name) or {}, dict) for name in RECORDS):
-        raise UserError(f"{path} is no record of a command; remove it, or run the sweep again")
+        facts: dict[str, Any] = json.loads(read_regular(path).decode())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise UserError(f"{path} cannot be read: {cause}; remove it, or run the sweep again") from None
+    try:
+        _Environment.model_validate(facts)
+        json.dumps(facts, ensure_ascii=False).encode()  # half a letter, \ud800, is none
+    except (ValidationError, UnicodeEncodeError, RecursionError):
+        raise UserError(f"{path} is no record of a command; remove it, or run the sweep again") from None
     return facts
+
+
+def commands(environment: dict[str, Any]) -> list[dict[str, Any]]:
+    """What environment.json tells of each command whose sweeps are in the folder, the last one at the end."""
+    return [*(environment.get("earlier") or []), environment] if environment else []
 
 
 def check_unique(points: pd.DataFrame, name: str) -> None:
@@ -134,6 +227,14 @@ Readers = dict[str, tuple[Callable[[str], Any], str]]
 
 def _read(path: Path, columns: Sequence[str], known: Readers) -> pd.DataFrame:
     """The table's columns, each of its kind, indexed by the line of the file; what else it has is left out."""
+    cells = read_texts(path, columns)
+    lines = cells.index.tolist()
+    table = {name: _column(f"{path}:", name, dict(zip(lines, cells[name], strict=True)), known) for name in columns}
+    return pd.DataFrame(table, index=cells.index)
+
+
+def read_texts(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """The table's columns as texts, indexed by the line of the file; what else it has is left out. Raises UserError."""
     head, lines = _lines(path)
     missing = [name for name in columns if name not in head]
     if len(missing) == len(columns):
@@ -145,24 +246,22 @@ def _read(path: Path, columns: Sequence[str], known: Readers) -> pd.DataFrame:
             raise UserError(
                 f"{path}:{line}: {len(row)} fields, not {len(head)}: the line is cut off, or a comma is lost"
             )
-    table = {}
-    for name in columns:
-        at = head.index(name)
-        table[name] = _column(f"{path}:", name, {line: row[at] for line, row in lines.items()}, known)
-    return pd.DataFrame(table, index=pd.Index(lines, dtype="int64"))
+    at = [head.index(name) for name in columns]
+    cells = [[row[place] for place in at] for row in lines.values()]
+    return pd.DataFrame(cells, columns=list(columns), index=pd.Index(lines, dtype="int64"), dtype=object)
 
 
 def _lines(path: Path) -> tuple[list[str], dict[int, list[str]]]:
     """The first line's fields, and those of the others by the line where they end; empty lines are none."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:  # a spreadsheet may begin it with a byte order mark
-            reader = csv.reader(file, strict=True)
-            head = next(reader, [])
-            lines = dict((reader.line_num, row) for row in reader if row)  # noqa: C402 - its key moves on
+        content = read_regular(path).decode("utf-8-sig")  # a spreadsheet may begin it with a byte order mark
+        reader = csv.reader(io.StringIO(content, newline=""), strict=True)
+        head = [plain(cell) for cell in next(reader, [])]
+        lines = dict((reader.line_num, [plain(cell) for cell in row]) for row in reader if row)  # noqa: C402
     except FileNotFoundError:
         raise UserError(f"there is no table {path}; give the folder that a sweep left") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as a table: {error}") from None
+        raise UserError(f"{path} cannot be read as a table: {getattr(error, 'strerror', None) or error}") from None
     if not head:
         raise UserError(f"{path} is empty; run the sweep again, or give another folder")
     return head, lines

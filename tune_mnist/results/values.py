@@ -13,10 +13,19 @@ from tune_mnist.results.columns import variables
 
 
 def text(value: Any) -> str:
-    """A value in words: "0.01", "true", and "all" for one that is missing."""
+    """A value in words: "0.01", "1e6", "true", and "all" for one that is missing."""
     if isinstance(value, (str, bool, np.bool_)):
         return value if isinstance(value, str) else str(value).lower()
-    return "all" if pd.isna(value) else f"{value:.10g}"  # ten digits: a CSV may give 0.01 back with another last bit
+    return "all" if pd.isna(value) else _number(value)
+
+
+def _number(value: Any) -> str:
+    """Ten digits, because a CSV may give 0.01 back with another last bit; in powers of ten where that is shorter."""
+    plain = f"{value:.10g}"
+    digits, _, power = f"{value:.9e}".partition("e")
+    short = f"{float(digits):.10g}e{int(power or 0)}"  # inf has no power
+    is_short = isinstance(value, (float, np.floating)) and len(short) <= len(plain) - 3
+    return short if is_short or "e" in plain else plain
 
 
 def texts(column: Iterable[object]) -> list[str]:
@@ -44,9 +53,9 @@ def values_of(points: pd.DataFrame) -> pd.Series:
     return joined
 
 
-def combined(value: str) -> str:
-    """The values of a cross as a person reads them: "0.05, 0"."""
-    return value.replace(CROSS, ", ")
+def said(value: Any) -> str:
+    """A swept value as a person types it; those of a cross with commas between them: "0.05, 0"."""
+    return text(value).replace(CROSS, ", ")
 
 
 def rows_of(table: pd.DataFrame) -> list[Any]:

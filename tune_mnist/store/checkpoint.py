@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from typing import Any
+
+from tune_mnist.store.regular import Unfit
 
 ZIP = b"PK\x03\x04"  # what torch.save writes begins with
 
@@ -25,4 +28,15 @@ def unpacked(content: bytes) -> Any:
         return content
     import torch
 
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+            raise ValueError("it is compressed, as torch.save makes none: it may grow to any size")
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def check(content: bytes) -> None:
+    """Raise Unfit for the content of a checkpoint that does not load: a pickle that asks for more than weights, say."""
+    try:
+        unpacked(content)
+    except Exception as error:  # torch raises what its parts do
+        raise Unfit(f"not to be loaded ({type(error).__name__})") from None

@@ -1,9 +1,13 @@
 """What has been trained: for each run, under its key, a record to read, one row per epoch, and checkpoints.
 
     results/store/<key>/run.json                    config and conditions: why the run is, or is not, reused
-    results/store/<key>/history.jsonl               one row per epoch, each with a checksum; appended and synced
+    results/store/<key>/history.jsonl               one row per epoch, with its run's key and a checksum; synced
     results/store/<key>/epoch-00005.<sha>.pt        the last two checkpoints, each named by its content
     results/store/<key>/lock                        held by the command that is training the run
+    results/store/<key>/holder                      who that is, while it is
+
+Each is a regular file that says whose it is (`sealed`). What is not, or is damaged, or is another run's, is set aside
+as history.old1.jsonl (2, …) when the run is trained again, and never deleted unless `prune` is asked for.
 
 One process writes a run: whoever holds its lock. A row is synced before its epoch's checkpoint is written, so a crash
 at any instant leaves the history as it was before or after the row, and a checkpoint that is at most one epoch behind.
@@ -13,26 +17,29 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
-import resource
 import tempfile
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from tune_mnist.errors import UserError
 from tune_mnist.files import now, sync_folder, write_whole
+from tune_mnist.store import checkpoint, claims, regular, sealed
+from tune_mnist.store.history import History, read_history
+from tune_mnist.store.regular import Unfit
 
-Row = dict[str, Any]
+Row = sealed.Row
 KEPT_CHECKPOINTS = 2
-OTHER_FILES = 256  # that a process opens beside the locks: Ray's sockets, event files, the log
+RECORD_MOST, CHECKPOINT_MOST = 1 << 20, 4 << 30  # bytes
+_KEY = re.compile(r"[0-9a-f]{16}")
 _CHECKPOINT = re.compile(r"epoch-(\d{5,})\.([0-9a-f]{16})\.pt")
+_SET_ASIDE = re.compile(r"epoch-\d{5,}\.[0-9a-f]{16}\.old\d+\.pt")
+_UNFINISHED = re.compile(r"\.(run\.json|epoch-.*\.pt)\..+")  # what `write_whole` writes beside its file
 
 
 @dataclass(frozen=True)
@@ -53,49 +60,53 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._ends: dict[str, tuple[int, int]] = {}  # of the histories appended to: run key -> (rows, bytes)
+        self._known: dict[str, History] = {}  # run key -> its history when it was last read or added to
+        self._mended: dict[str, list[str]] = {}  # run key -> what `claim` had to set aside, for `open` to say
 
     def run_keys(self) -> list[str]:
         """Every run there is, by key."""
-        return sorted(path.parent.name for path in self.folder.glob("*/run.json"))
+        with self._reading():
+            try:
+                found = [entry for entry in os.scandir(self.folder) if _KEY.fullmatch(entry.name)]
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+            return sorted(entry.name for entry in found if _is_run(entry))
 
     def record(self, key: str) -> dict[str, Any]:
         """The run's readable record; empty if it is missing or damaged."""
-        with contextlib.suppress(OSError, ValueError):
-            record = json.loads((self.folder / key / "run.json").read_text("utf-8"))
-            if isinstance(record, dict):
-                return record
+        with contextlib.suppress(Unfit):
+            return self.checked_record(key)
         return {}
+
+    def checked_record(self, key: str) -> dict[str, Any]:
+        """The run's record, empty if it is missing. Raises Unfit, with what is wrong, if it cannot be believed."""
+        path = self.folder / key / "run.json"
+        with self._reading():
+            content = regular.read(path, RECORD_MOST)
+        with _naming(path):
+            return {} if content is None else sealed.decode_record(content, key)
 
     def held(self, key: str) -> Held:
         """What can be used of the run. Damage other than a torn last line leaves nothing of it usable."""
-        rows, _, damage = self._read(key)
-        epochs = [epoch for epoch, _ in self._checkpoints(key) if epoch <= len(rows)]
-        return Held(tuple(rows), max(epochs, default=0), damage)
+        history = self._history(key)
+        epochs = [epoch for epoch, _ in self._checkpoints(key) if epoch <= len(history.rows)]
+        return Held(history.rows, max(epochs, default=0), history.damage)
 
-    def _read(self, key: str) -> tuple[list[Row], int, str | None]:
-        """The good rows, how many bytes they take, and what is wrong if anything but the last line's end is."""
-        path = self.folder / key / "history.jsonl"
-        try:
-            lines = path.read_bytes().split(b"\n")
-        except (FileNotFoundError, NotADirectoryError):
-            return [], 0, None
-        rows: list[Row] = []
-        for number, line in enumerate(lines[:-1], start=1):  # what follows the last newline was torn off in writing
-            row = _decode(line)
-            if row is None or row.get("epoch") != number:
-                return [], 0, f"line {number} of {path} is damaged"
-            rows.append(row)
-        return rows, sum(len(line) + 1 for line in lines[:-1]), None
+    def _history(self, key: str) -> History:
+        folder = self.folder / key
+        with self._reading():
+            if (found := regular.kind(folder)) not in (None, "a folder"):
+                return History(damage=f"{folder} is {found}, not a folder")
+            history = read_history(folder / "history.jsonl", key, self._known.get(key, History()))
+        if history.rows:
+            self._known[key] = history
+        return history
 
     def _checkpoints(self, key: str) -> list[tuple[int, Path]]:
-        """(epoch, file), newest first."""
-        found = [
-            (match, path)
-            for path in (self.folder / key).glob("epoch-*.pt")
-            if (match := _CHECKPOINT.fullmatch(path.name))
-        ]
-        return sorted(((int(match[1]), path) for match, path in found), reverse=True)
+        """(epoch, what has a checkpoint's name), newest first."""
+        names = regular.names(self.folder / key)
+        found = [match for name in names if (match := _CHECKPOINT.fullmatch(name))]
+        return sorted(((int(match[1]), self.folder / key / match[0]) for match in found), reverse=True)
 
     @contextlib.contextmanager
     def claim(self, keys: Sequence[str]) -> Iterator[list[str]]:
@@ -105,17 +116,20 @@ class Store:
         """
         with contextlib.ExitStack() as locks:
             mine: list[str] = []
-            for key in keys[: _files(len(keys))]:
+            for key in keys[: claims.at_once(len(keys))]:
                 with contextlib.suppress(Timeout), self._writing():
-                    locks.enter_context(self._lock(key))
+                    say = self._mended.setdefault(key, []).append
+                    locks.enter_context(claims.claimed(self.folder / key, say))
                     mine.append(key)
             yield mine
 
-    def _lock(self, key: str) -> FileLock:
-        folder = self.folder / key
-        folder.mkdir(parents=True, exist_ok=True)
-        # Any thread of this process may free it: the one that writes rows is not the one that took the lock.
-        return FileLock(folder / "lock", timeout=0, thread_local=False)
+    def holder(self, key: str) -> str | None:
+        """Who trains the run now, as "pid 123 on host x since 10:02"; None if nobody does."""
+        return claims.holder(self.folder / key)
+
+    def last_sign(self, key: str) -> float:
+        """When who trains the run began, or last stored an epoch: seconds since 1970; 0 if neither is known."""
+        return claims.changed(self.folder / key / "holder", self.folder / key / "history.jsonl")
 
     def check_writable(self) -> None:
         """Raise UserError if nothing can be written in the store."""
@@ -132,70 +146,100 @@ class Store:
             raise
         except OSError as error:
             raise UserError(
-                f"store '{self.folder}' cannot be written: {error.strerror}; choose another with --store"
+                f"store '{self.folder}' cannot be written: {error.strerror or error}; choose another with --store"
+            ) from None
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What may not be read is the store's own folder: a file or folder in it would be Unfit."""
+        try:
+            yield
+        except PermissionError as error:
+            raise UserError(
+                f"store '{self.folder}' cannot be read: {error.strerror}; choose another with --store"
             ) from None
 
     def open(self, key: str, record: dict[str, Any], fresh: bool = False) -> list[str]:
         """Make the run ready to be trained on; returns what had to be mended, one line each.
 
         With `fresh`, or where the history is damaged, what there was is set aside as history.old1.jsonl (2, …) and the
-        run starts again; a damaged checkpoint is removed, so that the one before it serves.
+        run starts again; a damaged checkpoint is set aside, so that the one before it serves.
         """
-        folder = self.folder / key
-        for left in folder.glob(".*.*"):  # of a write that a crash cut short
-            left.unlink()
-        damage = self.held(key).damage
-        said = [f"{damage}; the run is trained again"] if damage else []
+        for name in filter(_UNFINISHED.fullmatch, regular.names(self.folder / key)):
+            regular.remove(self.folder / key / name)  # a crash cut it short: only who has the lock writes here
+        damage, said = self._history(key).damage, self._mended.pop(key, [])
+        if damage:
+            said.append(f"{damage}; the run is trained again")
+        elif fresh:
+            self.prune(key)
         if damage or fresh:
-            self._set_aside(key)
-        if self.record(key).get("key") != key:
-            record = {"key": key, **record, "created": now()}
-            write_whole(folder / "run.json", (json.dumps(record, indent=2) + "\n").encode())
-        return said + self._drop_damaged_checkpoints(key)
+            for path in (self.folder / key / "history.jsonl", *(path for _, path in self._checkpoints(key))):
+                regular.set_aside(path)
+        return said + self._mend_record(key, record) + self._mend_checkpoints(key)
 
-    def _set_aside(self, key: str) -> None:
-        folder = self.folder / key
-        history = folder / "history.jsonl"
-        if history.exists():
-            earlier = len(list(folder.glob("history.old*.jsonl")))
-            history.replace(folder / f"history.old{earlier + 1}.jsonl")
-        self.prune(key)
+    def _mend_record(self, key: str, record: dict[str, Any]) -> list[str]:
+        path, said = self.folder / key / "run.json", []
+        try:
+            if self.checked_record(key):
+                return []
+        except Unfit as why:
+            said.append(f"{why}; it is written anew")
+            regular.set_aside(path)
+        write_whole(path, sealed.encode_record({"key": key, **record, "created": now()}))
+        return said
 
-    def _drop_damaged_checkpoints(self, key: str) -> list[str]:
-        rows, said = self.held(key).epochs, []
+    def _mend_checkpoints(self, key: str) -> list[str]:
+        rows, said, sound = len(self._history(key).rows), [], 0
         for epoch, path in self._checkpoints(key):
-            if epoch > rows or _content(path) is None:
-                path.unlink()
-                said.append(f"checkpoint {path} is {'ahead of the history' if epoch > rows else 'damaged'}")
-        left = self.held(key).resume
-        return [f"{what}; training goes on from epoch {left}" for what in said]
+            try:
+                with _naming(path):
+                    if epoch > rows:
+                        raise Unfit("ahead of the history")
+                state = self._state(key, epoch, path)
+                if not sound:  # the one before it is loaded where this one fails: it takes 10 ms
+                    with _naming(path):
+                        checkpoint.check(state)
+                sound = sound or epoch
+            except Unfit as why:
+                said.append(f"checkpoint {why}")
+                regular.set_aside(path)
+        return [f"{what}; training goes on from epoch {sound}" for what in said]
+
+    def _state(self, key: str, epoch: int, path: Path) -> bytes:
+        """The state in a checkpoint's file. Raises Unfit if it is damaged, another run's, or gone by now."""
+        content, match = regular.read(path, CHECKPOINT_MOST), _CHECKPOINT.fullmatch(path.name)
+        with _naming(path):
+            if content is None or match is None or _digest(content) != match[2]:
+                raise Unfit("damaged")
+            return sealed.without_head(content, key, epoch)
 
     def append(self, key: str, row: Row) -> bool:
-        """Add the row of the next epoch, synced to disk; False if the store has that epoch already."""
-        rows, size, damage = self._end(key)
-        if damage or row["epoch"] > rows + 1:
-            raise ValueError(f"run {key}: epoch {row['epoch']} cannot follow {rows} stored ones ({damage or 'a gap'})")
+        """Add the row of the next epoch, synced to disk; False if the store has that epoch already.
+
+        Raises OSError if it cannot be written, or cannot follow what is there.
+        """
+        path, history = self.folder / key / "history.jsonl", self._end(key)
+        rows = len(history.rows)
+        if history.damage or row["epoch"] > rows + 1:
+            why = history.damage or "a gap"
+            raise Unfit(f"run {key}: epoch {row['epoch']} cannot follow {rows} stored ones ({why})")
         if row["epoch"] <= rows:
             return False
-        line = encode(row)
-        with (self.folder / key / "history.jsonl").open("ab") as file:
-            file.truncate(size)  # a torn line of an earlier crash
+        line = sealed.encode(row, key)
+        with regular.opened(path, "ab") as file:
+            file.truncate(history.size)  # a torn line of an earlier crash
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
         if not rows:
-            sync_folder(self.folder / key)
-        self._ends[key] = rows + 1, size + len(line)
+            sync_folder(path.parent)
+        self._known[key] = history.extended(sealed.decode(line, key, rows + 1), line)
         return True
 
-    def _end(self, key: str) -> tuple[int, int, str | None]:
-        """How many good rows there are, their bytes, and what is wrong; read again only where the size has changed."""
-        if key not in self._ends or self._ends[key][1] != _size(self.folder / key / "history.jsonl"):
-            rows, size, damage = self._read(key)
-            if damage:
-                return len(rows), size, damage
-            self._ends[key] = len(rows), size
-        return *self._ends[key], None
+    def _end(self, key: str) -> History:
+        """What a row is added to; read again only where the size has changed."""
+        known = self._known.get(key, History())
+        return known if known.size == regular.size(self.folder / key / "history.jsonl") else self._history(key)
 
     def newest_checkpoint(self, key: str) -> int:
         """The epoch of the newest checkpoint, 0 without one."""
@@ -203,76 +247,49 @@ class Store:
 
     def save_checkpoint(self, key: str, epoch: int, blob: bytes) -> None:
         """Write the state after `epoch`, whole or not at all, and free all but the last two."""
-        name = f"epoch-{epoch:05d}.{hashlib.sha256(blob).hexdigest()[:16]}.pt"
-        write_whole(self.folder / key / name, blob)
+        content = sealed.with_head(blob, key, epoch)
+        write_whole(self.folder / key / f"epoch-{epoch:05d}.{_digest(content)}.pt", content)
         for _, path in self._checkpoints(key)[KEPT_CHECKPOINTS:]:
-            path.unlink()
+            regular.remove(path)
 
     def load_checkpoint(self, key: str) -> tuple[int, bytes] | None:
-        """(epoch, state) of the newest checkpoint that has its epoch's row and whose content is what its name says."""
-        rows = self.held(key).epochs
+        """(epoch, state) of the newest checkpoint that has its epoch's row and is what its name and its head say."""
+        rows = len(self._history(key).rows)
         for epoch, path in self._checkpoints(key):
-            if epoch <= rows and (content := _content(path)) is not None:
-                return epoch, content
+            with contextlib.suppress(Unfit):
+                if epoch <= rows:
+                    return epoch, self._state(key, epoch, path)
         return None
 
     def prune(self, key: str) -> int:
-        """Remove the run's checkpoints, never its history; returns the bytes freed."""
-        freed = 0
-        for _, path in self._checkpoints(key):
-            freed += path.stat().st_size
-            path.unlink()
-        return freed
+        """Remove the run's checkpoints, those set aside too, but never a history; returns the bytes freed."""
+        names = [
+            name
+            for name in regular.names(self.folder / key)
+            if _CHECKPOINT.fullmatch(name) or _SET_ASIDE.fullmatch(name)
+        ]
+        return sum(regular.remove(self.folder / key / name) for name in names)
 
     def size(self, key: str) -> int:
         """Bytes on disk."""
-        total = 0
-        for path in (self.folder / key).iterdir():
-            with contextlib.suppress(FileNotFoundError):  # replaced meanwhile, by whoever trains the run
-                total += path.stat().st_size
-        return total
+        return sum(regular.size(self.folder / key / name) for name in regular.names(self.folder / key))
 
 
-def encode(row: Row) -> bytes:
-    """A history line: the row as JSON, with the CRC-32 of the rest of it at its end."""
-    text = json.dumps(row)
-    return f'{text[:-1]}, "crc32": "{zlib.crc32(text.encode()):08x}"}}\n'.encode()
+def _is_run(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a run's folder, or something else in its place; a folder with a lock alone is none."""
+    if not entry.is_dir(follow_symlinks=False) or not os.access(entry.path, os.X_OK):
+        return True
+    return any(os.path.lexists(f"{entry.path}/{name}") for name in ("run.json", "history.jsonl"))
 
 
-def _decode(line: bytes) -> Row | None:
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say in an Unfit which file it is that is so."""
     try:
-        row = json.loads(line)
-        checksum = row.pop("crc32")
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return None
-    return row if f"{zlib.crc32(json.dumps(row).encode()):08x}" == checksum else None
+        yield
+    except Unfit as why:
+        raise Unfit(f"{path} is {why}") from None
 
 
-def _size(path: Path) -> int:
-    """Bytes; 0 if there is no such file."""
-    with contextlib.suppress(FileNotFoundError):
-        return path.stat().st_size
-    return 0
-
-
-def _content(path: Path) -> bytes | None:
-    """A checkpoint's content, if it is what the file's name says; None if not, or if a newer one has replaced it."""
-    match = _CHECKPOINT.fullmatch(path.name)
-    with contextlib.suppress(FileNotFoundError):
-        content = path.read_bytes()
-        if match is not None and hashlib.sha256(content).hexdigest()[:16] == match[2]:
-            return content
-    return None
-
-
-def _files(wanted: int) -> int:
-    """How many files this process may open beside its others, its limit raised to `wanted` where the system lets it."""
-    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if limit < wanted + OTHER_FILES:
-        with contextlib.suppress(ValueError, OSError):
-            high = wanted + OTHER_FILES
-            resource.setrlimit(
-                resource.RLIMIT_NOFILE, (high if most == resource.RLIM_INFINITY else min(high, most), most)
-            )
-        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, limit - OTHER_FILES)
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -9,19 +9,25 @@ import secrets
 import shutil
 import signal
 import sys
-import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tune_mnist.errors import ClusterError
 from tune_mnist.exits import interrupt, interruptible, leave_at_once, uninterrupted
-from tune_mnist.tuning.head import HeadLost, HeadWatch, reach, unreachable
+from tune_mnist.machine.processes import Processes, end_of
+from tune_mnist.machine.scratch import scratch_folder
+from tune_mnist.tuning.head import LOOK_S, MISSES, Head, HeadLost, Watch, check_token, reach, unreachable
 
 OBJECTS, OBJECTS_PER_CPU = 512 << 20, 32 << 20  # bytes for Ray's objects, see Cluster.objects
 SHARED_MEMORY = Path("/dev/shm")
+STOPPED_S = 6.0  # that a part of Ray may be stopped before it is lost: a shell stops them all, and continues them
+NEEDED = {  # Ray's names for its processes
+    "raylet": "the raylet, which starts the workers of this machine's Ray,",
+    "gcs_server": "the GCS server, which keeps the state of this machine's Ray,",
+}
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay where the command was given
@@ -48,26 +54,30 @@ class Connection:
 
     folder: Path
     verbose: bool
-    watch: HeadWatch | None = None
+    watch: Watch
 
     def is_lost(self) -> bool:
-        """Whether the head of a cluster that is not our own is lost, now: Ray would wait for its answer."""
-        return self.watch is not None and self.watch.gone()
+        """Whether the cluster is lost, now: Ray would wait for its answer."""
+        return self.watch.gone() is not None
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where Ray runs: at `address`, or with `cpus` and `gpus` on this machine; `ray_logs` lets it speak."""
+    """Where Ray runs: at `address`, or with `cpus` and `gpus` on this machine; `ray_logs` lets it speak.
+
+    `insecure`: the address may be one that is open to whoever reaches it.
+    """
 
     address: str | None = None
     cpus: int = 1
     gpus: int = 0
     ray_logs: bool = False
+    insecure: bool = False
 
     def reach(self) -> None:
         """Raise UserError if no cluster is at the address, or one that refuses us: before anything is written."""
         if self.address not in (None, "auto"):
-            reach(str(self.address))
+            reach(str(self.address), self.insecure)
 
     @property
     def objects(self) -> int:
@@ -85,49 +95,59 @@ class Cluster:
         return f"{SHARED_MEMORY} has {free} free: Ray keeps its objects in /tmp (docker run --shm-size=1g avoids it)"
 
     @contextlib.contextmanager
-    def started(self) -> Iterator[Connection]:
+    def started(self, last: Callable[[], object] = lambda: None) -> Iterator[Connection]:
         """Connected to Ray within the `with` block, where SIGINT and SIGTERM raise KeyboardInterrupt.
 
-        Raises UserError if no cluster is at the address, ClusterError if a local one does not start, and HeadLost,
-        within seconds, where the head of another is lost.
-        """
-        folder, lost = _scratch_folder(), False
-        try:
-            with interruptible(), self._settings(), warnings.catch_warnings():
-                if not self.ray_logs:
-                    warnings.simplefilter("ignore")
-                self._connect(folder)
-                with self._watched() as watch:
-                    yield Connection(folder, self.ray_logs, watch)
-        except HeadLost:
-            lost = True
-            raise
-        finally:
-            with uninterrupted():
-                import ray
+        Where Ray is lost and keeps the main thread, `last` is called in another one, and the process ended.
 
-                if not lost:  # else it would take a minute
-                    ray.shutdown()
-                shutil.rmtree(folder, ignore_errors=True)
+        Raises UserError if no cluster is at the address, ClusterError if a local one does not start, and HeadLost,
+        within seconds, where the head of another, or a part of a local one, is lost.
+        """
+        lost = False
+        with scratch_folder() as folder:
+            try:
+                with interruptible(), self._settings(), warnings.catch_warnings():
+                    if not self.ray_logs:
+                        warnings.simplefilter("ignore")
+                    self._connect(folder)
+                    with self._watched(folder, last) as watch:
+                        yield Connection(folder, self.ray_logs, watch)
+            except HeadLost:
+                lost = True
+                raise
+            finally:
+                with uninterrupted():
+                    import ray
+
+                    if not lost:  # else it would take a minute
+                        ray.shutdown()
 
     @contextlib.contextmanager
-    def _watched(self) -> Iterator[HeadWatch | None]:
-        """Raise HeadLost where the head of a cluster that is not our own is lost."""
-        if self.address is None:
-            yield None
-            return
+    def _watched(self, folder: Path, last: Callable[[], object]) -> Iterator[Watch]:
+        """Raise HeadLost where the cluster is lost; of a local one nothing is left then."""
         import ray
 
-        address = ray.get_runtime_context().gcs_address
-        what = "every finished epoch is in the store; the same command goes on from there"
-        said = f"the Ray head at '{address}' was lost; {what}"
-        with HeadWatch(address, lambda: _give_up(said)) as watch:
+        local = _local_parts() if self.address is None else None
+        head = local or Head(ray.get_runtime_context().gcs_address)
+
+        def ended(what: str) -> str:
+            if local:
+                local.end()
+            return f"{what} was lost; every finished epoch is in the store; the same command goes on from there"
+
+        def give_up(what: str) -> None:
+            said = ended(what)
+            shutil.rmtree(folder, ignore_errors=True)
+            _give_up(said, last)
+
+        with Watch(head.missing, 1 if local else MISSES, give_up) as watch:
             try:
                 yield watch
             except (KeyboardInterrupt, Exception) as error:
-                if not (watch.lost if isinstance(error, KeyboardInterrupt) else watch.gone()):
+                what = watch.lost if isinstance(error, KeyboardInterrupt) else watch.gone()
+                if what is None:
                     raise
-                raise HeadLost(said) from None
+                raise HeadLost(ended(what)) from None
 
     @contextlib.contextmanager
     def _settings(self) -> Iterator[None]:
@@ -161,28 +181,32 @@ class Cluster:
                 _start(folder, self.objects, options)
             else:
                 _join(self.address, options | {"runtime_env": {"env_vars": WORKER_SETTINGS}})
+                if self.address == "auto":  # what that is, Ray has found only now
+                    import ray
+
+                    check_token(ray.get_runtime_context().gcs_address, self.insecure)
         signal.signal(signal.SIGTERM, interrupt)  # ray.init put its own handler there
         if not self.ray_logs:
             _silence()
 
 
-def _give_up(said: str) -> None:
+def _local_parts() -> Processes:
+    """The processes of the Ray that this one has started."""
+    from ray._private import worker
+
+    pids = {name: processes[0].process.pid for name, processes in worker._global_node.all_processes.items()}
+    needed = {words: pids.pop(name) for name, words in NEEDED.items()}
+    return Processes(needed, list(pids.values()), STOPPED_S / LOOK_S)
+
+
+def _give_up(said: str, last: Callable[[], object]) -> None:
     """End the process where Ray keeps its main thread: the store is as after any crash, whole."""
     logging.getLogger("tune_mnist").error(said)
+    with contextlib.suppress(Exception):
+        last()
     if sys.stdout.isatty():
         sys.stdout.write("\x1b[?25h")  # the live display had hidden the cursor
     leave_at_once(1)
-
-
-def _scratch_folder() -> Path:
-    """In /tmp, because Ray's sockets lie in it and their paths may not be long."""
-    try:
-        return Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp" if os.path.isdir("/tmp") else None))  # noqa: PTH112
-    except OSError as error:
-        way_out = "make room there; a container gets it with --tmpfs /tmp"
-        raise ClusterError(
-            f"Ray keeps its files in /tmp, and it cannot be written ({error.strerror}); {way_out}"
-        ) from None
 
 
 def _free(folder: Path) -> int:
@@ -202,6 +226,7 @@ def _start(folder: Path, objects: int, options: dict[str, Any]) -> None:
             return
         except Exception as error:  # Ray raises it bare where a part of it is not up in time
             ray.shutdown()
+            end_of(folder / attempt)  # it would go on listening beside the second one
             cause = (str(error).strip() or type(error).__name__).splitlines()[0]
             failed = ClusterError(f"Ray did not start on this machine: {cause}; try again, or see --ray-logs")
             failed.__cause__ = error

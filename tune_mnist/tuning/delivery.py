@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import threading
+import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 import ray
@@ -11,9 +15,16 @@ from ray import tune
 
 from tune_mnist.background import Background
 from tune_mnist.errors import ClusterError
+from tune_mnist.machine.cpu import memory_kills
+from tune_mnist.machine.processes import is_stopped
 from tune_mnist.store.store import Row, Store
+from tune_mnist.tuning.overdue import Overdue
+from tune_mnist.tuning.workers import OutOfMemory, Worker
 
-ANSWER_S = 120  # for the mailbox, which waits for nothing; a machine may be short of CPU
+ANSWER_S, STOPPED_S = 120, 10  # for an answer from the mailbox; from one that is stopped
+CARRIER = "Ray's process that brings the epochs home"
+KEPT = "every finished epoch before is kept; the same command goes on from there"
+LOST = "its worker was lost"
 RETRIES = 5  # of a trial whose worker was lost; an error in training itself is final
 
 
@@ -22,21 +33,27 @@ class Listener(Protocol):
 
     def started(self, key: str, trained: int, hostname: str) -> None: ...
     def epoch(self, key: str, row: Row) -> None: ...
-    def lost(self, key: str) -> None: ...
+    def lost(self, key: str, cause: str) -> None: ...
     def failed(self, key: str, error: str, trace: str) -> None: ...
     def said(self, key: str, text: str) -> None: ...
     def printed(self, key: str, text: str) -> None: ...
 
 
 class Delivery(Background):
-    """Takes messages out of the mailbox in a thread of its own, stores them, and tells the listener."""
+    """Takes messages out of the mailbox in a thread of its own, stores them, and tells the listener.
 
-    def __init__(self, mailbox: Any, store: Store, listener: Listener) -> None:
+    `worker` is the mailbox's process. Where this breaks, the mailbox is ended: whoever waits for it hears at once.
+    """
+
+    def __init__(self, mailbox: Any, worker: Worker, store: Store, listener: Listener, overdue: Overdue) -> None:
         # However long a write takes, the block's end waits for it: the runs' locks are freed after that.
         super().__init__("delivery", self._deliver)
-        self.mailbox, self.store, self.listener = mailbox, store, listener
+        self.mailbox, self.worker, self.store, self.listener, self.overdue = mailbox, worker, store, listener, overdue
         self.errors: dict[str, str] = {}
+        self.workers: dict[str, Worker] = {}  # of the trials that run
         self.broken: BaseException | None = None
+        self._kills = memory_kills()
+        self._why_lost: dict[str, str] = {}
         self._running: set[str] = set()
         self._most: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -50,23 +67,41 @@ class Delivery(Background):
 
     def check(self) -> None:
         """Raise the error that ended the thread, if one did: nothing that is trained would be stored any more."""
-        if isinstance(self.broken, OSError):
-            raise ClusterError(f"the store {self.store.folder} cannot be written: {self.broken}")
         if self.broken is not None:
             raise self.broken
+
+    def end_overdue(self) -> None:
+        """End the workers that no epoch comes from; their trials are then lost ones."""
+        for key, why in self.overdue.look().items():
+            self._why_lost[key] = f"{why}: its worker was ended"
+            if worker := self.workers.get(key):
+                worker.end()
 
     def _deliver(self) -> bool:
         try:
             self._take(0.5)
         except BaseException as error:
             self.broken = error
+            self.worker.end()
         return self.broken is not None
 
     def _take(self, wait: float) -> int:
-        messages = ray.get(self.mailbox.take.remote(wait), timeout=ANSWER_S)
+        messages = self._answer(self.mailbox.take.remote(wait))
         for message in messages:
             self._handle(**message)
         return len(messages)
+
+    def _answer(self, asked: Any) -> Any:
+        """The mailbox waits for nothing, so an answer comes at once; but a machine may be short of CPU."""
+        end = time.monotonic() + ANSWER_S
+        while True:
+            try:
+                return ray.get(asked, timeout=STOPPED_S)
+            except ray.exceptions.RayActorError as error:
+                raise ClusterError(f"{CARRIER} was lost; {KEPT}") from error
+            except ray.exceptions.GetTimeoutError:
+                if is_stopped(self.worker.pid) or time.monotonic() > end:
+                    raise ClusterError(f"{CARRIER} gives no answer; {KEPT}") from None
 
     def _handle(self, key: str, kind: str, **content: Any) -> None:
         if kind == "epoch":
@@ -79,13 +114,19 @@ class Delivery(Background):
         elif kind == "printed":
             self.listener.printed(key, **content)
         else:
+            self.workers[key] = content.pop("worker")
+            self.overdue.started(key)
             self.listener.started(key, **content)
 
     def _store(self, key: str, row: Row, checkpoint: bytes | None) -> None:
+        self.overdue.epoch(key)
         row = {**row, "concurrent": self._beside(key)}
-        self.store.append(key, row)
-        if checkpoint is not None and self.store.newest_checkpoint(key) < row["epoch"]:
-            self.store.save_checkpoint(key, row["epoch"], checkpoint)
+        try:
+            self.store.append(key, row)
+            if checkpoint is not None and self.store.newest_checkpoint(key) < row["epoch"]:
+                self.store.save_checkpoint(key, row["epoch"], checkpoint)
+        except (OSError, ValueError) as error:  # a full disk, say; or what it appends to is no longer there
+            raise unwritable(self.store.folder, error, len(checkpoint or b"")) from error
         self.listener.epoch(key, row)
 
     def _beside(self, key: str) -> int:
@@ -104,17 +145,44 @@ class Delivery(Background):
 
     def leave(self, key: str) -> None:
         """A trial ended; its last message may still be on its way."""
+        self.overdue.ended(key)
         with self._lock:
             self._running.discard(key)
 
+    def running(self) -> set[str]:
+        """The trials that run, by key."""
+        with self._lock:
+            return set(self._running)
+
+    def lost(self, key: str, error: Exception | None) -> None:
+        """A trial's worker is gone, and Tune starts another. Raises OutOfMemory if the kernel killed it for that."""
+        before, self._kills = self._kills, memory_kills()
+        if self._kills > before and (worker := self.workers.get(key)) and worker.node == self.worker.node:
+            raise OutOfMemory({worker.pid: None}, ["the kernel killed it"])
+        self.listener.lost(key, self._cause(key, error) or LOST)
+
     def give_up(self, key: str, error: Exception | None) -> None:
         """A trial failed outside of its training once too often: its worker was lost, or could not start."""
-        lost = error is None or isinstance(error, ray.exceptions.RayActorError)
-        why = "" if error is None else _why(str(error))
-        self.errors[key] = (
-            f"its worker was lost {RETRIES + 1} times{why}" if lost else str(error).strip().splitlines()[-1]
-        )
+        cause = self._cause(key, error)
+        if cause is None and not (error is None or isinstance(error, ray.exceptions.RayActorError)):
+            cause = str(error).strip().splitlines()[-1]
+        self.errors[key] = cause or f"{LOST} {RETRIES + 1} times{'' if error is None else _why(str(error))}"
         self.listener.failed(key, self.errors[key], "" if error is None else str(error))
+
+    def _cause(self, key: str, error: Exception | None) -> str | None:
+        """Why the worker is gone, if that is known."""
+        short = None if error is None else OutOfMemory.among(error)
+        why = self._why_lost.pop(key, None)
+        return short.cause(next(iter(short.held), None)) if short else why
+
+
+def unwritable(folder: Path, error: Exception, needed: int) -> ClusterError:
+    """The store cannot be written: which folder, what is missing, what is kept."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(folder).free
+        why += f"; {free / 1e6:.1f} MB are free there, and an epoch needs {needed / 1e6:.1f} MB; make room"
+    return ClusterError(f"the store '{folder}' cannot be written ({why}); {KEPT}")
 
 
 def _why(said: str) -> str:
@@ -131,23 +199,35 @@ class Watch(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks to restore them; a sweep of ours goes on from the store instead
 
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """At least ten times a second, also while no trial reports."""
+        self.delivery.check()
+        self.delivery.end_overdue()
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.enter(_key(trial))
-
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
-        self.delivery.check()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.leave(_key(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.delivery.check()  # what broke the delivery breaks every trial
+        self.delivery.lost(_key(trial), _error(trial))
         self.delivery.leave(_key(trial))
-        self.delivery.listener.lost(_key(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.delivery.check()
         self.delivery.leave(_key(trial))
-        self.delivery.give_up(_key(trial), trial.get_error())
+        self.delivery.give_up(_key(trial), _error(trial))
 
 
 def _key(trial: Any) -> str:
     return str(trial.config["run"]["key"])
+
+
+def _error(trial: Any) -> Exception | None:
+    """What Tune knows of a trial's end: the error itself, or its text."""
+    error: Exception | None = trial.get_pickled_error()
+    if error is None and (text := trial.get_error()):
+        return OutOfMemory.told(text) if "low on memory" in text else RuntimeError(text)
+    return error

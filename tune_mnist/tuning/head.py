@@ -12,23 +12,27 @@ from tune_mnist.background import Background
 from tune_mnist.errors import ClusterError, UserError
 
 REACH_S = 3.0  # to answer; Ray itself tries for 40 s before it says that nothing is there
-GRACE_S = 15.0  # for the program to end by itself once the head is lost
+GRACE_S = 5.0  # for the program to leave Ray by itself once that is lost
 LOOK_S = 2.0  # between two looks at a head
+UNAUTHENTICATED = "UNAUTHENTICATED"
 MISSES = 4  # looks without an answer, one after another, after which it is lost: 8 to 20 s
 
 
 class HeadLost(ClusterError):
-    """The head of a cluster that is not our own is lost. A process that ends in Ray's own way waits a minute for it."""
+    """The head of a cluster, or a part of a local one. A process that ends in Ray's own way waits a minute for it."""
 
 
-def reach(address: str) -> None:
-    """Raise UserError if nothing answers at HOST:PORT, or a cluster that refuses this process's token."""
+def reach(address: str, insecure: bool) -> None:
+    """Raise UserError if nothing answers at HOST:PORT, or a cluster that refuses this process's token.
+
+    Also, unless `insecure`, if the cluster is open to whoever reaches it.
+    """
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), REACH_S).close()
     except (OSError, OverflowError, ValueError) as error:
         raise unreachable(address, error) from None
-    _check_token(address)
+    check_token(address, insecure)
 
 
 def unreachable(address: str, error: Exception) -> UserError:
@@ -37,21 +41,42 @@ def unreachable(address: str, error: Exception) -> UserError:
     return UserError(f"no Ray cluster answers at '{address}' ({cause}); give --address HOST:PORT of its head")
 
 
-def _check_token(address: str) -> None:
-    """Raise UserError if the cluster refuses the token. Ray tries for 30 s, and does not say that it was the token."""
+def check_token(address: str, insecure: bool) -> None:
+    """Raise UserError if the cluster refuses the token. Ray tries for 30 s, and does not say that it was the token.
+
+    A cluster that asks for none is refused, too, unless it is `insecure`, or on loopback, where nobody else reaches it.
+    The token is told only to one that asks.
+    """
+    if (answer := _answer(address, "")) is None:
+        if not insecure and not is_loopback(address):
+            what = "asks for no token, so that whoever reaches it may run code on it"
+            way_out = "start it with RAY_AUTH_MODE=token, or give --insecure"
+            raise UserError(f"the Ray cluster at '{address}' {what}; {way_out}")
+        return
+    token = _token()
+    if answer == UNAUTHENTICATED and (not token or _answer(address, token) == UNAUTHENTICATED):
+        refused = "refuses the token it was given" if token else "asks for a token"
+        way_out = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file with the cluster's token"
+        raise UserError(f"the Ray cluster at '{address}' {refused}; {way_out}")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether HOST:PORT is this machine's own loopback."""
+    host = address.rpartition(":")[0].strip("[]")
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def _answer(address: str, token: str) -> str | None:
+    """How a head answers who gives this token: None if well, else the name of gRPC's code."""
     import grpc
 
-    token = _token()
     with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
         ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")
         try:
             ask(b"", timeout=REACH_S, metadata=[("authorization", f"Bearer {token}")] if token else [])
         except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.UNAUTHENTICATED:
-                return  # no matter of tokens: joining tells what is wrong
-            refused = "refuses the token it was given" if token else "asks for a token"
-            way_out = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to the file with the cluster's token"
-            raise UserError(f"the Ray cluster at '{address}' {refused}; {way_out}") from None
+            return str(error.code().name)
+    return None
 
 
 def _token() -> str:
@@ -67,38 +92,49 @@ def _token() -> str:
         raise UserError(f"the token file '{path}' cannot be read: {error.strerror}; set RAY_AUTH_TOKEN_PATH") from None
 
 
-class HeadWatch(Background):
-    """Looks whether the head at HOST:PORT is there, within its `with` block; interrupts the process once it is not.
+class Watch(Background):
+    """Looks whether what Ray needs is there, within its `with` block; interrupts the process once it is not.
 
-    Ray's own driver tries for a minute, and then ends the process. Its calls to the head cannot be interrupted: where
-    the block has not ended after GRACE_S, `give_up` is called.
+    `missing` says what is not there, or None; it is lost after so many looks, one after another, that missed it. Ray's
+    own driver tries for a minute, and then ends the process. Its calls cannot be interrupted: where the block has not
+    ended after GRACE_S, `give_up` is called.
     """
 
-    def __init__(self, address: str, give_up: Callable[[], None]) -> None:
-        super().__init__("head watch", self._look, LOOK_S, patience=0)
-        self.give_up = give_up
-        host, _, port = address.rpartition(":")
-        self.place = host.strip("[]"), int(port)
-        self.lost = False
+    def __init__(self, missing: Callable[[], str | None], misses: int, give_up: Callable[[str], None]) -> None:
+        super().__init__("watch", self._look, LOOK_S, patience=0)
+        self.missing, self.misses, self.give_up = missing, misses, give_up
+        self.lost: str | None = None
         self._missed = 0
 
-    def gone(self) -> bool:
-        """Whether it is lost, now: for an error of Ray's that may come of it."""
-        return self.lost or all(not self._there() for _ in range(2))
+    def gone(self) -> str | None:
+        """What is lost, now: for an error of Ray's that may come of it."""
+        if self.lost is None and self.missing():
+            return self.missing()
+        return self.lost
 
     def _look(self) -> bool:
-        self._missed = 0 if self._there() else self._missed + 1
-        if self._missed < MISSES:
+        missing = self.missing()
+        self._missed = self._missed + 1 if missing else 0
+        if missing is None or self._missed < self.misses:
             return False
-        self.lost = True
+        self.lost = missing
         os.kill(os.getpid(), signal.SIGINT)
         if not self.ending.wait(GRACE_S):
-            self.give_up()
+            self.give_up(missing)
         return True
 
-    def _there(self) -> bool:
+
+class Head:
+    """The head of a cluster at HOST:PORT."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        host, _, port = address.rpartition(":")
+        self.place = host.strip("[]"), int(port)
+
+    def missing(self) -> str | None:
         try:
             socket.create_connection(self.place, REACH_S).close()
         except OSError:
-            return False
-        return True
+            return f"the Ray head at '{self.address}'"
+        return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_mnist.store.store import Store
+from tune_mnist.tuning.workers import Worker
 
 MOST = 8  # messages on their way at once: each has a checkpoint of up to 14 MB
 
@@ -42,3 +43,7 @@ class Mailbox:
     async def load(self, key: str) -> tuple[int, bytes] | None:
         """The epoch and the checkpoint that the run can go on from."""
         return self.store.load_checkpoint(key)
+
+    def worker(self) -> Worker:
+        """The process that it lives in."""
+        return Worker.this()

@@ -25,11 +25,14 @@ class Asked:
     gpus: float | None = None
     max_concurrent: int | None = None
     exclusive: bool = False
+    epoch_timeout: float | None = None
 
     def __post_init__(self) -> None:
         for option, value in (("--cpus-per-trial", self.cpus), ("--max-concurrent", self.max_concurrent)):
             if value is not None and value < 1:
                 raise UserError(f"{option} must be a whole number of at least 1, not {value}")
+        if self.epoch_timeout is not None and not self.epoch_timeout > 0:
+            raise UserError(f"--epoch-timeout must be more than 0 seconds, not {self.epoch_timeout:g}")
         if self.gpus is not None and not 0 <= self.gpus <= 1:
             rule = "a number from 0 to 1 (a training runs on one GPU)"
             raise UserError(f"--gpus-per-trial must be {rule}, not {self.gpus:g}")
@@ -43,12 +46,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Resources:
-    """What each trial asks Ray for, and on what device it trains."""
+    """What each trial asks Ray for, on what device it trains, and after how many seconds without an epoch it hangs."""
 
     cpus: int
     gpus: float
     device: str
     max_concurrent: int | None
+    epoch_timeout: float | None = None
 
     @property
     def asked(self) -> dict[str, float]:
@@ -63,7 +67,7 @@ def choose(asked: Asked, local: bool) -> Resources:
     cpus = 1 if asked.cpus is None else asked.cpus
     device = _device(asked, cpus, local)
     share = GPUS_A_TRIAL if asked.gpus is None else asked.gpus
-    return Resources(cpus, share if device == "cuda" else 0.0, device, asked.max_concurrent)
+    return Resources(cpus, share if device == "cuda" else 0.0, device, asked.max_concurrent, asked.epoch_timeout)
 
 
 def fit(resources: Resources, cpus: int, memory: int) -> tuple[Resources, str | None]:

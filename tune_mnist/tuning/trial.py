@@ -26,6 +26,7 @@ from tune_mnist.store.checkpoint import packed, unpacked
 from tune_mnist.store.store import Row
 from tune_mnist.task import TAKEN, Config, Epochs, Task, learned
 from tune_mnist.tuning.resources import Resources
+from tune_mnist.tuning.workers import Worker
 from tune_mnist.words import plural
 
 PACKAGE = Path(__file__).parents[1]
@@ -105,7 +106,7 @@ def _check_node(task: Task, resources: Resources, outbox: _Outbox) -> None:
 def _train(task: Task, config: Config, threads: int, outbox: _Outbox) -> None:
     """Ask the task's loop for exactly the epochs that are left."""
     trained, saved = outbox.load() or (0, None)
-    outbox.send(kind="started", trained=trained, hostname=platform.node())
+    outbox.send(kind="started", trained=trained, hostname=platform.node(), worker=Worker.this())
     with redirect_stdout(outbox.printed), redirect_stderr(outbox.printed):
         loop = task.train(config, None if saved is None else unpacked(saved))
     for epoch in range(trained + 1, config.epochs + 1):

@@ -3,26 +3,42 @@
 Trials train (`trial`); nothing that matters stays with them. Each epoch's row and checkpoint travel through an actor
 beside the driver (`mailbox`) to the driver, which stores them (`delivery`). A trial that Ray starts again asks the
 actor where to go on.
+
+Tune ends as a whole where a node's memory runs out. The search is then given again, for what the store still lacks and
+with fewer trials side by side: a *round*. Most plans take one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+import time
+import traceback
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import ray
 from ray import tune
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.plan.plan import Run
 from tune_mnist.store.store import Store
 from tune_mnist.task import Task
 from tune_mnist.tuning.cluster import Connection
-from tune_mnist.tuning.delivery import RETRIES, Delivery, Listener, Watch
+from tune_mnist.tuning.delivery import KEPT, RETRIES, Delivery, Listener, Watch
 from tune_mnist.tuning.mailbox import Mailbox
+from tune_mnist.tuning.overdue import Overdue
 from tune_mnist.tuning.resources import Resources
 from tune_mnist.tuning.trial import trainable
+from tune_mnist.tuning.workers import OutOfMemory, Worker, causes
+from tune_mnist.words import plural
+
+log = logging.getLogger("tune_mnist")
+PACKAGE = Path(__file__).parents[1]
+SETTLE_S = 1.0  # for the memory of workers that were ended; Ray looks four times a second
 
 
 @dataclass(frozen=True)
@@ -37,27 +53,126 @@ def execute(runs: Sequence[Run], task: Task, trials: Trials, store: Store, liste
     """Train `runs` of the task side by side on the cluster that is connected, storing every epoch.
 
     Returns run key -> error. The caller holds the runs' locks and has opened them in the store. On a KeyboardInterrupt
-    all that reached the driver is stored. Raises ClusterError if the store cannot be written.
+    all that reached the driver is stored. Raises ClusterError if the store cannot be written, or Ray cannot go on.
     """
-    with Delivery(_mailbox(store), store, listener) as delivery:
-        parts = {"task": task, "mailbox": delivery.mailbox, "resources": trials.resources}
-        trained = tune.with_resources(tune.with_parameters(trainable, **parts), trials.resources.asked)
+    rounds = _Rounds(task, trials, store, listener, list(runs))
+    while rounds.left:
+        rounds.go_on()
+    return rounds.errors
+
+
+@dataclass
+class _Rounds:
+    """What is left of the runs, from round to round. `killed`: how often each was killed for memory while alone."""
+
+    task: Task
+    trials: Trials
+    store: Store
+    listener: Listener
+    left: list[Run]
+    errors: dict[str, str] = field(default_factory=dict)
+    killed: Counter[str] = field(default_factory=Counter)
+
+    def go_on(self) -> None:
+        """One round, and what it leaves for the next."""
+        delivery: Delivery | None = None
+        try:
+            mailbox, worker = _mailbox(self.store)
+            with Delivery(mailbox, worker, self.store, self.listener, self._overdue()) as delivery:
+                self._fit(delivery)
+            delivery.check()
+            self.left = []
+        except Exception as error:
+            broken = (delivery and delivery.broken) or error  # Tune may know of no more than what came of it
+            short = OutOfMemory.among(broken) or OutOfMemory.among(error)
+            if short is None:
+                raise _told(broken) from error
+        else:
+            short = None
+        self.errors |= delivery.errors if delivery else {}
+        if short:
+            self._make_do(short, delivery)
+
+    def _fit(self, delivery: Delivery) -> None:
+        parts = {"task": self.task, "mailbox": delivery.mailbox, "resources": self.trials.resources}
+        trained = tune.with_resources(tune.with_parameters(trainable, **parts), self.trials.resources.asked)
         tuning = tune.TuneConfig(
             reuse_actors=True,  # a warm worker takes the next trial in 0.1 s; a new one starts in 3 s
-            max_concurrent_trials=trials.resources.max_concurrent,
+            max_concurrent_trials=self.trials.resources.max_concurrent,
             trial_dirname_creator=lambda trial: trial.trial_id,
         )
         running = tune.RunConfig(
             name="trials",
-            storage_path=str(trials.connection.folder / "tune"),
-            verbose=2 if trials.connection.verbose else 0,
+            storage_path=str(self.trials.connection.folder / "tune"),
+            verbose=2 if self.trials.connection.verbose else 0,
             callbacks=[Watch(delivery)],
             failure_config=tune.FailureConfig(max_failures=RETRIES),
         )
-        space = {"run": tune.grid_search([_plain(run) for run in runs])}
-        tune.Tuner(trained, param_space=space, tune_config=tuning, run_config=running).fit()
-    delivery.check()
-    return delivery.errors
+        space = {"run": tune.grid_search([_plain(run) for run in self.left])}
+        try:
+            tune.Tuner(trained, param_space=space, tune_config=tuning, run_config=running).fit()
+        except Exception:
+            for worker in delivery.workers.values():  # Tune leaves them where it fails as a whole
+                worker.end()
+            raise
+
+    def _overdue(self) -> Overdue:
+        """The longest epoch of each run by its rows so far."""
+        rows = {run.key: self.store.held(run.key).rows for run in self.left}
+        taken = {
+            key: max(row.get("train_time_s", 0.0) + row.get("eval_time_s", 0.0) for row in of)
+            for key, of in rows.items()
+            if of
+        }
+        return Overdue(self.trials.resources.epoch_timeout, taken)
+
+    def _make_do(self, short: OutOfMemory, delivery: Delivery | None) -> None:
+        """Prepare a round with fewer trials side by side: half of those on the node whose memory ran out."""
+        running = delivery.running() if delivery else set()
+        workers = {key: delivery.workers[key] for key in running & delivery.workers.keys()} if delivery else {}
+        killed = {key: worker.pid for key, worker in workers.items() if worker.pid in short.held}
+        if len(running) == 1:
+            killed = killed or dict.fromkeys(running, 0)
+        nodes = {worker.node for key, worker in workers.items() if key in killed or not killed}
+        beside = [key for key, worker in workers.items() if worker.node in nodes]
+        self._count({key: short.cause(pid) for key, pid in killed.items()} or {"": short.cause()}, len(running) <= 1)
+        if len(running) > 1:
+            at_once = max(1, len(running) - max(1, len(beside) // 2))
+            log.warning(f"memory ran out: {plural(at_once, 'trial')} side by side from now on")
+            self.trials = replace(self.trials, resources=replace(self.trials.resources, max_concurrent=at_once))
+        self.left = [run for run in self.left if not self._is_over(run)]
+        self.left.sort(key=lambda run: self.killed[run.key])  # the others first
+        time.sleep(SETTLE_S)
+
+    def _count(self, killed: Mapping[str, str], alone: bool) -> None:
+        """Who was killed though alone, and once too often, has failed; of nobody in particular it is Ray itself."""
+        for key, cause in killed.items():
+            self.killed[key] += alone or not key
+            if self.killed[key] > RETRIES:
+                if not key:
+                    raise ClusterError(f"the machine has too little memory for Ray: {cause}; {KEPT}")
+                self.errors[key] = f"{cause}, {self.killed[key]} times with no other trial beside it"
+                self.listener.failed(key, self.errors[key], "")
+            elif key:
+                self.listener.lost(key, cause)
+            else:
+                log.warning(f"a process of Ray's was lost, and is started again: {cause}")
+
+    def _is_over(self, run: Run) -> bool:
+        return run.key in self.errors or self.store.held(run.key).epochs >= run.config.epochs
+
+
+def _told(error: BaseException) -> BaseException:
+    """As one line, unless it is a bug of ours: what we said ourselves in it, else how Ray ends."""
+    chain = list(causes(error))
+    for one in chain:
+        if isinstance(one, (ClusterError, UserError)):
+            return one
+    frames = traceback.extract_tb(chain[-1].__traceback__)
+    if frames and PACKAGE in Path(frames[-1].filename).parents:
+        return chain[-1]
+    said = next((line.strip() for line in str(chain[-1]).splitlines() if line.strip()), type(chain[-1]).__name__)
+    return ClusterError(f"Ray Tune cannot go on: {said}; {KEPT}")
 
 
 def _plain(run: Run) -> dict[str, Any]:
@@ -65,9 +180,9 @@ def _plain(run: Run) -> dict[str, Any]:
     return {"key": run.key, "config": dict(run.config), "needs_total": run.config.needs_total}
 
 
-def _mailbox(store: Store) -> Any:
+def _mailbox(store: Store) -> tuple[Any, Worker]:
+    """The actor and its process."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(Mailbox).options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here)
     mailbox: Any = actor.remote(str(store.folder.resolve()))
-    ray.get(mailbox.take.remote(0))  # it is there; from now on it answers at once
-    return mailbox
+    return mailbox, ray.get(mailbox.worker.remote())  # it is there; from now on it answers at once

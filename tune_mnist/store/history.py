@@ -1,0 +1,50 @@
+"""A run's history as it was read: its rows, and what has to be read again when the file has grown."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tune_mnist.store.regular import Unfit, read
+from tune_mnist.store.sealed import Row, decode
+
+MOST = 64 << 20  # bytes: 100,000 epochs
+
+
+@dataclass(frozen=True)
+class History:
+    """The good rows, the bytes that they take, the CRC-32 of these, and what is wrong if anything but a torn end is.
+
+    Of a damaged history nothing is good.
+    """
+
+    rows: tuple[Row, ...] = ()
+    size: int = 0
+    checksum: int = 0
+    damage: str | None = None
+
+    def extended(self, row: Row, line: bytes) -> History:
+        """With the line that was added to the file, and its row as it is read back."""
+        return History((*self.rows, row), self.size + len(line), zlib.crc32(line, self.checksum))
+
+
+def read_history(path: Path, run: str, known: History) -> History:
+    """The history in the file; lines that were `known` before, and are still what they were, are not parsed again."""
+    try:
+        content = read(path, MOST) or b""
+    except Unfit as why:
+        return History(damage=str(why))
+    begin = known if zlib.crc32(memoryview(content)[: known.size]) == known.checksum else History()
+    lines = content[begin.size :].split(b"\n")
+    rows: list[Row] = []
+    for number, line in enumerate(lines[:-1], start=len(begin.rows) + 1):
+        try:
+            rows.append(decode(line, run, number))
+        except Unfit as why:
+            return History(damage=f"line {number} of {path} is {why}")
+    end = len(content) - len(lines[-1])  # what follows the last newline was torn off in writing
+    if not rows:
+        return begin
+    checksum = zlib.crc32(memoryview(content)[begin.size : end], begin.checksum)
+    return History((*begin.rows, *rows), end, checksum)

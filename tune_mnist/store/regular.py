@@ -1,0 +1,124 @@
+"""Regular files alone, and never through a link: how a store opens, reads, appends to and sets aside what is in it.
+
+Whatever else lies there under a file's name (a folder, a pipe, a device, a link, what may not be read) is `Unfit`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+# Not blocking: opening a pipe that nobody writes to would wait for ever.
+_CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_MACHINES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what says nothing of the file
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFREG: "a file",
+}
+
+
+class Unfit(OSError):
+    """What is there cannot be used; the text says what it is, or why."""
+
+
+def kind(path: Path) -> str | None:
+    """What is there, links not followed: "a file", "a folder", "a link", …; None if nothing is."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return _KINDS.get(stat.S_IFMT(os.lstat(path).st_mode), "of no known kind")
+    return None
+
+
+def size(path: Path) -> int:
+    """Bytes, links not followed; 0 if there is no such file."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return os.lstat(path).st_size
+    return 0
+
+
+def names(folder: Path) -> list[str]:
+    """The names of what is in the folder; none if it is not there, is a link, or may not be read."""
+    with contextlib.suppress(OSError):
+        return [] if kind(folder) == "a link" else [entry.name for entry in os.scandir(folder)]
+    return []
+
+
+def opened(path: Path, mode: str, most: int | None = None) -> BinaryIO:
+    """The file, opened as bytes; neither it nor its folder may be a link. FileNotFoundError if there is none.
+
+    Raises Unfit for what is no regular file, may not be opened, or has more than `most` bytes.
+    """
+    if kind(path.parent) == "a link":
+        raise Unfit(f"{path.parent} is a link, not a folder")
+    try:
+        file: BinaryIO = open(path, mode, opener=_careful)  # type: ignore[assignment]  # noqa: SIM115
+    except NotADirectoryError:
+        raise FileNotFoundError(path) from None
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in _MACHINES:
+            raise
+        raise Unfit(_refused(path, error)) from None
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and (most is None or status.st_size <= most):
+        return file
+    file.close()
+    if stat.S_ISREG(status.st_mode):
+        raise Unfit(f"{path} has {status.st_size} bytes, more than any that was written here")
+    raise Unfit(_said(path, _KINDS.get(stat.S_IFMT(status.st_mode))))
+
+
+def _careful(path: str, flags: int) -> int:
+    return os.open(path, flags | _CAREFUL, 0o666)
+
+
+def _refused(path: Path, error: OSError) -> str:
+    with contextlib.suppress(PermissionError):  # of its folder
+        if (found := kind(path)) not in (None, "a file"):
+            return _said(path, found)
+    return f"{path} cannot be used ({error.strerror})"
+
+
+def _said(path: Path, found: str | None) -> str:
+    return f"{path} is {found}, not a file"
+
+
+def read(path: Path, most: int) -> bytes | None:
+    """The content; None if there is no such file. Raises Unfit, as `opened` does."""
+    try:
+        with opened(path, "rb", most) as file:
+            return file.read(most)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if isinstance(error, Unfit) or error.errno in _MACHINES:
+            raise
+        raise Unfit(_refused(path, error)) from None  # in reading: a fault of its disk
+
+
+def set_aside(path: Path) -> None:
+    """Rename what is there, whatever it is: history.jsonl becomes history.old1.jsonl (2, …)."""
+    number = 1
+    while kind(aside := path.with_name(f"{path.stem}.old{number}{path.suffix}")):
+        number += 1
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
+
+
+def remove(path: Path) -> int:
+    """Remove a regular file, and nothing else; returns the bytes freed."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        status = os.lstat(path)
+        if stat.S_ISREG(status.st_mode) and not path.parent.is_symlink():
+            path.unlink()
+            return status.st_size
+    return 0
