@@ -170,6 +170,11 @@ def _parted(given: Any) -> tuple[dict[str, float], Any]:
     metrics, state = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
     if not isinstance(metrics, Mapping):
         raise TrainingFailed(f"the loop yielded {_kind(metrics)}; yield a dict of metrics, or (metrics, state)")
+    for name in map(str, metrics):
+        if not name.isprintable() or not name.strip():
+            raise TrainingFailed(
+                f"a measure is called {name!r}; it is a column's name, and must be readable on one line"
+            )
     return {str(name): _number(str(name), value) for name, value in metrics.items()}, state
 
 

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tune_mnist.background import Background
 from tune_mnist.errors import ClusterError, UserError
@@ -14,7 +15,7 @@ from tune_mnist.errors import ClusterError, UserError
 REACH_S = 3.0  # to answer; Ray itself tries for 40 s before it says that nothing is there
 GRACE_S = 5.0  # for the program to leave Ray by itself once that is lost
 LOOK_S = 2.0  # between two looks at a head
-UNAUTHENTICATED = "UNAUTHENTICATED"
+UNAUTHENTICATED, UNAVAILABLE = "UNAUTHENTICATED", "UNAVAILABLE"  # gRPC's names
 MISSES = 4  # looks without an answer, one after another, after which it is lost: 8 to 20 s
 
 
@@ -47,7 +48,11 @@ def check_token(address: str, insecure: bool) -> None:
     A cluster that asks for none is refused, too, unless it is `insecure`, or on loopback, where nobody else reaches it.
     The token is told only to one that asks.
     """
-    if (answer := _answer(address, "")) is None:
+    answer = _answer(address, "")
+    if answer == UNAVAILABLE:  # what answers is no gRPC, or only one end speaks TLS: Ray would try for two minutes
+        here = "is" if _has_tls() else "is not"
+        raise unreachable(address, OSError(f"what listens there speaks otherwise; RAY_USE_TLS {here} set here"))
+    if answer is None:
         if not insecure and not is_loopback(address):
             what = "asks for no token, so that whoever reaches it may run code on it"
             way_out = "start it with RAY_AUTH_MODE=token, or give --insecure"
@@ -70,13 +75,32 @@ def _answer(address: str, token: str) -> str | None:
     """How a head answers who gives this token: None if well, else the name of gRPC's code."""
     import grpc
 
-    with grpc.insecure_channel(address, [("grpc.enable_http_proxy", 0)]) as channel:
+    with _channel(address) as channel:
         ask = channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetClusterId")
         try:
             ask(b"", timeout=REACH_S, metadata=[("authorization", f"Bearer {token}")] if token else [])
         except grpc.RpcError as error:
             return str(error.code().name)
     return None
+
+
+def _has_tls() -> bool:
+    return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
+
+
+def _channel(address: str) -> Any:
+    """As Ray's own: in plain text, or with TLS and the certificates that Ray is told of."""
+    import grpc
+
+    options = [("grpc.enable_http_proxy", 0)]
+    if not _has_tls():
+        return grpc.insecure_channel(address, options)
+    names = ("RAY_TLS_CA_CERT", "RAY_TLS_SERVER_KEY", "RAY_TLS_SERVER_CERT")
+    try:
+        files = [Path(os.environ.get(name, "")).read_bytes() for name in names]
+    except OSError as error:
+        raise UserError(f"RAY_USE_TLS asks for {', '.join(names)}, and '{error.filename}' cannot be read") from None
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(*files), options)
 
 
 def _token() -> str:
