@@ -101,7 +101,7 @@ def test_a_value_that_no_point_looks_at_is_refused_still() -> None:
 def test_a_run_is_not_named_after_what_is_inactive() -> None:
     request = asked(vary=["optimizer=sgd,adam"], settings=["optimizer=sgd", "momentum=0.9"])
     plan = make_plan(request.points, mnist(), lambda _: Held())
-    assert sorted(run_names(plan, request.baseline).values()) == ["baseline", "optimizer=adam"]
+    assert sorted(run_names(plan, request.baseline, MNIST).values()) == ["baseline", "optimizer=adam"]
 
 
 def test_the_key_of_an_inactive_value_is_that_of_its_default() -> None:

@@ -12,7 +12,7 @@ from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, variables
 from tune_mnist.results.intervals import estimate
-from tune_mnist.results.values import combined, values_of
+from tune_mnist.results.values import said, values_of
 from tune_mnist.task import Task
 from tune_mnist.words import duration, plural, several
 
@@ -58,7 +58,7 @@ def _points(points: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFram
     """(sweep, value in words) and the rows, one a seed, of each point, in the order asked."""
     for sweep, rows in points.groupby("sweep", sort=False):
         for value, of in rows.groupby(values_of(rows), sort=False):
-            yield (str(sweep), combined(str(value))), of
+            yield (str(sweep), said(value)), of
 
 
 def _spread(one: Measure, values: pd.Series) -> str:
@@ -88,9 +88,9 @@ def best_lines(points: pd.DataFrame, task: Task) -> list[str]:
         best = means.max() if judged.better == "higher" else means.min()
         shown = [str(value) for value in means.index[means.map(judged.brief) == judged.brief(best)]]
         names, seeds = variables(rows), rows["seed"].nunique()
-        said = f"{_settings(names, shown)}, {judged.words} {judged.brief(best)}"
+        told = f"{_settings(names, shown)}, {judged.words} {judged.brief(best)}"
         of_seeds = f" (mean of {seeds} seeds)" if seeds > 1 else ""
-        lines.append(f"best of {_called(str(sweep), names, task)}: {said}{of_seeds}")
+        lines.append(f"best of {_called(str(sweep), names, task)}: {told}{of_seeds}")
     return lines
 
 
