@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,7 @@ def test_a_terminal_gets_plain_lines_where_they_are_wanted(option: tuple[str, ..
 
 def test_no_color_has_no_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)  # else errors are not for the screen
     screen = terminal()
     with listening(ConsoleLines(screen)):
         log.error("it failed")

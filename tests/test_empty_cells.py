@@ -103,7 +103,7 @@ def test_a_folder_from_before_is_read(tmp_path: Path) -> None:
     assert history is not None
     assert set(history["dropout_last"]) == {"recipe"}
     text = fixed(results.points, ["lr"], MNIST).replace("\xa0", " ")
-    assert text.startswith("Fixed: cnn, adadelta, epochs 5, batch size 64, gamma 0.7, dropout 0.25, shuffle true")
+    assert text.startswith("Fixed: cnn, adadelta, epochs 5, batch_size 64, gamma 0.7, dropout 0.25, shuffle true")
 
 
 def test_a_folder_from_before_is_set_beside_the_published_figures_and_beside_a_new_one(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
-from PIL import Image
 from tables import BASELINE, CURVE, complete, curve_sweep, epochs_of, sweep
 
 from tune_mnist.errors import UserError
@@ -619,15 +618,6 @@ def test_save_writes_every_figure_of_each_sweep_and_nothing_else(tmp_path: Path)
 def test_without_a_history_there_are_no_learning_curves(tmp_path: Path) -> None:
     drawn = save_figures(sweep("lr", LR).assign(run="a"), None, tmp_path)
     assert [one.stem for one in drawn] == ["accuracy_vs_lr", "time_vs_lr", "accuracy_vs_time"]
-
-
-def test_an_earlier_commands_figures_go_and_others_stay(tmp_path: Path) -> None:
-    save_figures(sweep("batch_size", [(32, 1, 0.96, 1.0)]).assign(run="a"), None, tmp_path)
-    (tmp_path / "mine.svg").write_text("<svg/>")
-    Image.new("RGB", (1, 1)).save(tmp_path / "mine.png")
-    save_figures(sweep("lr", LR).assign(run="a"), None, tmp_path)
-    left = {path.stem for path in tmp_path.iterdir()}
-    assert left == {"accuracy_vs_lr", "time_vs_lr", "accuracy_vs_time", "mine"}
 
 
 def test_save_names_every_missing_column_and_writes_nothing(tmp_path: Path) -> None:

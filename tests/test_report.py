@@ -593,8 +593,9 @@ def whole_sentences(done: list[dict[str, str]], epochs: list[dict[str, str]]) ->
     """What must be said of the tables as a whole."""
     runs, asked = len({row["run"] for row in done}), sum(int(row["epochs"]) for row in done)
     said = [f"Plan: {len(done)} points, {runs} runs, {asked} epochs asked for, {len(epochs)} trained."]
-    left = sum(row["status"] == "missing" for row in done)
-    return [*said, f"{left} of {len(done)} points are not done or not measured"] if left else said
+    told = {"missing": "are not done or not measured", "failed": "failed"}
+    counts = {words: sum(row["status"] == status for row in done) for status, words in told.items()}
+    return [*said, *(f"{count} of {len(done)} points {words}" for words, count in counts.items() if count)]
 
 
 def point_cells(row: dict[str, str]) -> list[str]:
@@ -671,7 +672,7 @@ def test_every_number_of_a_real_report_is_in_its_tables(standard: Finished) -> N
         (r"from 1 \(92\.10 %\)", "from 1 (92.11 %)"),
         (r"\| 0\.05 \| 3 \| 98\.15 %", "| 0.05 | 3 | 98.16 %"),
         (r"48 points, (\d+) runs", r"49 points, \1 runs"),
-        (r"1 of 48 points are", "2 of 48 points are"),
+        (r"1 of 48 points failed", "2 of 48 points failed"),
         (r"\| batch \| 32 \| 2 \| done \| 95\.85 %", "| batch | 32 | 2 | done | 95.84 %"),
         (r"(Best point: .*) 98\.15 %", r"\1 98.25 %"),
     ],

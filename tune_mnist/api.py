@@ -32,7 +32,7 @@ from tune_mnist.task import Task
 from tune_mnist.tasks import user
 from tune_mnist.tasks.loop import loop_of
 from tune_mnist.tuning.cluster import Cluster
-from tune_mnist.tuning.resources import Asked, choose, fit
+from tune_mnist.tuning.resources import Asked, Resources, choose, fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,9 +84,7 @@ def sweep(
     asked = _Asked(vary or {}, cross or {}, dict(baseline or {}), epochs, seeds)
     request = _request(task, asked)
     wanted = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, epoch_timeout=epoch_timeout)
-    resources = choose(wanted, address is None)
-    if address is None:
-        resources, _ = fit(resources, cpu_count(), memory())
+    resources = _resources(wanted, is_local=address is None)
     where = user.Where(Store(Path(store)), resources.device, resources.cpus)
     folder = Path(output) if output else Path("results") / task.name
     cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0)
@@ -109,6 +107,11 @@ def sweep(
     if experiment.errors:
         raise TrainingFailed("; ".join(f"{experiment.names[key]}: {cause}" for key, cause in experiment.errors.items()))
     return Swept(experiment, folder)
+
+
+def _resources(asked: Asked, is_local: bool) -> Resources:
+    resources = choose(asked, is_local)
+    return fit(resources, cpu_count(), memory())[0] if is_local else resources
 
 
 @dataclass(frozen=True)

@@ -213,9 +213,8 @@ def run(
     sweeping.check_nodes(nodes, dry_run)
     launcher = sweeping.launcher(cluster_file, keep, address)
     is_local = address is None and launcher is None
-    resources = choose(
-        Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, epoch_timeout), is_local
-    )
+    asked = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, epoch_timeout)
+    resources = choose(asked, is_local)
     what.check(resources.device, is_local)
     resources, short = fit(resources, cpu_count(), memory()) if is_local else (resources, None)
     cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0, ray_logs, insecure)
@@ -229,8 +228,7 @@ def run(
         costs = sweeping.Costs(resources, cluster, nodes, is_local)
         if dry_run:
             return sweeping.print_plan(experiment, costs, screen)
-        folder = output or sweeping.default_output(experiment)
-        sweeping.check_places(experiment, folder, launcher)
+        folder = sweeping.checked_place(experiment, output, launcher)
         if not yes and not sweeping.agreed(experiment, costs, display):
             return shared.INTERRUPTED
         prepare_folder(folder)

@@ -108,11 +108,13 @@ def default_output(experiment: Experiment) -> Path:
     return Path("results") / (subject if name == "standard" else f"{subject}-{name}")
 
 
-def check_places(experiment: Experiment, folder: Path, launcher: Launcher | None) -> None:
-    """Raise UserError for a folder of results, or a store that is to be trained into, that cannot be written."""
+def checked_place(experiment: Experiment, output: Path | None, launcher: Launcher | None) -> Path:
+    """The folder of results. Raises UserError if it, or a store that is to be trained into, cannot be written."""
+    folder = output or default_output(experiment)
     experiment.check(folder, is_local=launcher is None)
     if launcher or experiment.plan.todo:
         experiment.store.check_writable()
+    return folder
 
 
 def check_nodes(nodes: int | None, dry_run: bool) -> None:
