@@ -8,11 +8,13 @@ results.summary, results.figure("lr"), results.report()
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tune_mnist.checking.confirm import confirmed
 from tune_mnist.display.log import ConsoleLines, LogFile, console, listening, log
@@ -36,8 +38,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Values = Mapping[str, Sequence[Any]]
+Given, Back = ParamSpec("Given"), TypeVar("Back")
 
 
+def _in_python(sweep: Callable[Given, Back]) -> Callable[Given, Back]:
+    """What is refused is said in the words of Python: `cpus_per_trial`, not `--cpus-per-trial`."""
+
+    @wraps(sweep)
+    def said(*args: Given.args, **kwargs: Given.kwargs) -> Back:
+        try:
+            return sweep(*args, **kwargs)
+        except UserError as error:
+            line = re.sub(r"--set (\w+)=(\w+)", r'baseline={"\1": \2}', str(error))
+            line = re.sub(r"--vary (\w+)=([\w,]*)", r'vary={"\1": [\2]}', line)
+            raise UserError(re.sub(r"(?<!\S)--([a-z-]+)", lambda option: option[1].replace("-", "_"), line)) from None
+
+    return said
+
+
+@_in_python
 def sweep(
     train: Callable[..., Any],
     vary: Values | None = None,
@@ -56,6 +75,7 @@ def sweep(
     gpus_per_trial: float | None = None,
     max_concurrent: int | None = None,
     address: str | None = None,
+    insecure: bool = False,
     trust: bool = False,
 ) -> Swept:
     """Sweep a training function of your own; what is stored is not trained again.
@@ -63,10 +83,12 @@ def sweep(
     `train(config, state=None)` yields (metrics, state) after each epoch, in a loop that never ends. Each name of `vary`
     is a sweep of its own around `baseline`; `cross` is every combination. `minimize` or `maximize` names the measure
     that is judged. A function that lies in no file, as in a notebook, needs a `version`: raise it whenever it changes.
-    `trust` shares and extends runs without a check that the loop goes on exactly from its state.
+    `address` joins a Ray cluster that runs; one that asks for no token only if `insecure`, or on loopback. `trust`
+    shares and extends runs without a check that the loop goes on exactly from its state.
 
     Raises UserError for what cannot be asked, and TrainingFailed if a training failed; the others are stored then.
     """
+    _check(vary or {}, cross or {}, output, store)
     user.read_again()
     loop = loop_of(train, sys.modules[_function(train).__module__], version=version)
     given: dict[str, list[Any]] = {
@@ -82,7 +104,7 @@ def sweep(
         resources, _ = fit(resources, cpu_count(), memory())
     where = user.Where(Store(Path(store)), resources.device, resources.cpus)
     folder = Path(output) if output else Path("results") / task.name
-    cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0)
+    cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0, insecure=insecure)
     cluster.reach()
     check_place(folder)
     prepare_folder(folder)
@@ -101,6 +123,16 @@ def sweep(
     if experiment.errors:
         raise TrainingFailed("; ".join(f"{experiment.names[key]}: {cause}" for key, cause in experiment.errors.items()))
     return Swept(experiment, folder)
+
+
+def _check(vary: Values, cross: Values, output: str | Path | None, store: str | Path) -> None:
+    """Raise UserError for what Python would take for something else: letters for values, here for a folder."""
+    for argument, values in [*(("vary", one) for one in vary.items()), *(("cross", one) for one in cross.items())]:
+        if isinstance(values[1], (str, bytes)) or not isinstance(values[1], Iterable):
+            raise UserError(f"{argument}: {values[0]} takes a list of values, as in [A, B], not {values[1]!r}")
+    for argument, place in (("output", output), ("store", store)):
+        if isinstance(place, str) and not place.strip():
+            raise UserError(f"{argument} is an empty text; name a folder, or leave it out")
 
 
 @dataclass(frozen=True)

@@ -121,10 +121,11 @@ def _number(value: object) -> float:
 
 
 def _flag(value: object) -> bool:
-    named = {"true": True, "false": False, True: True, False: False}
-    if not isinstance(value, (str, bool)) or value not in named:
+    """As YAML reads a flag in a sweep file: `yes` and `On` are true there."""
+    named = {**dict.fromkeys(("true", "yes", "on"), True), **dict.fromkeys(("false", "no", "off"), False)}
+    if not isinstance(value, (str, bool)) or str(value).lower() not in named:
         raise ValueError
-    return named[value]
+    return named[str(value).lower()]
 
 
 def _text(value: object) -> str:

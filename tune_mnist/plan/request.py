@@ -84,8 +84,13 @@ def _named_once(texts: Sequence[str], option: str, task: Task) -> list[tuple[str
 
 
 def _chosen(sweeps: Sequence[Sweep], names: Sequence[str]) -> list[Sweep]:
+    """The sweeps of these names, each a name or several as in `epochs,lr`, in small letters or large."""
     by_name = {sweep.name: sweep for sweep in sweeps}
-    for name in names:
-        if name not in by_name:
+    small = {name.lower(): sweep for name, sweep in by_name.items()}
+    found = {}
+    for name in (part.strip() for text in names for part in text.split(",")):
+        sweep = by_name.get(name) or small.get(name.lower())
+        if sweep is None:
             raise unknown("sweep", name, by_name)
-    return [by_name[name] for name in dict.fromkeys(names)] if names else list(sweeps)
+        found[sweep.name] = sweep
+    return list(found.values()) if names else list(sweeps)
