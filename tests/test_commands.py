@@ -19,7 +19,7 @@ from conftest import DIGITS, ROOT, Finished, command, run, succeeded, surroundin
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tune_mnist import __version__
+from tune_mnist import __version__, sweep
 from tune_mnist.commands.check import check
 from tune_mnist.commands.compare import compare
 from tune_mnist.commands.options import application, travelling
@@ -433,3 +433,38 @@ def test_a_cluster_with_a_token_is_joined_with_it(tmp_path: Path) -> None:
 )
 def test_what_is_on_loopback(address: str, own: bool) -> None:
     assert is_loopback(address) is own
+
+
+# The same mistakes from Python
+
+
+def loop(config: dict[str, Any], state: Any = None) -> Iterator[tuple[dict[str, float], Any]]:
+    while True:
+        yield {"loss": config["lr"]}, state
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, "nothing to sweep; give vary={name: [values]}"),
+        ({"vary": {"lr": []}}, "vary: lr takes a list of values, as in [A, B], not []"),
+        ({"vary": {"lr": 0.1}}, "vary: lr takes a list of values, as in [A, B], not 0.1"),
+        ({"vary": {"lr": "0.1,0.2"}}, "vary: lr takes a list of values, as in [A, B], not '0.1,0.2'"),
+        ({"cross": {"lr": "0.1"}}, "cross: lr takes a list of values"),
+        ({"vary": {"lr": [0.1]}, "cpus_per_trial": 0}, "cpus_per_trial must be a whole number of at least 1, not 0"),
+        ({"vary": {"lr": [0.1]}, "device": "gpu"}, "unknown device 'gpu' (did you mean 'cuda'?)"),
+        ({"vary": {"lr": [0.1]}, "store": ""}, "store is an empty text; name a folder, or leave it out"),
+        ({"vary": {"lr": [0.1]}, "output": " "}, "output is an empty text"),
+        ({"vary": {"lr": [0.1]}, "address": "localhost"}, "give address HOST:PORT of its head"),
+    ],
+    ids=lambda one: str(one)[:40],
+)
+def test_python_hears_of_its_own_arguments(
+    asked: dict[str, Any], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as error:
+        sweep(loop, epochs=1, version="1", **asked)
+    assert said in str(error.value)
+    assert "--" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []

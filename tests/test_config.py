@@ -90,7 +90,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("seed", 1.0, "seed must be a whole number from 0 to 2**64 - 1, not 1.0"),
     ("seed", True, "seed must be a whole number from 0 to 2**64 - 1, not True"),
     ("model", "resnet", "unknown model 'resnet'; choose from: cnn, mlp, linear"),
-    ("model", "CNN", "unknown model 'CNN'; choose from: cnn, mlp, linear"),
+    ("model", "CNN", "unknown model 'CNN' (did you mean 'cnn'?); choose from: cnn, mlp, linear"),
     ("optimizer", "adm", "unknown optimizer 'adm' (did you mean 'adam'?); choose from: adadelta, sgd, adam, adamw"),
     ("optimizer", None, "unknown optimizer 'None'; choose from: adadelta, sgd, adam, adamw"),
     ("schedule", "linear", "unknown schedule 'linear'; choose from: step, cosine"),

@@ -127,9 +127,10 @@ def sweep(
 
 def _check(vary: Values, cross: Values, output: str | Path | None, store: str | Path) -> None:
     """Raise UserError for what Python would take for something else: letters for values, here for a folder."""
-    for argument, values in [*(("vary", one) for one in vary.items()), *(("cross", one) for one in cross.items())]:
-        if isinstance(values[1], (str, bytes)) or not isinstance(values[1], Iterable):
-            raise UserError(f"{argument}: {values[0]} takes a list of values, as in [A, B], not {values[1]!r}")
+    for argument, space in (("vary", vary), ("cross", cross)):
+        for name, values in space.items():
+            if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or not list(values):
+                raise UserError(f"{argument}: {name} takes a list of values, as in [A, B], not {values!r}")
     for argument, place in (("output", output), ("store", store)):
         if isinstance(place, str) and not place.strip():
             raise UserError(f"{argument} is an empty text; name a folder, or leave it out")
