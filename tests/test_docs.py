@@ -142,7 +142,7 @@ def test_the_readmes_numbers_of_the_standard_sweeps_are_the_plans() -> None:
 @pytest.mark.parametrize(
     ("target", "action"),
     [
-        ("sweep", "-m tune_mnist.run"),
+        ("sweep", "-m tune_mnist run"),
         ("report", "-m tune_mnist report"),
         ("test", "-m pytest"),
         ("check", "mypy"),

@@ -83,7 +83,8 @@ def _chosen(history: pd.DataFrame, key: str | None, folder: Path) -> pd.DataFram
     found = [one for one in keys if str(one).startswith(key)]
     if len(found) != 1:
         which = "no run" if not found else f"{len(found)} runs"
-        raise UserError(f"{which} of {folder} has a key that begins with '{key}'; its keys are {', '.join(keys)}")
+        listed = ", ".join([*keys[:10], *(["…"] if len(keys) > 10 else [])])
+        raise UserError(f"{which} of {folder} has a key that begins with '{key}'; its keys are {listed}")
     rows: pd.DataFrame = history[history["run"] == found[0]].sort_values("epoch")
     if rows["epoch"].tolist() != list(range(1, len(rows) + 1)):
         raise UserError(f"{folder}: {HISTORY_CSV} lacks an epoch of run {found[0]}; choose another with --run")
