@@ -54,6 +54,16 @@ def size(path: Path) -> int:
     return 0
 
 
+def folder_size(folder: Path) -> int:
+    """Bytes of what is in the folder, but not in folders in it; links not followed."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for entry in () if kind(folder) == "a link" else os.scandir(folder):
+            with contextlib.suppress(FileNotFoundError):  # replaced meanwhile, by whoever trains the run
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
 def names(folder: Path) -> list[str]:
     """The names of what is in the folder; none if it is not there, is a link, or may not be read."""
     with contextlib.suppress(OSError):

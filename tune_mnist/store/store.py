@@ -273,7 +273,7 @@ class Store:
 
     def size(self, key: str) -> int:
         """Bytes on disk."""
-        return sum(regular.size(self.folder / key / name) for name in regular.names(self.folder / key))
+        return regular.folder_size(self.folder / key)
 
 
 def _is_run(entry: os.DirEntry[str]) -> bool:
