@@ -37,7 +37,7 @@ def optimizers() -> pd.DataFrame:
 
 def crossed() -> pd.DataFrame:
     """The optimizer crossed with the momentum, which is one point for adam."""
-    rows = [("sgd", 0.0, 0.9), ("sgd", 0.9, 0.95), ("adam", None, 0.97)]
+    rows = [("sgd", 0.0, 0.9), ("sgd", 0.9, 0.95), ("adam", float("nan"), 0.97)]
     table = sweep("optimizer", [(name, 1, accuracy, 60.0) for name, _, accuracy in rows], sweep="cross")
     return table.assign(variable="optimizer*momentum", momentum=[momentum for _, momentum, _ in rows])
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tune_mnist.api import _Asked, _request
 from tune_mnist.errors import UserError
 from tune_mnist.mnist.task import MNIST
 from tune_mnist.plan.request import Options, Request, build
@@ -249,3 +250,11 @@ def test_a_dataclass_takes_a_well_known_name_for_its_own(tmp_path: Path) -> None
     task = described(loop, None, {"learning_rate": ["0.5"]})
     request = build(task, Options(vary=["learning_rate=0.5,1"]))
     assert [(point.variable, point.value) for point in request.points] == [("lr", 0.5), ("lr", 1.0)]
+
+
+def test_a_call_from_python_takes_a_list_of_seeds_and_other_names(tmp_path: Path) -> None:
+    loop = loop_of(tmp_path, MODEL)
+    asked_for = _Asked({"learning-rate": [0.1, 0.2]}, {}, {"Width": 16}, None, [7, 9])
+    request = _request(described(loop, None, {}), asked_for)
+    assert (request.seeds, request.baseline["width"]) == ((7, 9), 16)
+    assert [(point.variable, point.value) for point in request.points[::2]] == [("lr", 0.1), ("lr", 0.2)]
