@@ -229,6 +229,8 @@ def test_the_key_of_what_is_inactive_does_not_depend_on_the_order_of_values(tmp_
         ({"momentum": {"optimiser_name": "sgd"}}, "unknown hyper-parameter 'optimiser_name'"),
         ({"momemtum": {"optimizer": "sgd"}}, "unknown hyper-parameter 'momemtum' (did you mean 'momentum'?)"),
         ({"beta": {"optimizer": "sdg"}}, "unknown optimizer 'sdg' (did you mean 'sgd'?)"),
+        ({"beta": {"momentum": 0.9}, "momentum": {"beta": 0.9}}, "when: momentum and beta depend on each other"),
+        ({"beta": {"beta": 0.9}}, "unknown hyper-parameter 'beta'"),
     ],
 )
 def test_a_condition_on_nothing_is_refused(tmp_path: Path, when: dict[str, Any], said: str) -> None:
