@@ -111,7 +111,7 @@ def plan(arguments: str) -> Plan:
     """The plan of `tune_mnist.run` with these arguments, nothing being stored."""
     command = typer.main.get_command(application(run))
     given = command.make_context("run", shlex.split(arguments)).params
-    lists: dict[str, Any] = {name: given[name] or () for name in ("sweep", "vary", "settings")}
+    lists: dict[str, Any] = {name: given[name] or () for name in ("sweep", "vary", "settings", "words")}
     options: dict[str, Any] = {name: given[name] for name in ("config", "seed", "seeds")}
     request = asked(**options, **lists)
     return make_plan(request.points, mnist(), lambda _: Held())

@@ -40,7 +40,7 @@ def run(
         Many,
         typer.Argument(
             rich_help_panel=WHAT,
-            metavar="[NAME=V1,V2 ...]",
+            metavar="NAME=V1,V2",
             help="Every combination of several; NAME=VALUE moves the baseline.",
         ),
     ] = None,
