@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -128,4 +129,7 @@ def is_live(console: Console) -> bool:
 
 def console() -> Console:
     """The console of this program; lines are never cut to a width when nobody looks at a terminal."""
+    for name in ("COLUMNS", "LINES"):
+        if len(os.environ.get(name, "")) > 9:
+            del os.environ[name]  # no size: rich fails at thousands of digits
     return Console(highlight=False, width=None if sys.stdout.isatty() else 500)

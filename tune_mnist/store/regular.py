@@ -96,7 +96,7 @@ def read(path: Path, most: int) -> bytes | None:
     """The content; None if there is no such file. Raises Unfit, as `opened` does."""
     try:
         with opened(path, "rb", most) as file:
-            return file.read(most)
+            return file.read(os.fstat(file.fileno()).st_size)  # a buffer of `most` would be made at once
     except FileNotFoundError:
         return None
     except OSError as error:
