@@ -20,6 +20,7 @@ from typing import Any
 from rich.console import Console
 
 from tune_mnist.background import Background
+from tune_mnist.display.live import Display
 from tune_mnist.display.log import LogFile, listening
 from tune_mnist.experiment import Experiment
 from tune_mnist.files import now, write_whole
@@ -129,8 +130,9 @@ def measure(trials: int, cpus: int, task: Task, folder: Path) -> dict[str, Any]:
     lrs = ",".join(f"{index / 10000:g}" for index in range(1, trials + 1))
     store = Store(folder / "store")
     experiment = Experiment(build(task, Options(vary=[f"lr={lrs}"])), task, store)
+    display = Display(Console(quiet=True))
     with Watch(store.folder) as watch:
-        experiment.train(folder / "results", choose(Asked("cpu"), local=True), Cluster(None, cpus), Console(quiet=True))
+        experiment.train(folder / "results", choose(Asked("cpu"), local=True), Cluster(None, cpus), display)
         whole = watch.seconds()
     assert not experiment.errors, experiment.errors
     reported = time.monotonic()

@@ -79,10 +79,10 @@ def ways() -> dict[str, Step]:
         "plain": step(Net(), channels_last=False),
         "ReLU after the pool": step(PoolFirst(), channels_last=False),
         "dropout from 16 random bits": step(own_dropout, channels_last=False),
-        "channels-last (ours)": step(Cnn(0.25, generator), channels_last=True),
-        "ours, flattened in NHWC order": step(NhwcFlatten(0.25, generator), channels_last=True),
-        "ours, ReLU in place": step(ReluInPlace(0.25, generator), channels_last=True),
-        "ours, Adadelta foreach": step(Cnn(0.25, generator), channels_last=True, foreach=True),
+        "channels-last (ours)": step(Cnn(0.25, 0.5, generator), channels_last=True),
+        "ours, flattened in NHWC order": step(NhwcFlatten(0.25, 0.5, generator), channels_last=True),
+        "ours, ReLU in place": step(ReluInPlace(0.25, 0.5, generator), channels_last=True),
+        "ours, Adadelta foreach": step(Cnn(0.25, 0.5, generator), channels_last=True, foreach=True),
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,6 +95,32 @@ def run(*arguments: str, folder: Path, module: str = "tune_mnist.run", **more: s
         check=False,
     )
     return Finished(folder, done.returncode, done.stdout, done.stderr)
+
+
+def on_a_terminal(
+    *arguments: str, folder: Path, python: tuple[str, ...] = ("-W", "error"), term: str = "xterm-256color"
+) -> Finished:
+    """Give the command on a terminal of its own; `out` is all that the terminal got, `err` empty."""
+    ours, its = pty.openpty()
+    size = {"COLUMNS": "120", "LINES": "40", "TERM": term}
+    process = subprocess.Popen(
+        command(*arguments, python=python),
+        cwd=folder,
+        env=surroundings(**size),
+        stdin=its,
+        stdout=its,
+        stderr=its,
+    )
+    os.close(its)
+    shown = b""
+    try:
+        with suppress(OSError):  # Linux's way to say that nobody has the terminal open any more
+            while part := os.read(ours, 65_536):
+                shown += part
+        return Finished(folder, process.wait(60), shown.decode(), "")
+    finally:
+        os.close(ours)
+        process.kill()
 
 
 def succeeded(done: Finished) -> Finished:

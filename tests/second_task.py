@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from tune_mnist.display.live import Display
 from tune_mnist.display.log import ConsoleLines, LogFile, console, listening
 from tune_mnist.experiment import Experiment
 from tune_mnist.machine.devices import device_kind
@@ -68,11 +69,11 @@ def main() -> None:
     request = build(HILL, Options(vary=given.vary, settings=given.set, seeds=given.seeds))
     results, log_file, screen = given.folder / "results", LogFile(), console()
     prepare_folder(results)
-    with listening(ConsoleLines(screen)), listening(log_file):
+    with Display(screen) as display, listening(ConsoleLines(screen)), listening(log_file):
         log_file.open(results / log_name(HILL.name))
         experiment = Experiment(request, HILL, Store(given.folder / "store"))
         print(f"to train: {experiment.plan.epochs_to_train}")
-        experiment.train(results, choose(Asked(device="cpu"), local=True), Cluster(cpus=2), screen)
+        experiment.train(results, choose(Asked(device="cpu"), local=True), Cluster(cpus=2), display)
         assert not experiment.errors, experiment.errors
         experiment.write(results)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ BASELINE: dict[str, Any] = {
     "momentum": 0.0,
     "weight_decay": 0.0,
     "dropout": 0.25,
+    "dropout_last": "recipe",
     "shuffle": True,
     "train_size": 60000,
     "seed": 1,
@@ -99,7 +101,9 @@ def complete(table: pd.DataFrame, task: Task = MNIST) -> pd.DataFrame:
     full["run"] = [
         hashlib.sha256(key.encode()).hexdigest()[:16] for key in map(str, full[identity].itertuples(index=False))
     ]
-    full["value"] = ["*".join(str(row[part]) for part in row["variable"].split("*")) for _, row in full.iterrows()]
+    full["value"] = [
+        "*".join(str(row[part]) for part in re.split(r"[*+]", row["variable"])) for _, row in full.iterrows()
+    ]
     if task is MNIST:
         for name, factor in (("test_loss", 1.0), ("train_loss", 1.5)):
             full[name] = (1 - full["test_accuracy"]) * factor

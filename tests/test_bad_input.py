@@ -46,8 +46,8 @@ def refused(done: Finished, before: list[Path], *words: str) -> None:
     ("arguments", "words"),
     [
         case("sweep", "--sweep lrr", "sweep 'lrr'", "epochs, batch, lr"),
-        case("varied variable", "--vary learning_rate=0.1", "'learning_rate'", "epochs, batch_size, lr"),
-        case("set variable", "--set batchsize=64", "'batchsize'", "batch_size"),
+        case("varied variable", "--vary warmup=0.1", "'warmup'", "epochs, batch_size, lr"),
+        case("set variable", "--set batchsizes=64", "'batchsizes'", "batch_size"),
         case("dataset", "--dataset mnits", "dataset 'mnits'", "auto, mnist, fashion-mnist, kmnist, qmnist, digits"),
         case("model", "--set model=resnet", "model 'resnet'", "cnn, mlp, linear"),
         case("optimizer", "--set optimizer=adams", "optimizer 'adams'", "adadelta, sgd, adam, adamw"),

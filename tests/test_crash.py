@@ -43,6 +43,7 @@ class Killed:
 
     log: str
     second: Finished
+    left: list[Path]
 
     @property
     def second_log(self) -> str:
@@ -59,7 +60,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
         slow.process.wait(10)
         log = slow.log()
     try:
-        return Killed(log, run(*SLOW, folder=folder))
+        second = run(*SLOW, folder=folder)
+        return Killed(log, second, [kept.parent for kept in ray_folders(started) if kept.parent.exists()])
     finally:
         bury(started)
 
@@ -100,6 +102,10 @@ def test_after_a_kill_the_log_says_where_it_goes_on(killed: Killed) -> None:
     assert set(went_on.values()) != {0}
     for name, epoch in reached.items():
         assert went_on.get(name, 5) >= epoch - 1
+
+
+def test_after_a_kill_the_next_command_removes_what_it_left_in_tmp(killed: Killed) -> None:
+    assert killed.left == []
 
 
 # A worker that is killed, and one that hangs

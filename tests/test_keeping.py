@@ -17,6 +17,7 @@ from conftest import rows
 from tasks import asked, mnist
 from test_results import row
 
+from tune_mnist.api import Swept
 from tune_mnist.errors import UserError
 from tune_mnist.experiment import Experiment
 from tune_mnist.keeping import take_in
@@ -276,6 +277,10 @@ def test_everything_drawn_is_called_as_ours(both: Path) -> None:
 # Where commands look back
 
 
-def test_what_was_read_by_python_is_of_both(both: Path) -> None:
-    points = read_points(both, mnist())
-    assert points.groupby("sweep", sort=False).size().to_dict() == {"lr": 2, "batch": 4}
+def test_reading_finds_both_and_a_sweep_from_python_its_own(both: Path) -> None:
+    assert read_points(both, mnist()).groupby("sweep", sort=False).size().to_dict() == {"lr": 2, "batch": 4}
+    found = Swept(trained(both, **LR), both)
+    assert found.points["sweep"].tolist() == ["lr", "lr"]
+    assert set(found.history["run"]) == set(found.points["run"])
+    assert found.summary["value"].tolist() == ["0.01", "0.05"]
+    assert found.figure("lr").get_suptitle().startswith("Test accuracy by learning rate")

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from conftest import ROOT, command, surroundings, wait_for
 
-from tune_mnist.display.log import ConsoleLines, console, listening, log
+from tune_mnist.display.log import ConsoleLines, Printed, console, listening, log
 from tune_mnist.errors import ClusterError
 from tune_mnist.experiment import _Listener, _Waiting
 from tune_mnist.machine import scratch
@@ -70,7 +70,7 @@ def test_memory_that_ran_out_is_a_cause_in_one_line(said: str, cause: str, pid: 
 def test_an_error_of_tunes_is_one_line_and_ours_a_bug() -> None:
     told = _told(raised(lambda: subprocess.run([""], check=True)))
     assert isinstance(told, ClusterError)
-    assert re.fullmatch(r"Ray Tune cannot go on: \[Errno \d+\] [^\n]*; every finished epoch [^\n]*", str(told))
+    assert re.fullmatch(r"the sweep cannot go on: \[Errno \d+\] [^\n]*; every finished epoch [^\n]*", str(told))
     assert isinstance(_told(raised(lambda: Store(None).run_keys())), AttributeError)  # type: ignore[arg-type]
 
 
@@ -301,7 +301,7 @@ class Silent:
 
 def test_a_trial_that_is_lost_after_its_last_row_frees_one_machine(tmp_path: Path) -> None:
     room: Any = Silent()
-    listener = _Listener(tmp_path, room, room, room, {"a": 2})
+    listener = _Listener(Printed(tmp_path), room, room, room, {"a": 2})
     for epoch in (1, 2, 2):
         listener.epoch("a", {"epoch": epoch})
     listener.failed("a", "its worker was lost 6 times", "")

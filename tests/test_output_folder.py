@@ -35,6 +35,7 @@ from tune_mnist.mnist.task import MNIST
 from tune_mnist.report.write import write_report
 from tune_mnist.results.folder import check_place, prepare_folder, write_csv
 from tune_mnist.results.read import read_points
+from tune_mnist.results.summary import summarise
 from tune_mnist.store.store import Store
 
 TABLE, HISTORY, ENVIRONMENT, LOG = "mnist_results.csv", "history.csv", "environment.json", "mnist_experiments.log"
@@ -279,6 +280,14 @@ def test_a_formula_is_written_as_text_and_read_back_as_it_was(folder: Path, text
 def test_a_name_that_is_a_formula_is_no_formula_in_the_first_line(tmp_path: Path) -> None:
     with write_csv(pd.DataFrame({"=1+1": [1.5]}), tmp_path / "table.csv").open() as file:
         assert list(csv.reader(file)) == [["'=1+1"], ["1.5"]]
+
+
+def test_three_hundred_points_are_each_there_once(tmp_path: Path) -> None:
+    accuracies = {(place + 1) / 1000: [0.5 + place / 1000] for place in range(300)}
+    results = read_folder(write_folder(tmp_path / "results", seeded_sweep("lr", accuracies)))
+    summary = summarise(results.points, results.task)
+    assert len(results.points) == len(summary) == summary["value"].nunique() == 300
+    assert summary["accuracy_mean"].tolist() == results.points["test_accuracy"].tolist()
 
 
 # A full disk, and what is deleted under way

@@ -78,11 +78,11 @@ def test_killed_resumed_extended_and_reseeded_is_as_undisturbed(
         command.process.kill()
         command.process.wait()
     resumed = succeeded(sweep(home, "--vary", "lr=0.01,0.1", "--set", "epochs=4"))
-    assert "goes on exactly from its state" in resumed.out  # checked once, before a stored run goes on
+    assert "goes on exactly from its state" in resumed.err  # checked once, before a stored run goes on
     assert to_train(resumed) <= 6
     extended = succeeded(sweep(home, "--vary", "lr=0.01,0.1", "--set", "epochs=6", "--seeds", "2"))
     assert to_train(extended) == 2 * 2 + 2 * 6
-    assert "goes on exactly" not in extended.out
+    assert "goes on exactly" not in extended.err
     other = tmp_path_factory.mktemp("undisturbed")
     for name in ("spiral.py", "helper.py"):
         (other / name).write_text((home / name).read_text())
@@ -115,7 +115,7 @@ def test_a_first_sweep_has_tables_figures_a_report_and_what_was_printed(home: Pa
 
 def test_the_measure_that_is_judged_can_be_chosen(home: Path) -> None:
     done = succeeded(sweep(home, "--vary", "lr=0.01,1", "--set", "epochs=2", "--maximize", "val_accuracy"))
-    assert "best of lr: lr=1.0, val accuracy" in done.out
+    assert "best of lr: lr=1, val accuracy" in done.out
     assert re.search(r"val accuracy \d+\.\d+%", done.out)
     wrong = sweep(home, "--vary", "lr=0.01,1", "--set", "epochs=2", "--minimize", "loss")
     assert (wrong.code, wrong.err.splitlines()) == (
@@ -143,8 +143,8 @@ def test_stored_runs_are_used_only_for_the_code_that_gave_them(home: Path) -> No
         (home / file).write_text(before.replace(old, new))
         done = succeeded(sweep(home, *asked, "--dry-run"))
         assert to_train(done) == (0 if is_used else 4), new
-        assert ("changed since 2 stored runs" in done.out) == (not is_used)
-        assert said in done.out
+        assert ("changed since 2 stored runs" in done.err) == (not is_used)
+        assert said in done.err
         assert to_train(succeeded(sweep(home, *asked, "--dry-run", "--same-code"))) == 0
         (home / file).write_text(before)
 
@@ -221,7 +221,7 @@ def test_a_loop_that_forgets_its_state_is_not_shared(home: Path) -> None:
         "        yield {'val_loss': place}, {'place': place}\n"
     )
     done = succeeded(sweep(home, "--vary", "epochs=2,3", "--set", "lr=0.1"))
-    assert "its runs are not shared or extended" in done.out
+    assert "its runs are not shared or extended" in done.err
     assert to_train(done) == 2 + 3
     trusted = succeeded(sweep(home, "--vary", "epochs=2,3", "--set", "lr=0.1", "--trust", "--dry-run"))
     assert to_train(trusted) == 3
@@ -234,7 +234,7 @@ def test_a_sweep_file_names_its_task_and_what_is_judged(home: Path) -> None:
     )
     (home / "sweeps" / "mine.yaml").write_text(text)
     done = succeeded(run("--config", "sweeps/mine.yaml", folder=home))
-    assert "best of lr: lr=1.0, val accuracy" in done.out
+    assert "best of lr: lr=1, val accuracy" in done.out
     assert (home / "results" / "spiral-mine" / "report.html").is_file()
     (home / "sweeps" / "mine.yaml").write_text(text.replace("maximize: val_accuracy", "best: val_accuracy"))
     wrong = run("--config", "sweeps/mine.yaml", folder=home)

@@ -246,7 +246,7 @@ def test_no_points_are_no_runs() -> None:
 
 def test_a_run_is_named_by_what_is_not_the_baselines() -> None:
     plan = plan_of()
-    assert sorted(run_names(plan, asked().baseline).values()) == [
+    assert sorted(run_names(plan, asked().baseline, TASK).values()) == [
         "baseline",
         "batch_size=128",
         "batch_size=256",
@@ -257,11 +257,37 @@ def test_a_run_is_named_by_what_is_not_the_baselines() -> None:
     ]
 
 
+def test_a_baseline_is_called_so_at_every_seed() -> None:
+    options: dict[str, Any] = {"vary": ["lr=0.01,0.05"], "seeds": 2}
+    plan = plan_of(**options)
+    assert sorted(run_names(plan, asked(**options).baseline, TASK).values()) == [
+        "baseline",
+        "baseline, seed=2",
+        "lr=0.05",
+        "lr=0.05, seed=2",
+    ]
+
+
+def test_a_run_is_named_by_values_as_people_type_them() -> None:
+    options: dict[str, Any] = {
+        "vary": ["lr=1e6,1e-05", "shuffle=false", "train_size=all,500"],
+        "settings": ["train_size=1000"],
+    }
+    plan = plan_of(**options)
+    assert sorted(run_names(plan, asked(**options).baseline, TASK).values()) == [
+        "lr=1e-5",
+        "lr=1e6",
+        "shuffle=false",
+        "train_size=500",
+        "train_size=all",
+    ]
+
+
 @given(POINTS, st.booleans())
 @LAWS
 def test_no_two_runs_have_one_name(points: list[Point], share: bool) -> None:
     plan = make_plan(points, TASK, nothing, share)
-    names = run_names(plan, config())
+    names = run_names(plan, config(), TASK)
     assert len(set(names.values())) == len(plan.runs)
 
 
@@ -332,7 +358,7 @@ def test_a_kind_of_run_is_probed_once(store: Store) -> None:
         return 1.0
 
     forecast(plan_of(), TASK, store, 1, probe)
-    assert sorted(probed) == [32, 64, 128, 256]
+    assert sorted(probed) == [32, 32, 64, 64, 128, 128, 256, 256]  # once, and once more to be sure
 
 
 def test_trainings_side_by_side_take_less_time(store: Store) -> None:

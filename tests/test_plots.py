@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
-from PIL import Image
 from tables import BASELINE, CURVE, complete, curve_sweep, epochs_of, sweep
 
 from tune_mnist.errors import UserError
@@ -115,7 +114,7 @@ def test_the_time_curve_is_in_seconds() -> None:
         ("optimizer", ["sgd", "adam", "adadelta"], ["sgd", "adam", "adadelta"]),
         ("model", ["mlp", "cnn"], ["mlp", "cnn"]),
         ("shuffle", [True, False], ["true", "false"]),
-        ("train_size", [1000, 10000, None], ["1000", "10000", "all"]),
+        ("train_size", [1000, 10000, "all"], ["1000", "10000", "all"]),
         ("batch_size", [256, 32], [32, 256]),
     ],
 )
@@ -139,14 +138,29 @@ def test_a_table_read_back_from_csv_draws_the_same() -> None:
 def test_failed_points_are_left_out_and_said() -> None:
     results = sweep("lr", [*LR, (0.5, 1, -1, -1)])
     assert accuracy_curve(results)["value"].tolist() == [0.001, 0.01, 0.05]
-    assert "1 failed point not shown (0.5)" in texts(draw_accuracy(results))
+    assert "1 failed point (0.5)" in texts(draw_accuracy(results))
+
+
+@pytest.mark.parametrize(
+    ("variable", "points", "place"),
+    [
+        ("lr", [(0.01, 1, 0.9, 1.0), (0.1, 1, -1, -1), (0.1, 2, -1, -1), (1, 1, 0.8, 1.0)], 0.1),
+        ("optimizer", [("sgd", 1, 0.9, 1.0), ("adam", 1, -1, -1), ("adamw", 1, 0.9, 1.0)], 1),
+    ],
+)
+def test_a_failed_value_has_its_cross_in_its_place(variable: str, points: list[Any], place: float) -> None:
+    figure = draw_accuracy(sweep(variable, points))
+    (crosses,) = (line for line in figure.axes[0].lines if line.get_label() == "failed")
+    assert (np.asarray(crosses.get_xdata()).tolist(), crosses.get_marker()) == ([place], "x")
+    assert ticks(figure) == list(dict.fromkeys(str(value) for value, *_ in points))
+    assert "failed" in texts(figure).split("\n")
 
 
 def test_failed_and_missing_points_are_counted_apart() -> None:
     results = sweep("lr", [*LR, (0.5, 1, -1, -1), (0.6, 1, -1, -1), (0.7, 1, -1, -1)])
     results.loc[results["lr"] == 0.7, "status"] = "missing"
     said = texts(draw_time(results))
-    assert "2 failed points not shown (0.5, 0.6)" in said
+    assert "2 failed points (0.5, 0.6)" in said
     assert "1 missing point not shown (0.7)" in said
 
 
@@ -158,16 +172,16 @@ def test_a_name_keeps_its_place_though_its_first_seed_failed() -> None:
 @pytest.mark.parametrize(
     ("variable", "values", "scale", "label"),
     [
-        ("lr", [0.001, 0.005, 0.01, 0.05], "log", "learning rate (log scale)"),
-        ("batch_size", [32, 64, 128, 256], "log", "batch size (log scale)"),
+        ("lr", [0.001, 0.005, 0.01, 0.05], "log", "lr (learning rate, log scale)"),
+        ("batch_size", [32, 64, 128, 256], "log", "batch_size (log scale)"),
         ("epochs", [1, 3, 5, 10, 15], "linear", "epochs"),
-        ("weight_decay", [0, 1e-05, 0.01], "linear", "weight decay (evenly spaced)"),
+        ("weight_decay", [0, 1e-05, 0.01], "linear", "weight_decay (evenly spaced)"),
     ],
 )
 def test_ticks_stand_exactly_at_the_swept_values(variable: str, values: list[Any], scale: str, label: str) -> None:
     figure = draw_accuracy(sweep(variable, [(value, 1, 0.9, 1.0) for value in values]))
     axes = figure.axes[0]
-    assert ticks(figure) == [str(value) for value in values]
+    assert ticks(figure) == [str(value).replace("1e-05", "1e-5") for value in values]
     assert axes.get_xticks(minor=True).tolist() == []
     assert (axes.get_xscale(), axes.get_xlabel()) == (scale, label)
 
@@ -232,14 +246,14 @@ def test_the_title_says_which_data(dataset: str, said: str) -> None:
 
 def test_the_subtitle_says_what_is_held_and_leaves_out_what_is_swept() -> None:
     lines = texts(draw_accuracy(sweep("lr", LR))).split("\n")
-    held = "cnn, adadelta, epochs 5, batch size 64, gamma 0.7, dropout 0.25, shuffle true, train size 60000, seed 1"
+    held = "cnn, adadelta, epochs 5, batch_size 64, gamma 0.7, dropout 0.25, shuffle true, train_size 60000, seed 1"
     assert f"Fixed: {held}" in lines
 
 
 def test_the_subtitle_admits_what_was_not_held() -> None:
     results = sweep("lr", LR).assign(batch_size=[64, 64, 128], schedule="cosine", optimizer="sgd", momentum=0.9)
     said = texts(draw_accuracy(results))
-    assert "batch size 64 or 128 (not fixed)" in said
+    assert "batch_size 64 or 128 (not fixed)" in said
     assert "schedule cosine" in said
     assert "momentum 0.9" in said
     assert "gamma" not in said
@@ -250,7 +264,7 @@ def test_no_words_run_off_the_page() -> None:
     failed = [(0.1, seed, -1.0, -1.0) for seed in range(1, 21)]
     figure = draw_time(sweep("lr", points + failed, hostname="a+b", concurrent=15, momentum=0.9))
     figure.draw_without_rendering()
-    for words in [*figure.texts, *figure.legends, *figure.axes[0].texts]:
+    for words in [figure._suptitle, *figure.texts, *figure.legends, *figure.axes[0].texts]:  # type: ignore[attr-defined]
         box = words.get_window_extent()
         assert box.x0 >= 0
         assert box.y0 >= 0
@@ -275,9 +289,9 @@ def test_times_come_with_their_conditions(changes: dict[str, Any], said: str) ->
 
 def test_the_baseline_is_ringed_and_named() -> None:
     figure = draw_accuracy(sweep("batch_size", [(32, 1, 0.96, 1.0), (64, 1, 0.95, 1.0)]))
-    ring = next(line for line in figure.axes[0].lines if line.get_label() == "baseline: batch size 64")
+    ring = next(line for line in figure.axes[0].lines if line.get_label() == "baseline: batch_size 64")
     assert np.asarray(ring.get_xydata()).tolist() == [[64, 95.0]]
-    assert "baseline: batch size 64" in texts(figure)
+    assert "baseline: batch_size 64" in texts(figure)
 
 
 def test_a_baseline_that_is_not_there_is_not_marked() -> None:
@@ -393,31 +407,141 @@ def test_learning_curves_show_loss_and_accuracy_of_both_kinds_of_images() -> Non
     figure = draw_learning(points, HISTORY)
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy (%)"]
     assert [len(axes.lines) for axes in figure.axes] == [4, 4]
-    assert {"0.01", "0.05", "test images", "training images"} <= set(texts(figure).split("\n"))
+    assert {"lr:", "0.01 (baseline)", "0.05", "test images", "training images"} <= set(texts(figure).split("\n"))
 
 
-def test_the_pareto_front_is_what_nothing_beats_in_both() -> None:
+def test_one_epoch_has_one_tick() -> None:
+    """A locator put ticks at 0.945, 0.960 and so on, over each other."""
+    figure = draw_learning(sweep("lr", [(0.01, 1, 0.8, 1.0)]).assign(run="a", epochs=1), HISTORY)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["1"]
+    figure = draw_learning(sweep("lr", [(0.01, 1, 0.8, 1.0)]).assign(run="a", epochs=2), HISTORY)
+    assert [tick for tick in figure.axes[0].get_xticks() if 1 <= tick <= 2] == [1, 2]
+
+
+@pytest.mark.parametrize("at", [0.002, 0.0155, 0.03], ids=str)
+def test_of_many_curves_the_baselines_is_drawn_and_named(at: float) -> None:
+    values = sorted({n / 1000 for n in range(1, 31)} - {0.01, 0.002, 0.03} | {at})
+    points = sweep("lr", [(value, 1, 0.9, 1.0) for value in values])
+    points = points.assign(run=[f"run {value}" for value in values], epochs=3, baseline=points["lr"] == at)
+    history = pd.concat([HISTORY[HISTORY["run"] == "a"].assign(run=run) for run in points["run"]])
+    figure = draw_learning(points, history)
+    assert f"{at} (baseline)" in texts(figure).split("\n")
+    assert len(figure.axes[0].lines) == 2 * learning.MOST
+    assert len([line for line in figure.axes[0].lines if line.get_linewidth() > 2]) == 2  # test and training images
+
+
+def test_the_front_is_what_nothing_beats_in_both() -> None:
     points = [(0.001, 1, 0.87, 290.0), (0.005, 1, 0.86, 300.0), (0.01, 1, 0.95, 310.0), (0.05, 1, 0.95, 320.0)]
     table = against.tradeoff(sweep("lr", points), MNIST)
-    assert table["pareto"].tolist() == [True, False, True, False]
+    assert table["front"].tolist() == [True, False, True, False]
     said = [text.get_text() for text in draw_tradeoff(sweep("lr", points)).axes[0].texts]
-    assert said == ["lr 0.001", "lr 0.01"]
+    assert said == ["lr 0.001", "baseline"]
 
 
-CROSS = pd.concat(
-    [
-        sweep("lr", [(lr, 1, 0.9 + lr + dropout / 100, 1.0)], sweep="cross", dropout=dropout)
-        for lr in (0.05, 0.01)
-        for dropout in (0.0, 0.25)
-    ]
-).assign(variable="lr*dropout", baseline=[False, False, False, True])
+def test_the_front_joins_points_that_are_apart_only() -> None:
+    """By seed, 0.02 is better than 0.01 by −0.001, 0 and 0.002, 0.1 by 0.02 to 0.022; 0.2 is as quick as 0.1."""
+    measured: dict[float, list[tuple[float, float]]] = {
+        0.01: [(0.900, 100), (0.902, 104), (0.898, 102)],
+        0.02: [(0.899, 110), (0.902, 115), (0.900, 112)],
+        0.1: [(0.920, 130), (0.923, 133), (0.920, 134)],
+        0.2: [(0.930, 131), (0.934, 131), (0.931, 136)],
+    }
+    points = [(value, seed, *one) for value, seeds in measured.items() for seed, one in enumerate(seeds, start=1)]
+    table = against.tradeoff(sweep("lr", points), MNIST)
+    assert table["front"].tolist() == [True, False, False, True]
 
 
-def test_a_cross_is_a_table_of_both_variables() -> None:
-    table = heatmap.cross_table(CROSS, MNIST)
-    assert table.index.tolist() == [0.01, 0.05]
-    assert [float(name) for name in table.columns] == [0.0, 0.25]
-    assert table.to_numpy().tolist() == [pytest.approx([0.91, 0.9125]), pytest.approx([0.95, 0.9525])]
+def test_accuracy_against_time_has_intervals_of_both() -> None:
+    """95 % of Student's t: 0.95 ± 4.3027 × 0.01 / √3, and 312 ± 4.3027 × 15.875 / √3."""
+    table = against.tradeoff(sweep("lr", SEEDED), MNIST)
+    assert table["value"].tolist() == ["0.01", "0.001"]
+    assert table["low"].tolist() == pytest.approx([0.92516, np.nan], abs=1e-5, nan_ok=True)
+    assert table["high"].tolist() == pytest.approx([0.97484, np.nan], abs=1e-5, nan_ok=True)
+    assert table["time_low"].tolist() == pytest.approx([272.565, np.nan], abs=1e-2, nan_ok=True)
+    assert table["time_high"].tolist() == pytest.approx([351.435, np.nan], abs=1e-2, nan_ok=True)
+    axes = draw_tradeoff(sweep("lr", SEEDED)).axes[0]
+    assert len(axes.containers) == 1  # its error bars
+
+
+def test_the_baseline_is_called_so_once_however_many_sweeps_have_it() -> None:
+    both = pd.concat([sweep("lr", LR), sweep("batch_size", [(64, 1, 0.95, 300.0), (32, 1, 0.99, 500.0)])])
+    figure = draw_tradeoff(both)
+    assert sorted(text.get_text() for text in figure.axes[0].texts) == ["baseline", "batch_size 32", "lr 0.05"]
+    assert texts(figure).split("\n").count("baseline") == 1
+
+
+def crossing(**values: list[Any]) -> pd.DataFrame:
+    """A sweep over the product of these values, one seed each."""
+    rows = [dict(zip(values, combined, strict=True)) for combined in itertools.product(*values.values())]
+    points = [(n, 1, 0.5 + n / 100, 1.0 + n) for n in range(len(rows))]
+    made = sweep("seed", points, sweep="cross").assign(variable="*".join(values), seed=1, **pd.DataFrame(rows))
+    made["baseline"] = [all(BASELINE[name] == value for name, value in row.items()) for row in rows]
+    return made
+
+
+CROSS = crossing(lr=[0.05, 0.01], dropout=[0.25, 0.0])
+
+
+def test_a_cross_is_a_table_of_both_variables_in_the_order_asked() -> None:
+    (cells,) = heatmap.cross_cells(CROSS, MNIST).values()
+    assert cells.means.index.tolist() == [0.05, 0.01]
+    assert [float(name) for name in cells.means.columns] == [0.25, 0.0]
+    assert cells.means.to_numpy().tolist() == [pytest.approx([50, 51]), pytest.approx([52, 53])]
+    assert cells.baseline.to_numpy().tolist() == [[False, False], [True, False]]
+
+
+def test_the_cells_of_a_heat_map_have_the_spread_of_their_seeds() -> None:
+    """sd of 50, 51 and 52 is 1."""
+    seeded = pd.concat(
+        [CROSS.assign(seed=seed, test_accuracy=CROSS["test_accuracy"] + seed / 100) for seed in (0, 1, 2)]
+    )
+    figure = draw_cross(seeded)
+    assert numbers(figure) == ["51.00\n± 1.00", "52.00\n± 1.00", "53.00\n± 1.00", "54.00\n± 1.00"]
+    assert "Each cell: the mean of 3 seeds ± their standard deviation." in texts(figure)
+
+
+def test_a_cross_of_three_has_a_heat_map_for_each_value_of_the_third() -> None:
+    figure = draw_cross(crossing(optimizer=["sgd", "adam"], lr=[0.05, 0.01, 0.1], dropout=[0.25, 0.0, 0.1]))
+    maps = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in maps] == ["optimizer sgd", "optimizer adam"]
+    assert len({axes.images[0].get_clim() for axes in maps}) == 1  # one scale
+    assert [len(axes.texts) for axes in maps] == [9, 9]
+    assert [axes.get_xlabel() for axes in maps] == ["dropout", "dropout"]
+    assert [axes.get_ylabel() for axes in maps] == ["lr (learning rate)", ""]
+    assert figure.get_suptitle().replace("\n", " ") == "Test accuracy by optimizer, learning rate and dropout: MNIST"
+
+
+def test_a_cross_of_more_than_can_be_shown_keeps_the_baselines_map() -> None:
+    values: dict[str, list[Any]] = {"lr": [0.01, 0.1, 0.2, 0.3], "dropout": [0.0, 0.1, 0.2, 0.25]}
+    figure = draw_cross(crossing(**values, batch_size=[32, 64, 128, 256], epochs=[1, 2, 3, 5]))
+    maps = [axes for axes in figure.axes if axes.images]
+    assert len(maps) == 12
+    assert "4 other maps not shown." in texts(figure)
+    assert "The baseline is framed." in texts(figure)
+
+
+def test_the_curves_of_a_cross_are_in_facets_that_can_be_told_apart() -> None:
+    points = crossing(lr=[0.1, 0.01, 0.05, 0.5], dropout=[0.5, 0.25, 0.0]).assign(epochs=3)
+    points["run"] = [f"run {n}" for n in range(len(points))]
+    history = pd.concat([HISTORY[HISTORY["run"] == "a"].assign(run=run) for run in points["run"]])
+    table = learning_curves(points, history)
+    assert table["variable"].unique().tolist() == ["lr"]
+    assert table["values"].unique().tolist() == ["0.1", "0.01", "0.05", "0.5"]
+    figure = draw_learning(points, history)
+    assert [axes.get_title() for axes in figure.axes] == ["dropout 0.5", "dropout 0.25", "dropout 0"]
+    for axes in figure.axes:
+        assert len({(line.get_color(), line.get_marker()) for line in axes.lines}) == 4
+    assert "*" not in texts(figure)
+
+
+def test_epochs_of_a_cross_that_share_a_training_share_a_curve() -> None:
+    points = crossing(lr=[0.01, 0.05], epochs=[1, 3]).assign(run=["a", "a", "b", "b"])
+    table = learning_curves(points, HISTORY)
+    assert table["values"].unique().tolist() == ["0.01", "0.05"]
+    assert table["facet"].unique().tolist() == [""]
+    assert table["epoch"].tolist() == [1, 2, 3, 1, 2, 3]
 
 
 def brightness(colour: Any) -> float:
@@ -425,10 +549,16 @@ def brightness(colour: Any) -> float:
     return float(np.dot(to_rgb(colour), (0.2126, 0.7152, 0.0722)))
 
 
-def looks(figure: Figure) -> set[tuple[float, Any, Any]]:
-    """What is left of each line of a figure without its hue: brightness, mark, dashes."""
+def looks(figure: Figure) -> set[tuple[float, Any, Any, bool]]:
+    """What is left of each line of a figure without its hue: brightness, mark, dashes, whether the mark is a ring."""
     lines = [line for axes in figure.axes for line in axes.lines]
-    return {(round(brightness(line.get_color()), 2), line.get_marker(), line.get_linestyle()) for line in lines}
+    return {
+        (
+            round(brightness(line.get_color()), 2),
+            *(line.get_marker(), line.get_linestyle(), line.get_markerfacecolor() == "none"),
+        )
+        for line in lines
+    }
 
 
 @pytest.mark.parametrize("kind", ["learning", "tradeoff", "accuracy"])
@@ -452,12 +582,12 @@ def test_words_are_dark_on_white() -> None:
     assert brightness(INK) < 0.25
 
 
-def test_a_heat_map_writes_each_number_and_hatches_what_is_not_done() -> None:
-    results = CROSS.assign(status=["done", "done", "failed", "done"], test_accuracy=[0.95, 0.9525, np.nan, 0.9125])
+def test_a_heat_map_writes_each_number_hatches_what_is_not_done_and_crosses_what_failed() -> None:
+    results = CROSS.assign(status=["done", "failed", "done", "missing"], test_accuracy=[0.95, np.nan, 0.9525, np.nan])
     figure = draw_cross(results)
-    assert numbers(figure) == ["91.25", "95.00", "95.25"]
-    assert "Hatched: not done (1)." in texts(figure)
-    assert [patch.get_hatch() for patch in figure.axes[0].patches if patch.get_hatch()] == ["///"]
+    assert numbers(figure) == ["95.00", "×", "95.25"]
+    assert "Hatched: not done (2); ×: failed." in texts(figure)
+    assert [patch.get_hatch() for patch in figure.axes[0].patches if patch.get_hatch()] == ["///", "///"]
     assert len([patch for patch in figure.axes[0].patches if not patch.get_hatch()]) == 1  # the baseline's frame
 
 
@@ -488,15 +618,6 @@ def test_save_writes_every_figure_of_each_sweep_and_nothing_else(tmp_path: Path)
 def test_without_a_history_there_are_no_learning_curves(tmp_path: Path) -> None:
     drawn = save_figures(sweep("lr", LR).assign(run="a"), None, tmp_path)
     assert [one.stem for one in drawn] == ["accuracy_vs_lr", "time_vs_lr", "accuracy_vs_time"]
-
-
-def test_an_earlier_commands_figures_go_and_others_stay(tmp_path: Path) -> None:
-    save_figures(sweep("batch_size", [(32, 1, 0.96, 1.0)]).assign(run="a"), None, tmp_path)
-    (tmp_path / "mine.svg").write_text("<svg/>")
-    Image.new("RGB", (1, 1)).save(tmp_path / "mine.png")
-    save_figures(sweep("lr", LR).assign(run="a"), None, tmp_path)
-    left = {path.stem for path in tmp_path.iterdir()}
-    assert left == {"accuracy_vs_lr", "time_vs_lr", "accuracy_vs_time", "mine"}
 
 
 def test_save_names_every_missing_column_and_writes_nothing(tmp_path: Path) -> None:
@@ -545,7 +666,7 @@ def test_a_loss_is_drawn_as_it_is_on_an_axis_of_its_own() -> None:
     figure = curve.draw(points, CURVE.judged, CURVE)
     axes = figure.axes[0]
     assert figure.get_suptitle() == "Validation loss by step size: curve"
-    assert (axes.get_ylabel(), axes.get_xlabel()) == ("validation loss", "step size (log scale)")
+    assert (axes.get_ylabel(), axes.get_xlabel()) == ("validation loss", "rate (step size, log scale)")
     assert numbers(figure) == ["0.51", "0.21", "0.32"]
     low, high = axes.get_ylim()
     assert -0.3 < low < 0.14  # the seeds' intervals, and neither 0 to 100 nor a whole point
@@ -579,7 +700,7 @@ def test_learning_curves_of_a_task_with_validation_data_alone() -> None:
     assert [axes.get_ylabel() for axes in figure.axes] == ["score", "loss"]
     assert [len(axes.lines) for axes in figure.axes] == [3, 3]
     said = set(texts(figure).split("\n"))
-    assert {"step size:", "0.01", "validation data", "Means of 2 seeds."} <= said
+    assert {"rate:", "0.01", "validation data", "Means of 2 seeds."} <= said
     assert "training data" not in said
 
 
@@ -604,10 +725,10 @@ def test_measures_without_a_part_of_the_data_have_a_panel_each() -> None:
     assert "data" not in texts(figure)
 
 
-def test_the_pareto_front_of_a_loss_is_low_and_quick() -> None:
+def test_the_front_of_a_loss_is_low_and_quick() -> None:
     points = curve_sweep("rate", {0.01: [0.3], 0.1: [0.4], 0.5: [0.2], 1.0: [0.2]})  # a second more for each
     table = against.tradeoff(points, CURVE)
-    assert table["pareto"].tolist() == [True, False, True, False]
+    assert table["front"].tolist() == [True, False, True, False]
     assert against.draw_tradeoff(points, CURVE).get_suptitle() == "Loss against training time: curve"
 
 

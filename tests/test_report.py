@@ -156,17 +156,16 @@ def test_what_accuracy_does(variable: str, means: dict[Any, float], said: str) -
 NOISE = {
     "a rise of nothing": (
         {0.01: [0.95, 0.96, 0.94], 0.05: [0.951, 0.962, 0.943]},
-        r"Over learning rate, mean test accuracy lies between 0\.01 \(95\.00 %\) and 0\.05 \(95\.20 %\), which is "
-        r"within chance: their 95 % intervals overlap\.",
+        r"Over learning rate, mean test accuracy lies between 0\.01 \(95\.00 %\) and 0\.05 \(95\.20 %\), and no "
+        r"difference to the baseline is resolved\.",
     ),
     "a peak of nothing": (
         {0.001: [0.87, 0.88, 0.86], 0.01: [0.95, 0.97, 0.96], 0.05: [0.95, 0.95, 0.94]},
         r"Mean test accuracy rises with learning rate, from 0\.001 .*",
     ),
     "a hump beside its like": (
-        {0.1: [0.90, 0.89, 0.91], 0.2: [0.93, 0.92, 0.94], 0.3: [0.96, 0.92, 0.94], 0.4: [0.86, 0.85, 0.87]},
-        r"Over learning rate, mean test accuracy is highest at 0\.3 .*, but its 95 % interval overlaps that of "
-        r"0\.1 and 0\.2: .*",
+        {0.005: [0.9, 0.89, 0.912], 0.01: [0.93, 0.92, 0.94], 0.3: [0.95, 0.93, 0.945], 0.4: [0.86, 0.85, 0.872]},
+        r"Over learning rate, mean test accuracy is highest at 0\.3 .*, but 0\.01 is not told apart from it: .*",
     ),
 }
 
@@ -221,7 +220,7 @@ def test_names_are_told_from_the_best_to_the_worst() -> None:
 
 def test_the_best_loss_is_the_lowest() -> None:
     summary = summarise(curve_sweep("rate", {0.1: [0.20, 0.22], 1.0: [0.30, 0.33]}), CURVE)
-    said = "step size 0.1 reaches the lowest validation loss, 0.2100 (95 % interval 0.0829 to 0.3371, 2 seeds)."
+    said = "rate 0.1 reaches the lowest validation loss, 0.2100 (95 % interval 0.0829 to 0.3371, 2 seeds)."
     assert findings.best(summary, CURVE) == said
 
 
@@ -234,7 +233,7 @@ def test_differences_of_a_loss_are_told_plainly() -> None:
 def test_another_task_has_its_whole_report_from_its_record(tmp_path: Path) -> None:
     """Without any code of the task: environment.json names its parameters and measures."""
     sweeps = [
-        curve_sweep("rate", {0.01: [0.5, 0.52, 0.55], 0.1: [0.2, 0.22, 0.21], 1.0: [0.3, 0.34, -1]}),
+        curve_sweep("rate", {0.01: [0.5, 0.52, 0.55], 0.1: [0.2, 0.22, 0.21], 1.0: [0.3, 0.321, -1]}),
         curve_sweep("width", {8: [0.2, 0.22, 0.21], 16: [0.21, 0.2, 0.22]}),
     ]
     folder = write_folder(tmp_path / "results", *sweeps, task=CURVE)
@@ -246,7 +245,7 @@ def test_another_task_has_its_whole_report_from_its_record(tmp_path: Path) -> No
     assert "How do validation loss and training time change with step size and width" in report
     assert "validation loss is lowest at 0.1 (0.2100)" in report
     assert "![Validation loss by step size: curve. Over step size, mean validation loss is lowest" in report
-    assert "Best point: step size 0.1 reaches the lowest validation loss (as width" in report
+    assert "Best point: rate 0.1 reaches the lowest validation loss (as width" in report
     assert "on new data it would be somewhat higher" in report
     assert "| rate | 0.1 | 1 | done | 0.2000 |" in report
     assert "Published" not in report
@@ -265,24 +264,79 @@ def cost(**changes: Any) -> str:
     table = complete(seeded_sweep("lr", {0.001: [0.9], 0.01: [0.95], 0.05: [0.96]}))
     for column, values in changes.items():
         table[column] = values
+    if "cpu_time_s" not in changes:
+        table["cpu_time_s"] = (table["train_time_s"] + table["eval_time_s"]) * table["threads"]
     return answer(table)[1]
 
 
 def test_the_cost_names_the_ends_and_the_baseline() -> None:
     said = cost(train_time_s=[60.0, 31.6, 1200.4])
-    assert said == "Training takes from 31.6 s at 0.01 to 1200 s at 0.05; the baseline takes 31.6 s."
+    assert said == "Training takes from 31.6 s at 0.01 to 20 min 00 s at 0.05; the baseline takes 31.6 s."
 
 
 def test_times_that_are_nearly_equal_are_told_so() -> None:
-    assert cost(train_time_s=[60, 61, 62]) == "Training takes about as long at each, 60 s to 62 s."
+    assert cost(train_time_s=[60, 61, 62]) == "Training takes about as long at each, 1 min 00 s to 1 min 02 s."
 
 
 def test_a_time_taken_otherwise_is_left_out_and_said() -> None:
     said = cost(train_time_s=[60, 31, 900], threads=[1, 1, 4])
-    assert said == "Training takes from 31 s at 0.01 to 60 s at 0.001; the baseline takes 31 s (no like time at 0.05)."
+    assert (
+        said
+        == "Training takes from 31 s at 0.01 to 1 min 00 s at 0.001; the baseline takes 31 s (no like time at 0.05)."
+    )
+
+
+def test_times_of_a_crowded_machine_are_not_told_as_findings() -> None:
+    """At 0.05 the threads had 0.5 of the CPU time that they could have had: 330 s of 10 × 60 + 60."""
+    said = cost(train_time_s=[60, 31, 600], eval_time_s=[6, 3, 60], cpu_time_s=[66, 34, 330])
+    assert said == (
+        "Times are not compared: at 0.05, trainings had 50 % of the CPU time of their threads; "
+        "what else ran, or waiting for data, is in the seconds."
+    )
+    assert cost(train_time_s=[60, 31, 600], cpu_time_s=[1, 1, 1], device="cuda").startswith("Training takes from")
 
 
 # What is resolved
+
+
+def test_no_sentence_calls_chance_what_the_table_resolves() -> None:
+    """Paired by seed the difference is 2.0, 2.1 and 1.9 points, and the intervals of the means overlap."""
+    said = answers("optimizer", {"adadelta": [0.90, 0.95, 0.92], "sgd": [0.88, 0.929, 0.901]})
+    assert said[0] == "Over optimizer, test accuracy is highest at adadelta (92.33 %) and lowest at sgd (90.33 %)."
+    assert said[2] == "At every other value the difference to the baseline (adadelta) is resolved."
+
+
+def test_an_interval_beside_0_that_is_not_resolved_has_its_reason() -> None:
+    """Alone, p is 0.0488; as one of four comparisons it is 0.195."""
+    base, better = [0.950, 0.952, 0.948], [0.9530, 0.9565, 0.9500]
+    same = [0.9501, 0.9518, 0.9481]
+    accuracies = {0.01: base, 0.02: better, 0.1: same, 0.2: same[::-1], 0.3: same}
+    said = answers("lr", accuracies)[2]
+    assert "at 0.02 (alone it would be: Holm's correction for 4 comparisons is why not)" in said
+    assert said.count("Holm") == 1
+
+
+def test_an_interval_of_a_share_ends_where_shares_end(tmp_path: Path) -> None:
+    """By Student's t, 0.1 and 0.9 have an interval from −458 % to 558 %."""
+    table = complete(seeded_sweep("lr", {0.01: [0.1, 0.9], 0.05: [0.95, 0.98]}))
+    found = summarise(table, MNIST).iloc[0]
+    assert (found["accuracy_low"], found["accuracy_high"]) == (0, 1)
+    assert found["time_low"] > 0
+    assert "(95 %: −100.00 to +100.00)" in answer(table)[2]
+    assert "lower than 0" not in best(table)
+
+
+def test_a_baseline_that_another_sweep_trained_is_compared_to() -> None:
+    """As of --vary batch_size=8,512 --vary model=mlp,cnn: the baseline, 64 and cnn, is in the second sweep alone."""
+    batch = seeded_sweep("batch_size", {8: [0.98, 0.983, 0.979], 512: [0.9, 0.91, 0.89]})
+    models = seeded_sweep("model", {"mlp": [0.9, 0.91, 0.92], "cnn": [0.950, 0.952, 0.948]})
+    both = complete(pd.concat([batch, models], ignore_index=True))
+    summary = summarise(both, MNIST)
+    said = findings.answer(summary[summary["sweep"] == "batch_size"], MNIST).resolved
+    assert said == "At every other value the difference to the baseline (64, of sweep model) is resolved."
+    other = complete(pd.concat([batch.assign(lr=0.5), models], ignore_index=True))  # which is not alike
+    summary = summarise(other, MNIST)
+    assert set(summary.loc[summary["sweep"] == "batch_size", "resolved"]) == {"no baseline"}
 
 
 def test_a_large_difference_is_resolved_and_a_small_one_is_not() -> None:
@@ -313,7 +367,7 @@ def test_all_resolved_is_said_in_short() -> None:
     [
         (
             {0.01: [0.95], 0.05: [0.98]},
-            "With one seed per point, no difference to the baseline can be told from chance.",
+            "With one seed per point, nothing is known of how seeds spread, so no difference is tested.",
         ),
         ({0.01: [0.95, 0.96]}, "There is no other point to take a difference to."),
         (
@@ -357,13 +411,13 @@ def test_some_untested_values_do_not_hide_the_others() -> None:
 def test_the_best_point_has_its_interval() -> None:
     """0.98, 0.983, 0.979: mean 0.98067, sd 0.0020817; 4.3027 × sd / √3 = 0.005171."""
     table = complete(seeded_sweep("lr", {0.01: [0.950, 0.952, 0.948], 0.05: [0.980, 0.983, 0.979]}))
-    said = "learning rate 0.05 reaches the highest test accuracy, 98.07 % (95 % interval 97.55 % to 98.58 %, 3 seeds)."
+    said = "lr 0.05 reaches the highest test accuracy, 98.07 % (95 % interval 97.55 % to 98.58 %, 3 seeds)."
     assert best(table) == said
 
 
 def test_points_that_are_as_good_are_named_too() -> None:
     tables = [seeded_sweep("lr", {0.01: [0.95], 0.05: [0.9]}), seeded_sweep("batch_size", {64: [0.95]}, sweep="batch")]
-    said = "learning rate 0.01 reaches the highest test accuracy (as batch size 64 does), 95.00 % (one seed)."
+    said = "lr 0.01 reaches the highest test accuracy (as batch_size 64 does), 95.00 % (one seed)."
     assert best(complete(pd.concat(tables, ignore_index=True))) == said
 
 
@@ -384,7 +438,7 @@ def test_each_weakness_is_said_where_it_is_so() -> None:
     history = epochs_of(plain).assign(train_time_s=9.0, eval_time_s=1.0, cpu_time_s=7.0, threads=1, device="cpu")
     results = Results(Path(), MNIST, plain.assign(concurrent=1), history, {})
     beside = weaknesses(results, summarise(plain, MNIST))
-    assert any("on the CPU, their epochs had 70 % of the CPU time they asked for" in said for said in beside)
+    assert any("on the CPU, their epochs had 70 % of the CPU time of their threads" in said for said in beside)
     assert "Times come from 2 hosts" in weak(plain.assign(hostname=["a", "b"] * 5))
     assert "not all trained under the same threads" in weak(plain.assign(threads=[1, 2] * 5))
     assert "The data are not MNIST: digits (not MNIST)" in weak(plain.assign(dataset="digits"))
@@ -474,7 +528,10 @@ def points(text: str) -> str:
 
 
 def time(text: str) -> str:
-    return "–" if not text else f"{float(text):.3g} s" if float(text) < 999.5 else f"{float(text):.0f} s"
+    if not text or float(text) < 59.95:
+        return f"{float(text):.3g} s" if text else "–"
+    minutes, seconds = divmod(round(float(text)), 60)
+    return f"{minutes} min {seconds:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def summary_cells(row: dict[str, str]) -> list[str]:
@@ -485,6 +542,7 @@ def summary_cells(row: dict[str, str]) -> list[str]:
     difference = points(row["difference"]) if row["difference"] else "–"
     p = f"{float(row['p_holm']):.4f}" if row["p_holm"] else "–"
     verdict = {"yes": "resolved", "no": "not resolved"}.get(row["resolved"], row["resolved"])
+    verdict += " (Holm)" if row["resolved"] == "no" and float(row["p"]) < 0.05 else ""
     said = [
         row["value"].replace("*", ", "),
         row["accuracy_n"],
@@ -499,9 +557,10 @@ def summary_cells(row: dict[str, str]) -> list[str]:
 
 def answer_numbers(mine: list[dict[str, str]]) -> set[str]:
     """Every number that a sentence on these lines of summary.csv may have; 95 is the intervals' level."""
-    known = {"95"}
+    known = {"95", str(sum(row["p"] != "" for row in mine))}  # and how many comparisons Holm's correction is of
     for row in mine:
-        known |= set(re.findall(NUMBER, row["value"])) | {time(row["time_mean"]).removesuffix(" s"), row["accuracy_n"]}
+        known |= {*re.findall(NUMBER, row["value"]), *re.findall(NUMBER, time(row["time_mean"])), row["accuracy_n"]}
+        known |= {f"{100 * float(row['cpu_share']):.0f}"} if row["cpu_share"] else set()
         for name in ("accuracy_mean", "accuracy_low", "accuracy_high"):
             known.add(per_cent(row[name]).removesuffix(" %"))
         for name in ("difference", "difference_low", "difference_high"):
@@ -534,8 +593,9 @@ def whole_sentences(done: list[dict[str, str]], epochs: list[dict[str, str]]) ->
     """What must be said of the tables as a whole."""
     runs, asked = len({row["run"] for row in done}), sum(int(row["epochs"]) for row in done)
     said = [f"Plan: {len(done)} points, {runs} runs, {asked} epochs asked for, {len(epochs)} trained."]
-    left = sum(row["status"] == "missing" for row in done)
-    return [*said, f"{left} of {len(done)} points are not done or not measured"] if left else said
+    told = {"missing": "are not done or not measured", "failed": "failed"}
+    counts = {words: sum(row["status"] == status for row in done) for status, words in told.items()}
+    return [*said, *(f"{count} of {len(done)} points {words}" for words, count in counts.items() if count)]
 
 
 def point_cells(row: dict[str, str]) -> list[str]:
@@ -612,7 +672,7 @@ def test_every_number_of_a_real_report_is_in_its_tables(standard: Finished) -> N
         (r"from 1 \(92\.10 %\)", "from 1 (92.11 %)"),
         (r"\| 0\.05 \| 3 \| 98\.15 %", "| 0.05 | 3 | 98.16 %"),
         (r"48 points, (\d+) runs", r"49 points, \1 runs"),
-        (r"1 of 48 points are", "2 of 48 points are"),
+        (r"1 of 48 points failed", "2 of 48 points failed"),
         (r"\| batch \| 32 \| 2 \| done \| 95\.85 %", "| batch | 32 | 2 | done | 95.84 %"),
         (r"(Best point: .*) 98\.15 %", r"\1 98.25 %"),
     ],
@@ -657,6 +717,28 @@ def test_the_command_and_the_machine_are_told(by_hand: Path) -> None:
     assert f"```sh\n{ENVIRONMENT['command']}\n```" in how
     for fact in ("Some CPU, 2 CPUs usable", "torch 2.15.0", "commit 0123456789abcdef", "SHA-256 " + "ab" * 32):
         assert fact in how
+
+
+def test_a_report_has_the_day_of_its_command(by_hand: Path) -> None:
+    assert "\n\nResults of 2025-01-02.\n\n" in (by_hand / "report.md").read_text("utf-8")
+    assert '<time datetime="2025-01-02">2025-01-02</time>' in (by_hand / "report.html").read_text("utf-8")
+    assert b"/CreationDate (D:20250102" in (by_hand / "report.pdf").read_bytes()
+
+
+def test_values_are_as_they_were_typed_in_every_form(tmp_path: Path) -> None:
+    """0.05, 0 and never 0.05*0; false and 1e6, and not False and 1000000.0."""
+    switches = seeded_sweep("shuffle", {True: [0.95, 0.96], False: [0.94, 0.95]})
+    large = seeded_sweep("weight_decay", {1e6: [0.5, 0.6], 0.0: [0.95, 0.96], 1e-5: [0.95, 0.97]})
+    folder = write_folder(tmp_path / "results", *several_sweeps()[-1:], switches, large)
+    written = write_report(read_folder(folder))
+    report = (folder / "report.md").read_text("utf-8").replace("\\", "")
+    assert "| 0.05, 0.25 |" in report
+    assert "| false |" in report
+    assert "| 1e6 |" in report
+    page = (folder / "report.html").read_text("utf-8").partition("<script>")[0]
+    drawn = "".join(path.read_text("utf-8") for path in written if path.suffix == ".svg")
+    for text in (report, page, drawn):
+        assert not re.search(r"0\.05\*0|False|1000000|1e-05", text)
 
 
 # Drawn again

@@ -229,7 +229,8 @@ def test_the_historys_columns_are_these_in_this_order(store: Store) -> None:
     frame = history_frame(planned(store, rows_up_to(5)), TASK)
     assert frame.columns.tolist() == epoch_columns(TASK)
     assert {"epoch", "train_loss", "test_loss", "test_accuracy", "run", "trial_id"} <= set(epoch_columns(TASK))
-    assert not frame.isna().any().any()
+    empty = {name for name in frame.columns if frame[name].isna().any()}
+    assert empty == {"momentum"}  # which adadelta has not
 
 
 def test_an_epochs_numbers_are_its_own(store: Store) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from tune_mnist.errors import UserError
+from tune_mnist.mnist.task import MNIST
 from tune_mnist.plan.request import Options, Request, build
-from tune_mnist.task import Task
+from tune_mnist.plan.sweepfile import written_conditions, written_values
+from tune_mnist.task import Task, run_key
 from tune_mnist.tasks.loop import Loop, find
 from tune_mnist.tasks.shipped import Carried
 from tune_mnist.tasks.user import described
@@ -133,3 +135,117 @@ def test_two_files_of_one_name_are_two_tasks(tmp_path: Path) -> None:
         )
     found = [next(find(str(tmp_path / name / "same.py")).steps({}, None, 1))[0]["loss"] for name in ("a", "b")]
     assert found == [1.0, 2.0]
+
+
+CONDITIONAL = """
+@dataclass
+class Config:
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    momentum: Annotated[float, When(optimizer="sgd")] = 0.0
+    beta: Annotated[float, When(optimizer=["Adam"])] = 0.9
+"""
+WHEN = "from tune_mnist import When\n"
+
+
+def told(request: Request) -> list[dict[str, Any]]:
+    """What is active in each point."""
+    return [
+        {name: value for name, value in point.config.items() if name not in {*point.config.inactive, "epochs", "seed"}}
+        for point in request.points
+    ]
+
+
+def test_an_annotation_tells_when_a_parameter_has_an_effect(tmp_path: Path) -> None:
+    loop = loop_of(tmp_path, WHEN + CONDITIONAL)
+    task = described(loop, None, {})
+    request = build(task, Options(words=["optimizer=sgd,adam", "momentum=0,0.9"]))
+    assert told(request) == [
+        {"optimizer": "sgd", "momentum": 0.0},
+        {"optimizer": "sgd", "momentum": 0.9},
+        {"optimizer": "adam", "beta": 0.9},
+    ]
+    assert vars(loop.settings.make(request.points[-1].config)) == {"optimizer": "adam", "momentum": 0.0, "beta": 0.9}
+    assert request.notes[0] == "momentum is inactive with optimizer adam"
+
+
+def test_a_required_value_is_none_where_it_does_nothing(tmp_path: Path) -> None:
+    config = CONDITIONAL.replace(
+        '    optimizer: Literal["sgd", "adam"] = "sgd"', '    optimizer: Literal["sgd", "adam"]'
+    )
+    loop = loop_of(tmp_path, WHEN + config.replace(" = 0.0", "").replace(" = 0.9", ""))
+    given: dict[str, Any] = {"optimizer": ["sgd", "adam"], "momentum": [0.5, 0.9], "beta": [0.99]}
+    request = build(described(loop, None, given), Options(vary=["optimizer=sgd,adam"], settings=["momentum=0.5"]))
+    made = [vars(loop.settings.make(point.config)) for point in request.points]
+    assert made == [
+        {"optimizer": "sgd", "momentum": 0.5, "beta": None},
+        {"optimizer": "adam", "momentum": None, "beta": 0.99},
+    ]
+
+
+def test_a_model_has_a_default_for_what_may_do_nothing(tmp_path: Path) -> None:
+    model = 'class Config(BaseModel):\n    kind: str = "a"\n    depth: Annotated[int, When(kind="b")]\n'
+    with pytest.raises(UserError, match="parameter depth has a condition; give it a default"):
+        loop_of(tmp_path, WHEN + model)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cross: {optimizer: [sgd, adam], momentum: [0, 0.9]}\nwhen: {momentum: {optimizer: sgd}}\n",
+        "cross:\n  optimizer: [sgd, adam]\n  momentum: {values: [0, 0.9], when: {optimizer: sgd}}\n",
+        "cross:\n  optimizer: [sgd, adam]\n  momentum: {lin: [0, 0.9], n: 2, when: {optimizer: [sgd]}}\n",
+        "cross: {momentum: [0.9, 0], optimizer: [adam, sgd]}\nwhen: {momentum: {when: {optimizer: sgd}}}\n",
+    ],
+)
+def test_a_sweep_file_tells_when_a_dicts_value_has_an_effect(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mine.yaml").write_text(f"name: mine\n{text}")
+    loop = loop_of(tmp_path, "", annotation="")
+    options = Options(config=tmp_path / "mine.yaml")
+    task = described(loop, None, written_values(options.config), written_conditions(options.config))  # type: ignore[arg-type]
+    request = build(task, options)
+    made = [loop.settings.make(point.config) for point in request.points]
+    assert sorted(((one["optimizer"], one["momentum"]) for one in made), key=str) == [
+        ("adam", None),
+        ("sgd", 0.0),
+        ("sgd", 0.9),
+    ]
+
+
+def test_the_key_of_what_is_inactive_does_not_depend_on_the_order_of_values(tmp_path: Path) -> None:
+    loop = loop_of(tmp_path, "", annotation="")
+    keys = set()
+    for momenta in ("0,0.9", "0.9,0"):
+        given = {"optimizer": ["sgd", "adam"], "momentum": momenta.split(",")}
+        task = described(loop, None, given, {"momentum": {"optimizer": "sgd"}})
+        request = build(task, Options(words=["optimizer=sgd,adam", f"momentum={momenta}"]))
+        keys.add(frozenset(run_key(point.config, {}) for point in request.points))
+    assert len(keys) == 1
+
+
+@pytest.mark.parametrize(
+    ("when", "said"),
+    [
+        ({"momentum": {"optimiser_name": "sgd"}}, "unknown hyper-parameter 'optimiser_name'"),
+        ({"momemtum": {"optimizer": "sgd"}}, "unknown hyper-parameter 'momemtum' (did you mean 'momentum'?)"),
+        ({"beta": {"optimizer": "sdg"}}, "unknown optimizer 'sdg' (did you mean 'sgd'?)"),
+    ],
+)
+def test_a_condition_on_nothing_is_refused(tmp_path: Path, when: dict[str, Any], said: str) -> None:
+    loop = loop_of(tmp_path, WHEN + CONDITIONAL)
+    with pytest.raises(UserError) as refused:
+        described(loop, None, {}, when)
+    assert str(refused.value).startswith(said)
+
+
+def test_a_shipped_task_knows_its_own_conditions(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: x\nvary: {lr: [1, 2]}\nwhen: {lr: {optimizer: sgd}}\n")
+    with pytest.raises(UserError, match="3: when is for a training loop of your own; this task knows its conditions"):
+        build(MNIST, Options(config=path))
+
+
+def test_a_dataclass_takes_a_well_known_name_for_its_own(tmp_path: Path) -> None:
+    loop = loop_of(tmp_path, DATACLASS)
+    task = described(loop, None, {"learning_rate": ["0.5"]})
+    request = build(task, Options(vary=["learning_rate=0.5,1"]))
+    assert [(point.variable, point.value) for point in request.points] == [("lr", 0.5), ("lr", 1.0)]

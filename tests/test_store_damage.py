@@ -25,8 +25,8 @@ from test_store import KEY, OTHER, OTHERS, RECORD, checkpoints, filled, history,
 
 from tune_mnist.errors import UserError
 from tune_mnist.store import sealed
-from tune_mnist.store.checkpoint import packed
-from tune_mnist.store.store import CHECKPOINT_MOST, Held, Store
+from tune_mnist.store.checkpoint import MOST, packed
+from tune_mnist.store.store import Held, Store
 
 __all__ = ["store"]  # the fixture
 MANY = settings(deadline=None, max_examples=150)
@@ -340,7 +340,7 @@ def test_the_stores_own_folder_may_be_a_link(store: Store, tmp_path: Path) -> No
 def test_what_is_larger_than_anything_that_was_written_is_not_read(store: Store) -> None:
     folder = trained(store, 2).folder / KEY
     newest = checkpoints(store)[-1]
-    for path, most in ((newest, CHECKPOINT_MOST), (folder / "run.json", 1 << 20), (history(store), 64 << 20)):
+    for path, most in ((newest, MOST), (folder / "run.json", 1 << 20), (history(store), 64 << 20)):
         os.truncate(path, most + 1)  # sparse
         damage = f"{path} has {most + 1} bytes, more than any that was written here"
         assert any(line.startswith((damage, f"checkpoint {damage}")) for line in reopened(store))

@@ -11,7 +11,7 @@ from conftest import Finished
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
-SCALARS = {"test_accuracy", "test_loss", "train_accuracy", "train_loss", "lr", "train_time_s"}
+SCALARS = {"test_accuracy", "test_loss", "train_accuracy", "train_loss", "lr", "train_time_s", "train_time_total_s"}
 COLUMNS = {"lr": "epoch_lr"}  # the others are called in history.csv as they are here
 
 

@@ -29,7 +29,7 @@ from tune_mnist.mnist.training import EpochResult, Training, probe_epoch_seconds
 
 # What TRAINING_VERSION was held against last: (version, SHA-256 of networks.py and training.py, one after the other).
 MODELS, OPTIMIZERS = (MNIST.parameter(name).choices for name in ("model", "optimizer"))
-FINGERPRINT = (2, "43600203c5f03392b819296648010a549ffd7d4a97b90346a3ad95694bed68c4")
+FINGERPRINT = (2, "ad8b8a9bfade7cabbce4410a70e18d8b963ad4f5424be93a4c815b6bf2c2046f")
 MLP = TrainConfig(model="mlp", batch_size=16, epochs=4)
 Step = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 TIMES = ("train_time_s", "eval_time_s", "cpu_time_s")
@@ -195,7 +195,7 @@ def test_a_cosine_schedules_short_training_is_not() -> None:
 @pytest.mark.parametrize("shuffle", [True, False], ids=["shuffled", "file order"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_going_on_from_a_saved_state_gives_the_same_numbers(optimizer: str, shuffle: bool) -> None:
-    config = MLP.but(optimizer=optimizer, shuffle=shuffle, momentum=0.9 if optimizer == "sgd" else 0.0)
+    config = MLP.but(optimizer=optimizer, shuffle=shuffle, momentum=0.9 if optimizer in ("sgd", "rmsprop") else 0.0)
     training = Training(config, DATA)
     first = [numbers(training.run_epoch()), numbers(training.run_epoch())]
     assert first + trained(config, state=saved(training)) == trained(config)
@@ -474,7 +474,7 @@ def test_two_epochs_are_those_of_pytorchs_example() -> None:
 
 
 def test_the_cnns_parameters_are_named_and_shaped_as_in_pytorchs_example() -> None:
-    ours = {name: tuple(value.shape) for name, value in network("cnn", 0.25, torch.Generator()).named_parameters()}
+    ours = {name: tuple(value.shape) for name, value in network("cnn", 0.25, 0.5, torch.Generator()).named_parameters()}
     assert ours == {
         "conv1.weight": (32, 1, 3, 3),
         "conv1.bias": (32,),
@@ -489,28 +489,55 @@ def test_the_cnns_parameters_are_named_and_shaped_as_in_pytorchs_example() -> No
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_network_gives_log_probabilities_of_ten_classes(model: Any) -> None:
-    scores = network(model, 0.25, torch.Generator())(torch.randn(3, 1, 28, 28))
+    scores = network(model, 0.25, 0.5, torch.Generator())(torch.randn(3, 1, 28, 28))
     torch.testing.assert_close(scores.exp().sum(1), torch.ones(3))
     assert scores.shape == (3, 10)
 
 
 @pytest.mark.parametrize(
     ("optimizer", "kind"),
-    list(zip(OPTIMIZERS, (torch.optim.Adadelta, torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW), strict=True)),
+    {
+        "adadelta": torch.optim.Adadelta,
+        "sgd": torch.optim.SGD,
+        "adam": torch.optim.Adam,
+        "adamw": torch.optim.AdamW,
+        "rmsprop": torch.optim.RMSprop,
+        "nadam": torch.optim.NAdam,
+    }.items(),
 )
 def test_an_optimizer_gets_the_configs_values(optimizer: str, kind: type[torch.optim.Optimizer]) -> None:
-    config = MLP.but(optimizer=optimizer, lr=0.3, weight_decay=0.02, momentum=0.9 if optimizer == "sgd" else 0.0)
+    config = MLP.but(
+        optimizer=optimizer, lr=0.3, weight_decay=0.02, momentum=0.9 if optimizer in ("sgd", "rmsprop") else 0.0
+    )
     made = Training(config, DATA).optimizer
     given = {name: made.param_groups[0].get(name, 0.0) for name in ("lr", "weight_decay", "momentum")}
     assert type(made) is kind
     assert given == {"lr": 0.3, "weight_decay": 0.02, "momentum": config.momentum}
 
 
-@pytest.mark.parametrize("name", ["dropout1", "dropout2"])
-def test_the_last_layers_dropout_is_twice_the_first(name: str) -> None:
-    dropout = network("cnn", 0.25, torch.Generator()).get_submodule(name)
-    assert isinstance(dropout, Dropout)
-    assert dropout.rate == {"dropout1": 0.25, "dropout2": 0.5}[name]
+def dropouts(**values: Any) -> tuple[float, float]:
+    """The rates after the convolutions and before the last layer."""
+    model = Training(TrainConfig(**values), DATA).model
+    rates = [model.get_submodule(name) for name in ("dropout1", "dropout2")]
+    assert all(isinstance(one, Dropout) for one in rates)
+    return rates[0].rate, rates[1].rate  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    ("values", "rates"),
+    [
+        ({}, (0.25, 0.5)),
+        ({"dropout": 0.49}, (0.49, 0.98)),
+        ({"dropout": 0.5}, (0.5, 0.5)),
+        ({"dropout": 0.7}, (0.7, 0.7)),
+        ({"dropout": 0.1, "dropout_last": 0.9}, (0.1, 0.9)),
+        ({"dropout_last": 0}, (0.25, 0.0)),
+    ],
+)
+def test_the_last_layers_dropout_is_twice_the_first_where_that_leaves_something(
+    values: dict[str, Any], rates: tuple[float, float]
+) -> None:
+    assert dropouts(**values) == rates
 
 
 # Dropout, of ones: what is left of them is the share kept

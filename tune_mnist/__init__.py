@@ -6,13 +6,17 @@ from tune_mnist import sweep
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["sweep"]
+__all__ = ["When", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
-    """`sweep` is imported when it is asked for: a command that needs none of it starts sooner."""
+    """What is imported when it is asked for: a command that needs none of it starts sooner."""
     if name == "sweep":
         from tune_mnist.api import sweep
 
         return sweep
+    if name == "When":
+        from tune_mnist.parameter import When
+
+        return When
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

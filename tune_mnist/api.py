@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_mnist.checking.confirm import confirmed
+from tune_mnist.display.live import Display
 from tune_mnist.display.log import ConsoleLines, LogFile, console, listening, log
 from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.experiment import Experiment
 from tune_mnist.machine.cpu import cpu_count, memory
 from tune_mnist.machine.devices import gpu_count
 from tune_mnist.plan.request import Request
-from tune_mnist.plan.sweeps import Sweep, one_variable
-from tune_mnist.results.columns import variables
+from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
+from tune_mnist.plan.values import seeds_of
+from tune_mnist.results.columns import as_one, variables
 from tune_mnist.results.folder import check_place, log_name, prepare_folder
 from tune_mnist.results.read import Results, read_results
 from tune_mnist.store.store import Store
@@ -30,7 +32,7 @@ from tune_mnist.task import Task
 from tune_mnist.tasks import user
 from tune_mnist.tasks.loop import loop_of
 from tune_mnist.tuning.cluster import Cluster
-from tune_mnist.tuning.resources import Asked, choose, fit
+from tune_mnist.tuning.resources import Asked, Resources, choose, fit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +48,7 @@ def sweep(
     cross: Values | None = None,
     baseline: Mapping[str, Any] | None = None,
     epochs: int | None = None,
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     minimize: str | None = None,
     maximize: str | None = None,
     version: str | None = None,
@@ -63,10 +65,11 @@ def sweep(
     """Sweep a training function of your own; what is stored is not trained again.
 
     `train(config, state=None)` yields (metrics, state) after each epoch, in a loop that never ends. Each name of `vary`
-    is a sweep of its own around `baseline`; `cross` is every combination. `minimize` or `maximize` names the measure
-    that is judged. A function that lies in no file, as in a notebook, needs a `version`: raise it whenever it changes.
-    `epoch_timeout`: seconds without an epoch after which a trial is started again (default: ten times its longest, at
-    least 120). `trust` shares and extends runs without a check that the loop goes on exactly from its state.
+    is a sweep of its own around `baseline`; `cross` is every combination; `seeds` is how many, or which. `minimize` or
+    `maximize` names the measure that is judged. A function that lies in no file, as in a notebook, needs a `version`:
+    raise it whenever it changes. `epoch_timeout`: seconds without an epoch after which a trial is started again
+    (default: ten times its longest, at least 120). `trust` shares and extends runs without a check that the loop goes
+    on exactly from its state.
 
     Raises UserError for what cannot be asked, and TrainingFailed if a training failed; the others are stored then.
     """
@@ -81,16 +84,14 @@ def sweep(
     asked = _Asked(vary or {}, cross or {}, dict(baseline or {}), epochs, seeds)
     request = _request(task, asked)
     wanted = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, epoch_timeout=epoch_timeout)
-    resources = choose(wanted, address is None)
-    if address is None:
-        resources, _ = fit(resources, cpu_count(), memory())
+    resources = _resources(wanted, is_local=address is None)
     where = user.Where(Store(Path(store)), resources.device, resources.cpus)
     folder = Path(output) if output else Path("results") / task.name
     cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0)
     cluster.reach()
     check_place(folder, task.name)
     screen, log_file = console(), LogFile()
-    with listening(ConsoleLines(screen)), listening(log_file):
+    with Display(screen) as display, listening(ConsoleLines(screen)), listening(log_file):
         experiment = Experiment(request, user.prepared(loop, task, where), where.store)
         if experiment.plan.shares and not trust:
             config = experiment.plan.runs[0].config
@@ -99,13 +100,18 @@ def sweep(
         experiment.check(folder)
         prepare_folder(folder)
         log_file.open(folder / log_name(task.name))
-        experiment.train(folder, resources, cluster, screen)
+        experiment.train(folder, resources, cluster, display)
         experiment.write(folder, report=False)
         for key, cause in experiment.errors.items():
             log.error(f"failed: {experiment.names[key]}: {cause}")
     if experiment.errors:
         raise TrainingFailed("; ".join(f"{experiment.names[key]}: {cause}" for key, cause in experiment.errors.items()))
     return Swept(experiment, folder)
+
+
+def _resources(asked: Asked, is_local: bool) -> Resources:
+    resources = choose(asked, is_local)
+    return fit(resources, cpu_count(), memory())[0] if is_local else resources
 
 
 @dataclass(frozen=True)
@@ -116,21 +122,22 @@ class _Asked:
     cross: Values
     baseline: dict[str, Any]
     epochs: int | None
-    seeds: int
+    seeds: int | Sequence[int]
 
 
 def _request(task: Task, asked: _Asked) -> Request:
     if not asked.vary and not asked.cross:
         raise UserError("nothing to sweep; give vary={name: [values]} or cross={name: [values], …}")
-    task.check_seeds(asked.seeds)
     changes = {} if asked.epochs is None else {"epochs": asked.epochs}
-    for name in asked.baseline:
-        task.variable(name)
-    baseline = task.config(asked.baseline, **changes)
+    named = {task.variable(name).name: value for name, value in asked.baseline.items()}
+    baseline = task.config(named, **changes)
     sweeps = [one_variable(name, list(values), baseline, task) for name, values in asked.vary.items()]
     sweeps += [Sweep("cross", asked.cross, baseline, task)] if asked.cross else []
-    first = int(baseline["seed"])
-    return Request("standard", tuple(sweeps), baseline, tuple(range(first, first + asked.seeds)))
+    refuse_unused(named, baseline, sweeps)
+    said = asked.seeds if isinstance(asked.seeds, int) else list(asked.seeds)
+    seeds = seeds_of(said, baseline["seed"], task.parameter("seed").read)
+    task.check_seeds(len(seeds))
+    return Request("standard", tuple(sweeps), task.config(baseline, seed=seeds[0]), seeds)
 
 
 def _function(train: Callable[..., Any]) -> Any:
@@ -178,8 +185,9 @@ class Swept:
         names = list(dict.fromkeys(points["sweep"]))
         if sweep not in names:
             raise UserError(f"there is no sweep '{sweep}'; there are {', '.join(names)}")
-        rows = points[points["sweep"] == sweep]
-        return draw_cross(rows, task) if len(variables(rows)) > 1 else draw(rows, task.judged, task)
+        rows, task = as_one(points[points["sweep"] == sweep], task)
+        crossed = len(variables(rows)) > 1
+        return draw_cross(rows, task) if crossed else draw(rows, task.judged, task)
 
     def report(self) -> Path:
         """Write the figures and the report; returns the page's path."""

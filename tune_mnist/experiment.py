@@ -13,27 +13,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_mnist import keeping
-from tune_mnist.display.log import Printed, log
+from tune_mnist.display.log import Printed, log, stage
 from tune_mnist.display.progress import Progress
-from tune_mnist.display.tensorboard import TensorBoard
 from tune_mnist.files import now
 from tune_mnist.machine import environment
+from tune_mnist.plan.forecast import stored_epoch_times
 from tune_mnist.plan.plan import Plan, Run, make_plan, run_names
 from tune_mnist.plan.request import Request
+from tune_mnist.plan.timeleft import TimeLeft
 from tune_mnist.results.folder import LOGS, TENSORBOARD, check_place, log_file, log_name
 from tune_mnist.results.tables import Outcome, history_frame, points_frame
 from tune_mnist.store.store import Held, Row, Store
 from tune_mnist.task import Task, learned
 from tune_mnist.tuning.nodes import Room, check_room
 from tune_mnist.tuning.overdue import LEAST_S, TIMES
+from tune_mnist.tuning.resources import Resources, slots
 from tune_mnist.words import duration, plural
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
 
+    from tune_mnist.display.live import Display
+    from tune_mnist.display.tensorboard import TensorBoard
     from tune_mnist.tuning.cluster import Cluster, Connection
-    from tune_mnist.tuning.resources import Resources
 
 WAIT_S = 1.0  # between two looks at a run that another command is training
 
@@ -61,7 +63,7 @@ class Experiment:
         for point in self.request.points:
             self.task.check(point.config)
         self.look()
-        self.names = run_names(self.plan, self.request.baseline)
+        self.names = run_names(self.plan, self.request.baseline, self.task)
 
     def look(self) -> Plan:
         """Plan again by what the store has now: every history is read. A task may learn its measures from it."""
@@ -85,11 +87,14 @@ class Experiment:
         self.fresh.update(run.key for run in self.plan.runs)
         self.look()
 
-    def train(self, folder: Path, resources: Resources, cluster: Cluster, console: Console) -> None:
+    def train(self, folder: Path, resources: Resources, cluster: Cluster, display: Display) -> None:
         """Train what is missing; what another command is training is waited for and used.
 
         Raises UserError as `check` does.
         """
+        stage("writing for TensorBoard")
+        from tune_mnist.display.tensorboard import TensorBoard  # not above: it takes a while
+
         found = keeping.held(folder, self.asked)
         board = TensorBoard(folder, self.plan, self.names, self.task, found.runs)
         board.forget(found.replaced - self.names.keys())
@@ -100,8 +105,9 @@ class Experiment:
                     if mine:
                         waiting = _Waiting(self.store, resources.epoch_timeout)
                         self.look()  # another command may have trained some before the locks were ours
-                        self._train(set(mine), resources, cluster, _Screen(console, board, folder))
+                        self._train(set(mine), resources, cluster, _Screen(display, board, folder))
                         continue
+                stage("waiting for another command")
                 waiting.say(todo)
                 time.sleep(WAIT_S)
                 self.look()
@@ -114,8 +120,12 @@ class Experiment:
             return
         if note := cluster.objects_note():
             log.info(note)
+        side_by_side = slots(resources, cluster) if cluster.address is None else 1
+        progress = self._progress(screen.display, min(side_by_side, len(todo)))
+        stage("starting Ray, about 10 s" if cluster.address is None else f"joining Ray at {cluster.address}", long=True)
         with cluster.started(lambda: self._last_words(screen.folder)) as connection:
-            self._execute(todo, resources, connection, screen)
+            self._execute(todo, resources, connection, screen, progress)
+            stage("stopping Ray")
         reached = {run.key: run.held.epochs for run in todo}
         for run in self.look().runs:
             if run.key in reached and run.key not in self.errors and run.held.epochs <= reached[run.key]:
@@ -126,16 +136,24 @@ class Experiment:
         self.look()
         self.write(folder, report=False)
 
-    def _execute(self, todo: list[Run], resources: Resources, connection: Connection, screen: _Screen) -> None:
+    def _progress(self, display: Display, side_by_side: int) -> Progress:
+        known = stored_epoch_times(self.store, self.task) if len(self.plan.todo) > 1 else {}
+        time_left = TimeLeft(self.plan.runs, self.task, known, side_by_side)
+        return Progress(self.plan, self.names, self.task, display, time_left)
+
+    def _execute(
+        self, todo: list[Run], resources: Resources, connection: Connection, screen: _Screen, progress: Progress
+    ) -> None:
         from tune_mnist.tuning.tuner import Trials, execute  # imports Ray, in the surroundings that it was given
 
         at_once = resources.max_concurrent or len(todo)
         room = Room(len(todo), at_once, resources.asked, connection.is_lost)
-        with room, Progress(self.plan, self.names, self.task, screen.console) as progress:
+        with room:
             check_room(resources.asked, log.info)
             self._open(todo)
             opened = [run for run in self.look().todo if run.key in {one.key for one in todo}]
             epochs = {run.key: run.config.epochs for run in opened}
+            stage("starting the first trials")
             listener = _Listener(Printed(screen.folder / LOGS), progress, screen.board, room, epochs)
             self.errors |= execute(opened, self.task, Trials(resources, connection), self.store, listener)
 
@@ -156,6 +174,7 @@ class Experiment:
         Where an earlier command left the same tables and all that is made from them, nothing is made again. Without
         `report` it takes a second: drawing takes several, and who stops a container waits no more than 10.
         """
+        stage("writing the tables")
         if not self.task.measures:  # nothing has been trained yet that tells them
             self.task = replace(self.task, measures=(self.task.judged,))
         written = keeping.write(folder, self.asked, partial(self._tables, folder), self._environment, report)
@@ -174,8 +193,8 @@ class Experiment:
 
     def _logs(self, folder: Path) -> dict[str, str]:
         """Run key -> the file of what its loop printed, for those that printed something."""
-        named = {key: f"{LOGS}/{log_file(self.names[key], key)}" for key in self.names}
-        return {key: name for key, name in named.items() if (folder / name).is_file()}
+        found = {path.stem[-6:]: f"{LOGS}/{path.name}" for path in (folder / LOGS).glob("*.txt")}
+        return {key: found[key[:6]] for key in self.names if key[:6] in found}  # its name may have been another
 
     def _environment(self, task: Task) -> dict[str, Any]:
         plan = self.plan
@@ -194,7 +213,7 @@ class Experiment:
 class _Screen:
     """Where a person looks while it trains."""
 
-    console: Console
+    display: Display
     board: TensorBoard
     folder: Path
 

@@ -23,7 +23,7 @@ from tune_mnist.errors import UserError
 from tune_mnist.files import alone
 from tune_mnist.machine.environment import package_version
 from tune_mnist.results import folder as results_folder
-from tune_mnist.results.columns import epoch_columns, point_columns
+from tune_mnist.results.columns import epoch_columns, later_columns, point_columns
 from tune_mnist.results.folder import (
     ENVIRONMENT_JSON,
     HISTORY_CSV,
@@ -102,7 +102,7 @@ def held(folder: Path, asked: Asked) -> Held:
     if not os.path.lexists(path):
         return Held()
     task = read_task(folder, asked.task)
-    points = read_texts(path, point_columns(task))
+    points = read_texts(path, point_columns(task), later_columns(task))
     order, mine = tuple(dict.fromkeys(points["sweep"])), points["sweep"].isin(asked.sweeps)
     kept, replaced = points[~mine], frozenset(points.loc[mine, "run"]) - set(points.loc[~mine, "run"])
     if kept.empty:
@@ -111,7 +111,7 @@ def held(folder: Path, asked: Asked) -> Held:
     read_points(path, task)  # what could not be read at the end is refused at the beginning
     history = pd.DataFrame(columns=epoch_columns(task), dtype=object)
     if read_history(folder, task) is not None:
-        history = read_texts(folder / HISTORY_CSV, epoch_columns(task))
+        history = read_texts(folder / HISTORY_CSV, epoch_columns(task), later_columns(task))
         history = history[history["epoch"].map(_whole) <= history["run"].map(_longest(kept))]
     return Held(order, Tables(kept, history), task, replaced)
 
@@ -210,8 +210,8 @@ def take_in(arrived: Path, folder: Path, asked: Asked) -> None:
     they contradict each other, and ClusterError where nothing can be written.
     """
     facts, task = read_environment(arrived), read_task(arrived, asked.task)
-    points = read_texts(arrived / results_csv(task.name), point_columns(task))
-    tables = Tables(points, read_texts(arrived / HISTORY_CSV, epoch_columns(task)))
+    points = read_texts(arrived / results_csv(task.name), point_columns(task), later_columns(task))
+    tables = Tables(points, read_texts(arrived / HISTORY_CSV, epoch_columns(task), later_columns(task)))
     there = replace(asked, task=task).elsewhere(facts.get("conditions") or {})
     write(folder, there, lambda _: tables, lambda of: facts | {"task": of.record()}, (arrived / REPORTS[0]).is_file())
 

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
+
+LOWER = ("loss", "error", "perplexity", "mse", "mae", "cost", "time")  # in a name: the less the better
+UNSEEN = ("val_", "valid", "test_", "eval_")  # a name begins with it: of data that are not trained on
+
+
+def usual_way(name: str) -> str:
+    """Which way is better, as far as a measure's name tells."""
+    return "lower" if any(word in name.lower() for word in LOWER) else "higher"
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,19 @@ class Measure:
         """A difference of two values with its sign, in percentage points of a fraction."""
         said = f"{100 * value:+.2f}" if self.unit == "%" else f"{value:+.4g}"
         return said.replace("-", "−")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Published figures to set a task's own beside: rows with `sweep`, `value`, `measured`, `time_s` (or None), and the
+    parameters that a point is matched by. `recipe` is what else a point must have; `apart` may differ, and is told.
+    """
+
+    said: str
+    recipe: dict[str, Any]
+    matched: tuple[str, ...]
+    apart: str
+    rows: tuple[dict[str, Any], ...]
 
 
 def _plain(value: float) -> str:

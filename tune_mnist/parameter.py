@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -45,7 +45,11 @@ class Parameter:
     bare: bool = False  # its values speak for themselves: "sgd", not "optimizer sgd"
     silent: str | None = None  # the value that goes without saying
     paces: bool = True  # whether an epoch's time depends on it
-    only: tuple[str, tuple[str, ...]] | None = None  # it has an effect only where that parameter has one of the values
+    when: tuple[
+        tuple[str, tuple[Any, ...]], ...
+    ] = ()  # it has an effect only where each of these has one of the values
+    assumed: bool = False  # its default is only the first value that was given for it
+    later: bool = False  # stores and tables are older: at its default it is left out of a run's key
     values: tuple[tuple[str, str], ...] = ()  # (value, its words), where they are not the same
 
     @property
@@ -68,21 +72,28 @@ class Parameter:
         return " and ".join(f"{words} {_limit(limit)}" for words, limit in limits if limit is not None)
 
     def read(self, value: object) -> Any:
-        """`value`, or text for it, as this parameter's type."""
-        if self.none is not None and (value is None or value == self.none):
+        """`value`, or text for it, as this parameter's type. Quotes and spaces around a text are none of it."""
+        said = value if self.kind == "text" or not isinstance(value, str) else _bare(value)
+        if self.none is not None and (said is None or (isinstance(said, str) and said.lower() == self.none)):
             return None
         if self.kind == "choice":
-            if value not in self.choices:
-                raise unknown(self.name, value, self.choices)
-            return value
+            return self._choice(said)
         try:
-            found = READERS[self.kind](value)
+            found = READERS[self.kind](said)
             if not self._allows(found):
                 raise ValueError
         except (ValueError, OverflowError):
-            shown = f"'{value}'" if isinstance(value, str) else value
-            raise UserError(f"{self.name} must be {self.rule}, not {shown}") from None
+            raise UserError(f"{self.name} must be {self.rule}, not {_shown(value)}") from None
         return found
+
+    def _choice(self, value: object) -> Any:
+        """The choice that is meant: in small letters or large, where that leaves one."""
+        if value in self.choices:
+            return value
+        alike = [one for one in self.choices if str(one).lower() == str(value).lower()]
+        if len(alike) != 1:
+            raise unknown(self.name, str(value)[:60], self.choices)
+        return alike[0]
 
     def _allows(self, value: Any) -> bool:
         return (
@@ -97,6 +108,72 @@ class Parameter:
         if value is None:
             return self.none if self.none_is is None else self.none_is
         return value
+
+
+class When:
+    """In an annotation: the parameter has an effect only where others have one of these values.
+
+    momentum: Annotated[float, When(optimizer=["sgd", "rmsprop"])] = 0.0
+    """
+
+    def __init__(self, **values: Any) -> None:
+        self.values = values
+
+
+def conditions_of(values: Mapping[str, Any]) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    """`Parameter.when`, from names with a value each, or with several."""
+    return tuple((by, tuple(one) if isinstance(one, (list, tuple)) else (one,)) for by, one in values.items())
+
+
+def inactive(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> frozenset[str]:
+    """The parameters that nothing looks at beside these values; also those that depend on one of them."""
+    conditional = [one for one in parameters if one.when]
+    found: set[str] = set()
+    while new := {one.name for one in conditional if one.name not in found and not _holds(one, values, found)}:
+        found |= new
+    return frozenset(found)
+
+
+def _holds(one: Parameter, values: Mapping[str, Any], idle: set[str]) -> bool:
+    return all(by not in idle and values.get(by) in choices for by, choices in one.when)
+
+
+def cause(one: Parameter, parameters: Sequence[Parameter], values: Mapping[str, Any]) -> Parameter:
+    """The parameter whose value leaves that inactive one without effect."""
+    named, idle = {each.name: each for each in parameters}, inactive(parameters, values)
+    by = next((by for by, choices in one.when if by not in idle and values.get(by) not in choices), one.when[0][0])
+    return cause(named[by], parameters, values) if by in idle else named[by]
+
+
+def without_effect(one: Parameter, value: Any, parameters: Sequence[Parameter], values: Mapping[str, Any]) -> UserError:
+    """The error for a value that nothing looks at: a sweep over it would show a difference of nothing."""
+    by = cause(one, parameters, values).name
+    said, default = (f"{each:g}" if isinstance(each, float) else each for each in (value, one.default))
+    rest = "out" if one.assumed else f"at {one.none if default is None else default}"
+    return UserError(f"{one.name}={said} does nothing with {by}={values.get(by)}; leave it {rest} or change {by}")
+
+
+def refuse_without_effect(parameters: Sequence[Parameter], values: Mapping[str, Any]) -> None:
+    """Raise UserError for a value beside its default that nothing looks at."""
+    idle = inactive(parameters, values)
+    for one in parameters:
+        if one.name in idle and values[one.name] != one.default:
+            raise without_effect(one, values[one.name], parameters, values)
+
+
+def _bare(text: str) -> str:
+    """Without spaces and quotes around it, and with the minus of a keyboard."""
+    stripped = text.strip()
+    if len(stripped) > 1 and stripped[0] == stripped[-1] and stripped[0] in "'\"":
+        stripped = stripped[1:-1].strip()
+    return stripped.replace("−", "-")
+
+
+def _shown(value: object) -> str:
+    """A value in an error: its beginning, if it is long."""
+    said = value if isinstance(value, str) else repr(value)
+    short = said if len(said) <= 60 else f"{said[:60]}…"
+    return f"'{short}'" if isinstance(value, str) else short
 
 
 def _limit(limit: float) -> str:
@@ -121,10 +198,11 @@ def _number(value: object) -> float:
 
 
 def _flag(value: object) -> bool:
-    named = {"true": True, "false": False, True: True, False: False}
-    if not isinstance(value, (str, bool)) or value not in named:
+    """As YAML reads a flag in a sweep file: `yes` and `On` are true there."""
+    named = {**dict.fromkeys(("true", "yes", "on"), True), **dict.fromkeys(("false", "no", "off"), False)}
+    if not isinstance(value, (str, bool)) or str(value).lower() not in named:
         raise ValueError
-    return named[value]
+    return named[str(value).lower()]
 
 
 def _text(value: object) -> str:
@@ -153,7 +231,12 @@ def annotated(name: str, hint: Any) -> Parameter:
     """The parameter that an annotation tells of, without its default. Raises TypeError for a type that has no rule."""
     base, *said = get_args(hint) if get_origin(hint) is Annotated else (hint,)
     words = next((one for one in said if isinstance(one, Parameter)), Parameter())
-    limits: dict[str, Any] = {key: value for one in said if one is not words for key, value in _limits(one)}
+    for one in said:
+        if isinstance(one, When):
+            words = replace(words, when=conditions_of(one.values))
+    limits: dict[str, Any] = {
+        key: value for one in said if not isinstance(one, Parameter) for key, value in _limits(one)
+    }
     optional = get_origin(base) in (Union, types.UnionType)
     if optional:
         (base,) = (one for one in get_args(base) if one is not type(None))

@@ -13,36 +13,33 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from tune_mnist.errors import UserError, unknown
-from tune_mnist.measure import Measure
-from tune_mnist.parameter import Parameter
+from tune_mnist.measure import UNSEEN, Measure, Reference, usual_way
+from tune_mnist.names import canonical
+from tune_mnist.parameter import Parameter, conditions_of, inactive
 
 Epochs = Iterator[tuple[Mapping[str, Any], Any]]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """Published figures to set a task's own beside: rows with `sweep`, `value`, `measured`, `time_s` (or None), and the
-    parameters that a point is matched by. `recipe` is what else a point must have; `apart` may differ, and is told.
-    """
-
-    said: str
-    recipe: dict[str, Any]
-    matched: tuple[str, ...]
-    apart: str
-    rows: tuple[dict[str, Any], ...]
 
 
 class Config(Mapping[str, Any]):
     """All values of one training, checked, in the order of the task's parameters; `epochs` and `seed` among them.
 
-    `Task.config` makes it. It never changes, and equal ones have equal hashes.
+    `Task.config` makes it. It never changes, and equal ones have equal hashes. What is `inactive` has the value that
+    its task gives to it then, whatever was `given`; what is `unsaid` is left out of the identity.
     """
 
-    def __init__(self, values: Mapping[str, Any], needs_total: bool = False) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        needs_total: bool = False,
+        given: Mapping[str, Any] | None = None,
+        inactive: frozenset[str] = frozenset(),
+        unsaid: frozenset[str] = frozenset(),
+    ) -> None:
         self._values, self.needs_total = dict(values), needs_total
+        self.given, self.inactive, self.unsaid = dict(given or values), inactive, unsaid
 
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
@@ -66,7 +63,12 @@ class Config(Mapping[str, Any]):
 
     def identity(self) -> dict[str, Any]:
         """All that shapes the epochs: everything but how many there are, and that too if the training looks at it."""
-        return {name: value for name, value in self.items() if name != "epochs" or self.needs_total}
+        shaping = {name: value for name, value in self.items() if name != "epochs" or self.needs_total}
+        return {name: value for name, value in shaping.items() if name not in self.unsaid}
+
+
+def _as_given(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return values
 
 
 def _unchecked(_: Mapping[str, Any]) -> None:
@@ -117,6 +119,7 @@ class Task:
     sweeps: Path | None = None  # the sweep file of its standard sweeps
     reference: Reference | None = None
     data_sha256: Mapping[str, str] = field(default_factory=dict)
+    canonical: Callable[[Mapping[str, Any]], Mapping[str, Any]] = _as_given  # values as they are of the same training
     check: Callable[[Mapping[str, Any]], None] = _unchecked  # raises UserError for what the data have no room for
     needs_total: Callable[[Mapping[str, Any]], bool] = _never  # whether epochs depend on how many there will be
     cost: Callable[[Mapping[str, Any]], float] = _alike  # of an epoch, against another's: for the order of starts
@@ -158,12 +161,15 @@ class Task:
         """What a person calls the parameter; its plain name where it is none of this task."""
         return next((one.words for one in self.parameters if one.name == name), name.replace("_", " "))
 
-    def variable(self, name: str) -> Parameter:
-        """The parameter called `name`, where `-` is `_`; a UserError with the choices if no sweep may vary it."""
-        plain = name.strip().replace("-", "_")
-        if plain not in self.variables:
-            raise unknown("hyper-parameter", name.strip(), self.variables)
-        return self.parameter(plain)
+    def named(self, name: object) -> str:
+        """The parameter that people call so; a UserError with the choices if there is none."""
+        return canonical(name, [one.name for one in self.parameters], self.variables)
+
+    def variable(self, name: object) -> Parameter:
+        """The parameter that people call so; a UserError with the choices if no sweep may vary it."""
+        if (found := self.named(name)) == "seed":
+            raise unknown("hyper-parameter", found, self.variables)
+        return self.parameter(found)
 
     def shown(self, name: str, value: Any) -> Any:
         """A parameter's value as tables have it: for None, what that amounts to with the data at hand."""
@@ -174,14 +180,25 @@ class Task:
         return self.parameter(name).none if value is None else value
 
     def config(self, values: Mapping[str, Any], **changes: Any) -> Config:
-        """The config with these values, each a value or text for it, and defaults for the others. Raises UserError."""
-        given = {**values, **changes}
+        """The config with these values, each a value or text for it, and defaults for the others. Raises UserError.
+
+        Of a Config, the values that it was given: what is inactive in it may be active with the changes.
+        """
+        if isinstance(values, Config):  # whose own values are read already: a sweep has thousands of points
+            read = values.given | {name: self.parameter(name).read(value) for name, value in changes.items()}
+        else:
+            read = self._read({**values, **changes})
+        idle = inactive(self.parameters, read)
+        unused = {one.name: None if one.assumed else one.default for one in self.parameters if one.name in idle}
+        found = self.canonical({**read, **unused})
+        unsaid = frozenset(one.name for one in self.parameters if one.later and found[one.name] == one.default)
+        return Config(found, self.needs_total(found), read, idle, unsaid)
+
+    def _read(self, given: Mapping[str, Any]) -> dict[str, Any]:
         for one in self.parameters:
             if one.name not in given and one.default is None and one.none is None:
                 raise UserError(f"{one.name} has no default; give it a value, as in --set {one.name}=VALUE")
-        read = {one.name: one.read(given.get(one.name, one.default)) for one in self.parameters}
-        refuse_without_effect(self.parameters, read)
-        return Config(read, self.needs_total(read))
+        return {one.name: one.read(given.get(one.name, one.default)) for one in self.parameters}
 
     def check_seeds(self, count: int) -> None:
         """Raise UserError for a number of seeds that cannot be, or that would all give the same numbers."""
@@ -211,13 +228,12 @@ def recorded(record: Mapping[str, Any]) -> Task:
     adapters |= {"context": tuple[Parameter, ...], "data": Parameter | None, "reference": Reference | None}
     adapters |= dict.fromkeys(("name", "examples", "remark", "unit"), str) | {"learns": bool}
     try:
-        return Task(**{key: TypeAdapter(kind).validate_python(record[key]) for key, kind in adapters.items()})
-    except (KeyError, ValidationError) as error:
+        renamed = {**record, "parameters": [_renamed(one) for one in record["parameters"]]}
+        return Task(**{key: TypeAdapter(kind).validate_python(renamed[key]) for key, kind in adapters.items()})
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"the record of its task is damaged ({str(error).splitlines()[0]})") from None
 
 
-LOWER = ("loss", "error", "perplexity", "mse", "mae", "cost", "time")  # in a name: the less the better
-UNSEEN = ("val_", "valid", "test_", "eval_")  # a name begins with it: of data that are not trained on
 # Columns of ours in the tables and rows: no parameter and no measure of a user's may be called so.
 TAKEN: tuple[str, ...] = (
     "sweep",
@@ -251,29 +267,10 @@ def learned(task: Task, rows: Iterable[Mapping[str, Any]]) -> Task:
     judged, better = task.judge or (next((name for name in names if name.startswith(UNSEEN)), names[0]), "")
     if judged not in names:
         raise unknown("measure", judged, names)
-    found = [known.get(name, Measure(name, better=_better(name), may_miss=True)) for name in names]
+    found = [known.get(name, Measure(name, better=usual_way(name), may_miss=True)) for name in names]
     first = next(one for one in found if one.name == judged)
     rest = [one for one in found if one.name != judged]
     return replace(task, measures=(replace(first, better=better or first.better, may_miss=False), *rest))
-
-
-def _better(name: str) -> str:
-    return "lower" if any(word in name.lower() for word in LOWER) else "higher"
-
-
-def refuse_without_effect(parameters: tuple[Parameter, ...], values: Mapping[str, Any]) -> None:
-    """Raise UserError for a value that nothing looks at: a sweep over it would show a difference of nothing."""
-    for one in parameters:
-        if one.only is None or values[one.name] == one.default:
-            continue
-        by, choices = one.only
-        if values[by] not in choices:
-            value, default = (
-                f"{each:g}" if isinstance(each, float) else each for each in (values[one.name], one.default)
-            )
-            raise UserError(
-                f"{one.name}={value} does nothing with {by}={values[by]}; leave it at {default} or change {by}"
-            )
 
 
 def run_key(config: Config, conditions: Mapping[str, Any], apart: str = "") -> str:
@@ -283,6 +280,14 @@ def run_key(config: Config, conditions: Mapping[str, Any], apart: str = "") -> s
     """
     record = json.dumps([config.identity(), dict(conditions), apart], sort_keys=True)
     return hashlib.sha256(record.encode()).hexdigest()[:16]
+
+
+def _renamed(parameter: Any) -> Any:
+    """A parameter as a record has it; an old one has its condition under another name."""
+    if not isinstance(parameter, dict) or not parameter.get("only"):
+        return parameter
+    by, choices = parameter["only"]
+    return parameter | {"when": conditions_of({by: choices})}
 
 
 def _some(one: Parameter | None) -> tuple[Parameter, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 
 def duration(seconds: float) -> str:
@@ -16,6 +17,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def clock(seconds: float) -> str:
+    """Seconds that pass: `7 s`, `1 min 20 s`."""
+    return f"{seconds:.0f} s" if seconds < 10 else duration(seconds)
 
 
 def seconds(value: float) -> str:
@@ -42,3 +48,17 @@ def several(words: Iterable[str]) -> str:
 def legible(text: str) -> str:
     """The text with a mark in place of each letter that XML may not have: control letters, and halves of letters."""
     return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f]", "\ufffd", text)
+
+
+def typed(value: Any) -> str:
+    """A hyper-parameter's value as people type it: `0.05`, `1e6`, `1e-5`, `false`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, float):
+        return str(value)
+    plain = f"{value:.10g}"  # ten digits: a CSV may give 0.01 back with another last bit
+    if "e" not in plain and abs(value) < 1e6:
+        return plain
+    digits, _, power = f"{value:.9e}".partition("e")
+    short = f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+    return min(plain, short, key=len) if "e" not in plain else short

@@ -181,7 +181,7 @@ def _about(ctx: typer.Context, version: Version = False) -> None:  # noqa: ARG00
         print(ctx.get_help())
 
 
-def start(app: typer.Typer, name: str | None = None) -> None:
+def start(app: Callable[..., Any], name: str | None = None) -> None:
     """Run the application and end the process with its exit code. SIGTERM, as from `docker stop`, acts like Ctrl-C.
 
     `name` is what it is called, if not as the process was started.
@@ -212,7 +212,7 @@ def start(app: typer.Typer, name: str | None = None) -> None:
 def _final(code: int, output: Output | None) -> int:
     """The exit code, once all is said. Who closes a pipe has read enough (`run | head`); a full disk is a failure."""
     sys.stdout.flush()
-    failure = output and output.failure
+    failure = output.failure if output else None
     if failure is None or isinstance(failure, BrokenPipeError):
         return code
     print(f"error: standard output cannot be written: {failure.strerror}", file=sys.stderr)
@@ -249,8 +249,9 @@ def travelling(ctx: typer.Context, staying: Collection[str]) -> list[str]:
         value = ctx.params.get(str(option.name))
         if option.name in staying or value in (None, option.get_default(ctx)):
             continue
+        named = [] if option.param_type_name == "argument" else [option.opts[0]]
         for one in value if isinstance(value, (list, tuple)) else [value]:
-            words += [option.opts[0]] if one is True else [option.opts[0], str(one)]
+            words += named if one is True else [*named, str(one)]
     return words
 
 

@@ -10,6 +10,7 @@ import typer
 from tune_mnist.commands import options as shared
 from tune_mnist.commands import sweep as sweeping
 from tune_mnist.commands.subject import Chosen, Mnist, subject
+from tune_mnist.display.live import PLAIN, Display
 from tune_mnist.display.log import ConsoleLines, LogFile, console, listening, log
 from tune_mnist.launch.launch import Launch
 from tune_mnist.machine.cpu import cpu_count, memory
@@ -35,6 +36,14 @@ MNISTS = ("dataset", "data_dir", "precision")  # the options that another task h
 
 def run(
     ctx: typer.Context,
+    words: Annotated[
+        Many,
+        typer.Argument(
+            rich_help_panel=WHAT,
+            metavar="[NAME=V1,V2 ...]",
+            help="Every combination of several; NAME=VALUE moves the baseline.",
+        ),
+    ] = None,
     sweep: Annotated[
         Many,
         typer.Option(rich_help_panel=WHAT, metavar="NAME", help="One of the sweeps: epochs, batch, lr. Repeatable."),
@@ -46,9 +55,11 @@ def run(
     settings: Annotated[
         Many, typer.Option("--set", rich_help_panel=WHAT, metavar="NAME=VALUE", help="Move the baseline. Repeatable.")
     ] = None,
-    seed: Annotated[str, typer.Option(rich_help_panel=WHAT, metavar="N", help="The first seed.")] = "1",
+    seed: Annotated[
+        str | None, typer.Option(rich_help_panel=WHAT, metavar="N", help="The first seed (default: 1).")
+    ] = None,
     seeds: Annotated[
-        int | None, typer.Option(rich_help_panel=WHAT, metavar="N", help="Ask every point with N seeds.")
+        str | None, typer.Option(rich_help_panel=WHAT, metavar="N", help="Ask every point with N seeds, or with 7,8,9.")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(rich_help_panel=WHAT, metavar="FILE.yaml", help="A sweep file: all of this in YAML.")
@@ -178,6 +189,9 @@ def run(
     ray_logs: Annotated[
         bool, typer.Option("--ray-logs", rich_help_panel=SHOW, help="Show Ray's own tables and logs.")
     ] = False,
+    plain: Annotated[
+        bool, typer.Option(PLAIN, rich_help_panel=SHOW, help="Lines alone: no live display and no colours.")
+    ] = False,
     version: shared.Version = False,  # noqa: ARG001
 ) -> int:
     """Sweep hyper-parameters under Ray Tune; write tables and a report.
@@ -190,7 +204,7 @@ def run(
     tune-mnist run --vary dropout=0,0.25,0.5 --set epochs=2
     tune-mnist run --task train.py --vary lr=0.01,0.1
     """
-    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds)
+    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or ())
     chosen = Chosen(task, minimize, maximize, same_code, trust)
     what = subject(chosen, Mnist(dataset, data_dir, precision), options, shared.given(ctx, MNISTS))
     request = build(what.described, options)  # what is asked is refused before anything is loaded
@@ -199,15 +213,14 @@ def run(
     sweeping.check_nodes(nodes, dry_run)
     launcher = sweeping.launcher(cluster_file, keep, address)
     is_local = address is None and launcher is None
-    resources = choose(
-        Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, epoch_timeout), is_local
-    )
+    asked = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, epoch_timeout)
+    resources = choose(asked, is_local)
     what.check(resources.device, is_local)
     resources, short = fit(resources, cpu_count(), memory()) if is_local else (resources, None)
     cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0, ray_logs, insecure)
     cluster.reach()
-    screen, log_file = console(), LogFile()
-    with listening(ConsoleLines(screen)), listening(log_file):
+    screen, log_file = console(plain), LogFile()
+    with Display(screen) as display, listening(ConsoleLines(screen)), listening(log_file):
         where = Where(Store(store), resources.device, resources.cpus)
         experiment = sweeping.planned(what, options, where, not no_share, fresh)
         if short:
@@ -215,20 +228,14 @@ def run(
         costs = sweeping.Costs(resources, cluster, nodes, is_local)
         if dry_run:
             return sweeping.print_plan(experiment, costs, screen)
-        folder = output or sweeping.default_output(experiment)
-        sweeping.check_places(experiment, folder, launcher)
-        if not yes and not sweeping.agreed(experiment, costs, screen):
+        folder = sweeping.checked_place(experiment, output, launcher)
+        if not yes and not sweeping.agreed(experiment, costs, display):
             return shared.INTERRUPTED
         prepare_folder(folder)
         log_path = folder / log_name(experiment.task.name)
         if launcher:
             job = sweeping.job([*shared.travelling(ctx, HERE), *what.options()], experiment, what.files(), config)
             launched = Launch(launcher, job, experiment.store, folder, experiment.asked, keep)
-            return sweeping.launch(launched, screen, log_file, log_path)
+            return sweeping.launch(launched, display, log_file, log_path)
         log_file.open(log_path)
-        return sweeping.train(experiment, folder, resources, cluster, screen)
-
-
-def main() -> None:
-    """`python -m tune_mnist.run`."""
-    shared.start(shared.application(run))
+        return sweeping.train(experiment, folder, resources, cluster, display)

@@ -13,11 +13,13 @@ from typing import Any, Protocol
 from tune_mnist.checking.confirm import confirmed
 from tune_mnist.errors import UserError
 from tune_mnist.mnist import datasets
-from tune_mnist.mnist.task import MNIST, check_precision, prepared
+from tune_mnist.mnist.task import MNIST, TITLES, check_precision, prepared
+from tune_mnist.names import plain
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.request import Options
-from tune_mnist.plan.sweepfile import named_task, written_values
+from tune_mnist.plan.sweepfile import is_foreign, named_task, written_conditions, written_values
 from tune_mnist.plan.sweeps import split_assignment
+from tune_mnist.plan.values import listed
 from tune_mnist.task import Task
 from tune_mnist.tasks import user
 from tune_mnist.tasks.loop import Loop, find
@@ -34,6 +36,10 @@ class Subject(Protocol):
     @property
     def named(self) -> Mapping[str, Any]:
         """How a sweep file names it: its keys `task` and `judge`."""
+
+    @property
+    def title(self) -> str:
+        """What it trains on, or its loop, as a person calls it."""
 
     def check(self, device: str, local: bool) -> None:
         """Raise UserError for what this machine cannot do."""
@@ -58,6 +64,10 @@ class Mnist:
     precision: str
     described: Task = MNIST
     named: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return "MNIST" if self.dataset == "auto" else TITLES.get(self.dataset, self.dataset)
 
     def check(self, device: str, local: bool) -> None:
         check_precision(self.precision, device, local)
@@ -86,6 +96,10 @@ class Own:
     same_code: bool
     trust: bool
     named: Mapping[str, Any]
+
+    @property
+    def title(self) -> str:
+        return f"{self.described.name} and its data"
 
     def check(self, _device: str, _local: bool) -> None:
         user.check_names(self.described)
@@ -130,7 +144,8 @@ def subject(chosen: Chosen, mnist: Mnist, options: Options, given: Sequence[str]
     spec, judge = chosen.task, _judge(chosen)
     if options.config is not None:
         in_file, judged = named_task(options.config)
-        spec, judge = spec or in_file, judge or judged
+        spec = spec or in_file
+        judge = judge or (judged if spec or not is_foreign(options.config) else None)
     if spec is None:
         if judge or chosen.same_code or chosen.trust:
             options_of_own = "--minimize, --maximize, --same-code and --trust"
@@ -139,10 +154,11 @@ def subject(chosen: Chosen, mnist: Mnist, options: Options, given: Sequence[str]
     if given:
         raise UserError(f"{given[0]} is for MNIST; leave it out with --task {spec}")
     loop = find(spec)
+    when = written_conditions(options.config) if options.config else {}
     named: dict[str, Any] = {"task": spec}
     if judge:
         named["judge"] = {WAYS[judge[1]]: judge[0]}
-    return Own(loop, user.described(loop, judge, _values(options)), chosen.same_code, chosen.trust, named)
+    return Own(loop, user.described(loop, judge, _values(options), when), chosen.same_code, chosen.trust, named)
 
 
 def _judge(chosen: Chosen) -> tuple[str, str] | None:
@@ -156,8 +172,8 @@ def _judge(chosen: Chosen) -> tuple[str, str] | None:
 def _values(options: Options) -> dict[str, list[object]]:
     """Name -> every value that the options and their file give it: a dict's parameters are these."""
     found: dict[str, list[object]] = written_values(options.config) if options.config else {}
-    for option, texts in (("--set", options.settings), ("--vary", options.vary)):
+    for option, texts in (("--set", options.settings), ("--vary", options.vary), ("a word", options.words)):
         for text in texts:
-            name, value = split_assignment(text, option)
-            found.setdefault(name.strip().replace("-", "_"), []).extend(value.split(","))
+            name, value = split_assignment(text.lstrip("+"), option)
+            found.setdefault(plain(name), []).extend([value] if option == "--set" else listed(value))
     return found

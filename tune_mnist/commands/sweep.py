@@ -13,15 +13,18 @@ import typer
 from tune_mnist.commands.options import INTERRUPTED
 from tune_mnist.commands.subject import Subject
 from tune_mnist.display import overview
-from tune_mnist.display.log import LogFile, log
+from tune_mnist.display.live import Display
+from tune_mnist.display.log import LogFile, log, stage
 from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.exits import LeaveAtOnce
 from tune_mnist.experiment import Experiment
 from tune_mnist.launch.launch import Job, Launch
 from tune_mnist.launch.ray_up import Launcher, read_cluster_file
+from tune_mnist.machine import container
 from tune_mnist.plan.forecast import forecast
 from tune_mnist.plan.request import Options, Request, build
 from tune_mnist.plan.written import written
+from tune_mnist.results.folder import log_name
 from tune_mnist.task import Config
 from tune_mnist.tasks.user import Where
 from tune_mnist.tuning.cluster import Cluster
@@ -78,7 +81,9 @@ def job(words: Sequence[str], experiment: Experiment, files: Mapping[str, Path],
 
 def planned(what: Subject, options: Options, where: Where, share: bool, fresh: bool) -> Experiment:
     """What is asked of the subject, on the data that it has found; and what the store has of it, unless `fresh`."""
+    stage(f"reading {what.title}")
     task = what.prepared(where, log.warning)
+    stage("looking at what is stored")
     experiment = Experiment(build(task, options), task, where.store, share)
     confirmed = what.confirmed(task, experiment.plan, where, log.warning)
     if confirmed is not task:
@@ -88,10 +93,11 @@ def planned(what: Subject, options: Options, where: Where, share: bool, fresh: b
     return experiment
 
 
-def launch(launched: Launch, screen: Console, log_file: LogFile, log_path: Path) -> int:
+def launch(launched: Launch, display: Display, log_file: LogFile, log_path: Path) -> int:
     """Run the sweep on a cluster; what this side says goes to the log's end, after what the job said."""
+    display.end()  # the job's own is shown
     try:
-        return launched.run(screen)
+        return launched.run(display.console)
     finally:
         log_file.open(log_path)
 
@@ -102,11 +108,13 @@ def default_output(experiment: Experiment) -> Path:
     return Path("results") / (subject if name == "standard" else f"{subject}-{name}")
 
 
-def check_places(experiment: Experiment, folder: Path, launcher: Launcher | None) -> None:
-    """Raise UserError for a folder of results, or a store that is to be trained into, that cannot be written."""
+def checked_place(experiment: Experiment, output: Path | None, launcher: Launcher | None) -> Path:
+    """The folder of results. Raises UserError if it, or a store that is to be trained into, cannot be written."""
+    folder = output or default_output(experiment)
     experiment.check(folder, is_local=launcher is None)
     if launcher or experiment.plan.todo:
         experiment.store.check_writable()
+    return folder
 
 
 def check_nodes(nodes: int | None, dry_run: bool) -> None:
@@ -125,15 +133,18 @@ def print_plan(experiment: Experiment, costs: Costs, screen: Console) -> int:
 
 
 def _say_plan(experiment: Experiment, costs: Costs) -> None:
+    for line in experiment.request.notes:
+        log.info(line)
     for line in overview.plan_lines(experiment.plan, experiment.task.unit):
         log.info(line)
     if costs.slots:
+        stage("timing some steps of each kind of run")
         log.info(_forecast(experiment, costs.slots))
     else:
         log.info("no forecast: the size of the cluster is not known from here; give --dry-run --nodes N")
 
 
-def agreed(experiment: Experiment, costs: Costs, screen: Console) -> bool:
+def agreed(experiment: Experiment, costs: Costs, display: Display) -> bool:
     """Whether to go on. A request that will cost much is shown first, and asked about, where a person can answer."""
     runs = len(experiment.plan.todo)
     if not runs or not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -141,12 +152,13 @@ def agreed(experiment: Experiment, costs: Costs, screen: Console) -> bool:
     if runs <= MANY and not (costs.slots and _takes_long(experiment, costs.slots)):
         return True
     if runs <= MANY:
-        print_plan(experiment, costs, screen)
+        print_plan(experiment, costs, display.console)
     else:
         _say_plan(experiment, costs)
-    if typer.confirm("go on?"):
-        return True
-    screen.print("nothing was trained; --dry-run lists the runs, --yes does not ask")
+    with display.paused():
+        if typer.confirm("go on?"):
+            return True
+    log.info("nothing was trained; --dry-run lists the runs, --yes does not ask")
     return False
 
 
@@ -171,14 +183,16 @@ def _forecast(experiment: Experiment, side_by_side: int) -> str:
     return overview.forecast_line(found[0], side_by_side, found[1])
 
 
-def train(experiment: Experiment, folder: Path, resources: Resources, cluster: Cluster, screen: Console) -> int:
+def train(experiment: Experiment, folder: Path, resources: Resources, cluster: Cluster, display: Display) -> int:
     sweeps = ", ".join(sweep.name for sweep in experiment.request.sweeps)
     task = experiment.task
+    for line in experiment.request.notes:
+        log.info(line)
     log.info("; ".join([f"sweeps on {task.subject}: {sweeps}", *overview.plan_lines(experiment.plan, task.unit)]))
     broken: ClusterError | None = None
     interrupted = False
     try:
-        experiment.train(folder, resources, cluster, screen)
+        experiment.train(folder, resources, cluster, display)
     except KeyboardInterrupt:
         interrupted = True
     except ClusterError as error:
@@ -189,14 +203,15 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
     except ClusterError as error:  # of a full disk
         log.error(str(error))
         return INTERRUPTED if interrupted else 1
-    screen.print(overview.points_table(points, experiment.task))
+    display.end()
+    display.console.print(overview.points_table(points, experiment.task))
     for line in overview.best_lines(points, experiment.task):
         log.info(line)
-    log.info(f"wrote {_listed(written)}" if written else f"nothing has changed in {folder}")
+    for line in _left(folder, log_name(task.name), written, report=not interrupted):
+        log.info(line)
     if interrupted:
         log.warning(_kept(experiment))
         return INTERRUPTED
-    log.info(f"report: {folder / 'report.html'}")
     for key, cause in experiment.errors.items():
         log.error(f"failed: {experiment.names[key]}: {cause}")
     if isinstance(broken, HeadLost):
@@ -204,11 +219,14 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
     return 1 if experiment.errors or broken else 0
 
 
-def _listed(paths: list[Path]) -> str:
-    """The paths; a figure's two files as one."""
-    drawn = {path.with_suffix("") for path in paths if path.suffix == ".svg"}
-    names = [f"{path.with_suffix('')}.{{png,svg}}" if path.with_suffix("") in drawn else str(path) for path in paths]
-    return ", ".join(dict.fromkeys(names))
+def _left(folder: Path, log_file: str, written: list[Path], report: bool) -> list[str]:
+    """What a command left, and where; in a container, how it is to be got out."""
+    count = f"{plural(len(written), 'file')} in {folder}" if written else f"nothing has changed in {folder}"
+    lines = [count, *([f"report: {folder / 'report.html'}"] if report else []), f"log: {folder / log_file}"]
+    if (engine := container.engine()) and not container.is_mounted(folder):
+        lines.append("all of it is in this container, and goes with it; copy it, or mount a folder there with -v:")
+        lines.append(f"{engine} cp {container.name()}:{folder.absolute()} .")
+    return lines
 
 
 def _kept(experiment: Experiment) -> str:

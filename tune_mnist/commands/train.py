@@ -31,13 +31,14 @@ def train(
         TrainConfig.gamma
     ),
     optimizer: Annotated[
-        str, typer.Option(metavar="NAME", help="adadelta, sgd, adam or adamw.")
+        str, typer.Option(metavar="NAME", help="adadelta, sgd, adam, adamw, rmsprop or nadam.")
     ] = TrainConfig.optimizer,
-    momentum: Annotated[str, typer.Option(metavar="X", help="Of sgd.")] = str(TrainConfig.momentum),
+    momentum: Annotated[str, typer.Option(metavar="X", help="Of sgd and rmsprop.")] = str(TrainConfig.momentum),
     weight_decay: Annotated[str, typer.Option(metavar="X")] = str(TrainConfig.weight_decay),
-    dropout: Annotated[
-        str, typer.Option(metavar="X", help="After the convolutions; the last layer's is twice it.")
-    ] = str(TrainConfig.dropout),
+    dropout: Annotated[str, typer.Option(metavar="X", help="After the convolutions.")] = str(TrainConfig.dropout),
+    dropout_last: Annotated[
+        str, typer.Option(metavar="X", help="Before the last layer (default: twice the other).")
+    ] = "recipe",
     model: Annotated[str, typer.Option(metavar="NAME", help="cnn, mlp or linear.")] = TrainConfig.model,
     schedule: Annotated[str, typer.Option(metavar="NAME", help="step or cosine.")] = TrainConfig.schedule,
     shuffle: Annotated[str, typer.Option(metavar="BOOL", help="false trains in file order.")] = "true",

@@ -94,7 +94,8 @@ def _config(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> Config:
     """The run's hyper-parameters: those of its row, and as many epochs as its longest point asks for."""
     first = rows.iloc[0]
     values = {one.name: first[one.name] for one in task.parameters if one.name != "epochs"}
-    values = {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}
+    active = {name: value for name, value in values.items() if not pd.isna(value)}
+    values = {name: value.item() if hasattr(value, "item") else value for name, value in active.items()}
     asked = points.loc[points["run"] == first["run"], "epochs"]
     return task.config(values, epochs=int(asked.max()) if len(asked) else len(rows))
 

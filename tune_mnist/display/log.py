@@ -17,8 +17,19 @@ from tune_mnist.display.screen import is_asked_for
 from tune_mnist.errors import UserError
 
 log = logging.getLogger("tune_mnist")
-log.setLevel(logging.DEBUG)
+PASSING = 5  # the level of a stage that is soon over: of interest to a live display alone
+log.setLevel(PASSING)
 log.propagate = False
+
+
+def stage(words: str, long: bool = False) -> None:
+    """Say what begins now: a live display shows it with its seconds; elsewhere it is a line if it takes `long`."""
+    log.log(logging.INFO if long else PASSING, words, extra={"stage": True})
+
+
+def is_stage(record: logging.LogRecord) -> bool:
+    """Whether it is said by `stage`."""
+    return getattr(record, "stage", False)
 
 
 @contextmanager
@@ -39,6 +50,7 @@ class ConsoleLines(logging.Handler):
         # A live display shows each epoch by itself; without one a long training must still be seen to move.
         super().__init__(logging.INFO if is_live(console) else logging.DEBUG)
         self.console = self.errors = console
+        self.addFilter(lambda record: not (is_live(console) and is_stage(record)))
         if not console.is_jupyter and not (console.is_terminal and sys.stderr.isatty()):
             # Its file is the stderr of now: a live display puts another in its place.
             self.errors = Console(file=sys.stderr, highlight=False, width=console.width)
@@ -103,6 +115,7 @@ class LogFile(MemoryHandler):
 
     def __init__(self) -> None:
         super().__init__(capacity=1000, flushLevel=logging.CRITICAL + 1)
+        self.setLevel(logging.DEBUG)
 
     def open(self, path: Path) -> None:
         """Write what was said so far, and from now on each line at once. Raises UserError if it cannot be opened."""
@@ -127,9 +140,15 @@ def is_live(console: Console) -> bool:
     return console.is_terminal or console.is_jupyter or is_asked_for()
 
 
-def console() -> Console:
-    """The console of this program; lines are never cut to a width when nobody looks at a terminal."""
+def console(plain: bool = False) -> Console:
+    """The console of this program; lines are never cut to a width when nobody looks at a terminal.
+
+    `plain`, as for a terminal that can do no more, has no live display and no colours.
+    """
     for name in ("COLUMNS", "LINES"):
         if len(os.environ.get(name, "")) > 9:
             del os.environ[name]  # no size: rich fails at thousands of digits
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 500)
+    plain = plain or os.environ.get("TERM", "") in ("dumb", "unknown")
+    lined = plain or not sys.stdout.isatty()
+    width, forced = (500 if lined else None), (False if plain else None)
+    return Console(file=sys.stdout, highlight=False, width=width, force_terminal=forced)

@@ -8,24 +8,26 @@ Two for each sweep over one variable, heat maps for one over several, learning c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from tune_mnist.display.log import stage
 from tune_mnist.figures.curve import draw, measured, needed
 from tune_mnist.figures.heatmap import draw_cross
 from tune_mnist.figures.learning import draw_learning
 from tune_mnist.figures.style import save, title_of
 from tune_mnist.figures.tradeoff import draw_tradeoff
 from tune_mnist.measure import Measure
-from tune_mnist.results.columns import TIME, require, variables
+from tune_mnist.results.columns import TIME, as_one, require, variables
 from tune_mnist.results.folder import FIGURES
 from tune_mnist.results.read import Results
 from tune_mnist.results.summary import finished, timed_alike
 from tune_mnist.task import Task
+from tune_mnist.words import plural
 
 
 @dataclass(frozen=True)
@@ -63,26 +65,32 @@ def save_figures(results: Results) -> list[Drawn]:
     """
     require(results.points, ["sweep", *needed(TIME, results.task)])
     results.folder.mkdir(parents=True, exist_ok=True)
-    return list(_drawn(results))
+    figures = list(_figures(results))
+    stage(f"drawing {plural(len(figures), 'figure')}", long=True)
+    return [draw_one() for draw_one in figures]
 
 
-def _drawn(results: Results) -> Iterator[Drawn]:
+def _figures(results: Results) -> Iterator[Callable[[], Drawn]]:
+    """How each is drawn and saved, so that they are counted first."""
     task, history, points = results.task, results.history, results.points.reset_index(drop=True)
-    place = partial(_saved, results.folder)
+    place = partial(partial, _saved, results.folder)
     for key, rows in points.groupby("sweep", sort=False):
         sweep, done = str(key), finished(rows, task)
-        if len(variables(rows)) == 1:
+        single, of = as_one(rows, task)
+        if len(variables(single)) == 1:
             for one in (task.judged, TIME):
-                if len(measured(rows, one, task)):
-                    yield place(f"{one.stem}_vs_{sweep}", draw(rows, one, task), sweep, one)
+                if len(measured(single, one, of)):
+                    yield place(f"{one.stem}_vs_{sweep}", partial(draw, single, one, of), sweep, one)
         elif len(done):
-            yield place(f"heatmap_{sweep}", draw_cross(rows, task), sweep, task.judged)
+            yield place(f"heatmap_{sweep}", partial(draw_cross, rows, task), sweep, task.judged)
         if history is not None and done["run"].isin(history["run"]).any():
-            yield place(f"learning_{sweep}", draw_learning(rows, history, task), sweep)
+            yield place(f"learning_{sweep}", partial(draw_learning, rows, history, task), sweep)
     if len(timed_alike(points, task)):
-        yield place(f"{task.judged.stem}_vs_{TIME.stem}", draw_tradeoff(points, task))
+        yield place(f"{task.judged.stem}_vs_{TIME.stem}", partial(draw_tradeoff, points, task))
 
 
-def _saved(folder: Path, stem: str, figure: Figure, sweep: str = "", measure: Measure | None = None) -> Drawn:
-    stem = _plain(stem)
+def _saved(
+    folder: Path, stem: str, drawing: Callable[[], Figure], sweep: str = "", measure: Measure | None = None
+) -> Drawn:
+    figure, stem = drawing(), _plain(stem)
     return Drawn(stem, sweep, measure, title_of(figure), tuple(save(figure, folder / stem)))

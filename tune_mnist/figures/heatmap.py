@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -39,13 +41,18 @@ class Cells:
     failed: pd.DataFrame
     baseline: pd.DataFrame
 
-    def said(self, row: int, column: int, measure: Measure) -> str:
-        """A cell's numbers: the mean, and the seeds' standard deviation."""
-        mean, sd = self.means.iat[row, column], self.sds.iat[row, column]
-        if math.isnan(mean):
-            return "×" if self.failed.iat[row, column] else ""
-        places = ".2f" if measure.unit == "%" else ".4g"
-        return f"{mean:{places}}" + ("" if math.isnan(sd) else f"\n± {sd:{'.2f' if measure.unit == '%' else '.2g'}}")
+    def said(self, measure: Measure) -> list[list[str]]:
+        """The numbers of each cell: the mean, and the seeds' standard deviation."""
+        means, sds, failed = self.means.to_numpy(float), self.sds.to_numpy(float), self.failed.to_numpy(bool)
+        rows, columns = means.shape
+        return [[_said(means[y, x], sds[y, x], failed[y, x], measure) for x in range(columns)] for y in range(rows)]
+
+
+def _said(mean: float, sd: float, failed: bool, measure: Measure) -> str:
+    if math.isnan(mean):
+        return "×" if failed else ""
+    places, fewer = (".2f", ".2f") if measure.unit == "%" else (".4g", ".2g")
+    return f"{mean:{places}}" + ("" if math.isnan(sd) else f"\n± {sd:{fewer}}")
 
 
 def crossed(points: pd.DataFrame) -> tuple[str, str, list[str]]:
@@ -68,10 +75,11 @@ def cross_cells(points: pd.DataFrame, task: Task) -> dict[str, Cells]:
     rows["facet"] = facet_names(rows, others)
     rows["shown"] = rows[task.judged.name].where(rows["status"] == "done") * task.judged.factor
     rows["failed"], rows["base"] = rows["status"] == "failed", rows["baseline"].astype(bool)
-    order = {"index": rows["row"].unique(), "columns": rows["column"].unique()}
+    index, columns = rows["row"].unique(), rows["column"].unique()
 
-    def table(mine: pd.DataFrame, column: str, how: str) -> pd.DataFrame:
-        return mine.pivot_table(column, "row", "column", how, dropna=False, sort=False).reindex(**order)
+    def table(mine: pd.DataFrame, column: str, how: Any) -> pd.DataFrame:
+        whole = mine.pivot_table(column, "row", "column", how, dropna=False, sort=False)
+        return whole.reindex(index=index, columns=columns)
 
     return {
         str(facet): Cells(
@@ -126,44 +134,50 @@ def _draw(found: list[Axes], made: list[Cells], judged: Measure) -> AxesImage:
 
 def _numbers(axes: Axes, cells: Cells, image: AxesImage, judged: Measure) -> None:
     """What stands in the cells, where it fits; the baseline's frame, and the hatches of what is not done."""
-    rows, columns = cells.means.shape
-    places = [(row, column) for row in range(rows) for column in range(columns)]
-    said = {place: cells.said(*place, judged) for place in places}
-    size = _size(axes, [*said.values()], rows, columns)
+    said, means, framed_at = cells.said(judged), cells.means.to_numpy(float), cells.baseline.to_numpy(bool)
+    size = _size(axes, said)
     low, high = image.get_clim()
-    for (row, column), numbers in said.items():
-        value = cells.means.iat[row, column]
-        corner, dark = (column - 0.5, row - 0.5), value < (low or 0) + 0.55 * ((high or 0) - (low or 0))
+    limit = (low or 0) + 0.55 * ((high or 0) - (low or 0))
+    for (y, x), value in np.ndenumerate(means):
         if math.isnan(value):
-            axes.add_patch(Rectangle(corner, 1, 1, hatch="///", fill=False, edgecolor="#999999"))
-        if cells.baseline.iat[row, column]:
-            look = {"fill": False, "edgecolor": VERMILION, "linewidth": 2.5}
-            axes.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, **look))
-        if numbers == "×":
-            axes.text(column, row, numbers, ha="center", va="center", fontsize=13, fontweight="bold", color=VERMILION)
-        elif size:
-            look = {"ha": "center", "va": "center", "linespacing": 1.3, "fontsize": size}
-            axes.text(column, row, numbers, color="white" if dark else "black", **look)
+            axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, hatch="///", fill=False, edgecolor="#999999"))
+        if framed_at[y, x]:
+            frame = Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, fill=False, edgecolor=VERMILION, linewidth=2.5)
+            axes.add_patch(frame)
+        look: dict[str, Any] = {"ha": "center", "va": "center", "linespacing": 1.3}
+        if said[y][x] == "×":
+            axes.text(x, y, "×", fontsize=13, fontweight="bold", color=VERMILION, **look)
+        elif said[y][x] and size:
+            axes.text(x, y, said[y][x], fontsize=size, color="white" if value < limit else "black", **look)
 
 
-def _size(axes: Axes, said: list[str], rows: int, columns: int) -> float | None:
-    box = axes.get_window_extent()
-    wide, high = box.width / axes.figure.dpi / columns, box.height / axes.figure.dpi / rows  # inches of a cell
-    longest = max(len(line) for numbers in said for line in numbers.split("\n"))
-    lines = max(1 + numbers.count("\n") for numbers in said)
+def _size(axes: Axes, said: list[list[str]]) -> float | None:
+    """Of the numbers in the cells, points; None where they do not fit."""
+    box, dpi = axes.get_window_extent(), axes.figure.dpi
+    wide, high = box.width / dpi / len(said[0]), box.height / dpi / len(said)  # inches of a cell
+    cells = [numbers.split("\n") for row in said for numbers in row]
+    longest, lines = max(len(line) for cell in cells for line in cell), max(map(len, cells))
     return next((size for size in SIZES if WIDE * longest * size < wide and HIGH * lines * size < high), None)
 
 
 def _note(points: pd.DataFrame, done: pd.DataFrame, made: dict[str, Cells], left_out: int) -> str:
     counts = done.groupby([*variables(points)], dropna=False).size()
     n = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
-    missing = sum(int(one.means.isna().sum().sum()) for one in made.values())
+    empty = sum(int(one.means.isna().sum().sum()) for one in made.values())
+    cells = sum(one.means.size for one in made.values())
+    # A value that is inactive beside another is not asked for there.
+    not_asked = 0 if left_out else cells - points.groupby([*variables(points)], dropna=False).ngroups
     failed = any((one.failed & one.means.isna()).any(axis=None) for one in made.values())
     parts = {
         f"Each cell: the mean of {n} seeds ± their standard deviation.": counts.max() > 1,
         "One seed per point: no spread to show.": counts.max() == 1,
-        f"Hatched: not done ({missing}){'; ×: failed' if failed else ''}.": missing > 0,
+        f"Hatched: {_hatched(not_asked, empty - not_asked)}{'; ×: failed' if failed else ''}.": empty > 0,
         "The baseline is framed.": any(one.baseline.any(axis=None) for one in made.values()),
         f"{left_out} other maps not shown.": left_out > 0,
     }
     return " ".join(said for said, so in parts.items() if so)
+
+
+def _hatched(not_asked: int, not_done: int) -> str:
+    said = {f"not asked for ({not_asked})": not_asked, f"not done ({not_done})": not_done}
+    return ", ".join(words for words, count in said.items() if count)

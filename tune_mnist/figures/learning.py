@@ -90,7 +90,8 @@ def learning_curves(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> 
         rows = history[history["run"].isin(runs) & (history["epoch"] <= mine["epochs"].max())]
         means = rows.groupby("epoch")[measures].mean().assign(n=rows.groupby("epoch").size()).reset_index()
         tables.append(means.assign(values=value, facet=facet, variable=line, baseline=bool(mine["baseline"].any())))
-    return pd.concat(tables, ignore_index=True)[columns]
+    table: pd.DataFrame = pd.concat(tables, ignore_index=True)[columns]
+    return table
 
 
 def draw_learning(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> Figure:

@@ -13,7 +13,7 @@ import re
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.machinery import EXTENSION_SUFFIXES
@@ -100,6 +100,29 @@ def kept(folder: Path, fingerprint: str) -> Source | None:
         source = Source(place, {path: (place / path).read_bytes() for path in _paths(place)})
         return source if source.fingerprint == fingerprint else None
     return None
+
+
+def carry(fingerprint: str, source: Path, target: Path) -> None:
+    """Keep in the folder `target` what `source` has under the fingerprint; nothing if it has nothing."""
+    if found := kept(source, fingerprint):
+        keep(found, target)
+
+
+def drop_unused(folder: Path, used: Collection[str]) -> int:
+    """Remove what is kept in the folder under fingerprints that are not `used`; returns how many there were.
+
+    What a command keeps at this very moment may go, too: a change of its code is then not told in detail.
+    """
+    if _is_folder(folder / CODE):
+        unused = {path.name.strip(".")[:16] for path in (folder / CODE).iterdir()} - set(used)
+        gone = {one for one in unused if _FINGERPRINT.fullmatch(one)}
+        for path in [path for path in (folder / CODE).iterdir() if path.name.strip(".")[:16] in gone]:
+            if _is_folder(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        return len(gone)
+    return 0
 
 
 def _put(files: Mapping[str, bytes], fingerprint: str, above: Path) -> None:

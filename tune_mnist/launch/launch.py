@@ -170,12 +170,11 @@ class Launch:
                 self.launcher.send(Path(folder), "arrived")
 
     def _collect(self, folder: Path) -> int:
-        """Copies of the stored runs that the job asks for; how many there are."""
+        """Into a store in `folder`, the stored runs that the job asks for; how many there are."""
         asked = {json.dumps(config, sort_keys=True) for config in self.job.configs}
         configs = {key: self.store.record(key).get("config") for key in self.store.run_keys()}
         keys = [key for key, config in configs.items() if json.dumps(config, sort_keys=True) in asked]
-        for key in keys:
-            shutil.copytree(self.store.folder / key, folder / key, ignore=shutil.ignore_patterns("lock", ".*"))
+        merge(self.store.folder, Store(folder), keys)
         return len(keys)
 
     def _follow(self, console: Console) -> dict[str, Any]:

@@ -35,14 +35,14 @@ class Dropout(nn.Module):
 class Cnn(nn.Module):
     """conv 1→32→64 (3×3), max-pool 2, dropout, 9216→128, dropout, 10; parameters are named as in pytorch/examples."""
 
-    def __init__(self, dropout: float, generator: torch.Generator) -> None:
+    def __init__(self, dropout: float, last_dropout: float, generator: torch.Generator) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(1, 32, 3)
         self.conv2 = nn.Conv2d(32, 64, 3)
         self.fc1 = nn.Linear(9216, 128)
         self.fc2 = nn.Linear(128, 10)
         self.dropout1 = Dropout(dropout, generator)
-        self.dropout2 = Dropout(2 * dropout, generator)
+        self.dropout2 = Dropout(last_dropout, generator)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.relu(self.conv1(x))
@@ -56,11 +56,11 @@ class Cnn(nn.Module):
 class Mlp(nn.Module):
     """784→128, ReLU, dropout at the last layer's rate, 10."""
 
-    def __init__(self, dropout: float, generator: torch.Generator) -> None:
+    def __init__(self, last_dropout: float, generator: torch.Generator) -> None:
         super().__init__()
         self.fc1 = nn.Linear(784, 128)
         self.fc2 = nn.Linear(128, 10)
-        self.dropout2 = Dropout(2 * dropout, generator)
+        self.dropout2 = Dropout(last_dropout, generator)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.dropout2(F.relu(self.fc1(x.flatten(1))))
@@ -78,8 +78,8 @@ class Linear(nn.Module):
         return F.log_softmax(self.fc1(x.flatten(1)), dim=1)
 
 
-def network(name: str, dropout: float, generator: torch.Generator) -> nn.Module:
+def network(name: str, dropout: float, last_dropout: float, generator: torch.Generator) -> nn.Module:
     """The network called `name` (config.MODELS), its weights drawn from torch's global random state."""
     if name == "cnn":
-        return Cnn(dropout, generator)
-    return Mlp(dropout, generator) if name == "mlp" else Linear()
+        return Cnn(dropout, last_dropout, generator)
+    return Mlp(last_dropout, generator) if name == "mlp" else Linear()

@@ -72,7 +72,7 @@ class Training:
         torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.model = network(config.model, config.dropout, self._dropping)
+            self.model = network(config.model, config.dropout, config.last_dropout, self._dropping)
         # Channels-last: 0.9 of the time of the default layout for the convolutions of a CPU (docs/performance.md).
         self.model.to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = _optimizer(config, self.model)
@@ -198,6 +198,10 @@ def _optimizer(config: TrainConfig, model: torch.nn.Module) -> torch.optim.Optim
         return torch.optim.Adam(parameters, lr=lr, weight_decay=decay)
     if config.optimizer == "adamw":
         return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
+    if config.optimizer == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr=lr, momentum=config.momentum, weight_decay=decay)
+    if config.optimizer == "nadam":
+        return torch.optim.NAdam(parameters, lr=lr, weight_decay=decay)
     return torch.optim.Adadelta(parameters, lr=lr, weight_decay=decay)
 
 

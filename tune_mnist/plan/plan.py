@@ -15,6 +15,7 @@ from typing import Any
 from tune_mnist.plan.sweeps import Point
 from tune_mnist.store.store import Held
 from tune_mnist.task import Config, Task, run_key
+from tune_mnist.words import plural, typed
 
 
 @dataclass(frozen=True)
@@ -97,27 +98,36 @@ def pace(config: Mapping[str, Any], task: Task) -> tuple[Any, ...]:
     return tuple(config[one.name] for one in task.parameters if one.paces)
 
 
-def makespan(seconds: Iterable[float], slots: int) -> float:
-    """How long trainings of the given lengths take when the next one in the list starts as soon as a slot is free."""
-    free = [0.0] * slots
+def makespan(seconds: Iterable[float], slots: int, under_way: Sequence[float] = ()) -> float:
+    """How long trainings of the given lengths take when the next one in the list starts as soon as a slot is free.
+
+    `under_way`: what is left of those that have a slot.
+    """
+    free = [*under_way, *[0.0] * (slots - len(under_way))]
+    heapq.heapify(free)
     for length in seconds:
         heapq.heappush(free, heapq.heappop(free) + length)
     return max(free)
 
 
-def run_names(plan: Plan, baseline: Config) -> dict[str, str]:
-    """Run key -> how the run differs from the baseline, such as `lr=0.05`; namesakes get their epochs and key too."""
-    plain = {run.key: _difference(run.config, baseline) for run in plan.runs}
+def run_names(plan: Plan, baseline: Config, task: Task) -> dict[str, str]:
+    """Run key -> how the run differs from the baseline, such as `lr=0.05`; namesakes get their epochs and key too.
+
+    The baseline at another seed is `baseline, seed=2`.
+    """
+    plain = {run.key: _difference(run.config, baseline, task) for run in plan.runs}
     counts = Counter(plain.values())
     return {
         run.key: plain[run.key]
         if counts[plain[run.key]] == 1
-        else f"{plain[run.key]} ({run.config.epochs} epochs, {run.key[:6]})"
+        else f"{plain[run.key]} ({plural(run.config.epochs, task.unit)}, {run.key[:6]})"
         for run in plan.runs
     }
 
 
-def _difference(config: Config, baseline: Config) -> str:
+def _difference(config: Config, baseline: Config, task: Task) -> str:
     base = baseline.identity()
-    changed = [f"{name}={value}" for name, value in config.identity().items() if value != base.get(name)]
-    return ", ".join(changed) or "baseline"
+    told = {name: value for name, value in config.identity().items() if name not in config.inactive}
+    changed = {name: value for name, value in told.items() if value != base.get(name)}
+    said = [f"{name}={typed(task.written(name, value))}" for name, value in changed.items()]
+    return ", ".join([*(["baseline"] if changed.keys() <= {"seed"} else []), *said])

@@ -2,40 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tune_mnist.errors import UserError, unknown
+from tune_mnist.names import said_of
 from tune_mnist.plan import sweepfile
-from tune_mnist.plan.sweeps import Point, Sweep, one_variable, parse_assignment, parse_values
+from tune_mnist.plan.sweeps import Point, Sweep, check_count, notes, one_variable, refuse_unused, split_assignment
+from tune_mnist.plan.values import listed, seeds_of
 from tune_mnist.task import Config, Task
+
+SEED = "seed"
 
 
 @dataclass(frozen=True)
 class Request:
-    """The questions of one command, every value checked."""
+    """The questions of one command, every value checked. `said`: how it was read, a line each."""
 
     name: str
     sweeps: tuple[Sweep, ...]
     baseline: Config
     seeds: tuple[int, ...]
+    said: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_count(sum(len(sweep.grid) for sweep in self.sweeps) * len(self.seeds))
 
     @property
     def points(self) -> list[Point]:
         return [point for sweep in self.sweeps for point in sweep.points(self.seeds)]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to tell of it before it costs: other names, what was left out, what is inactive."""
+        idle = any(one.exclude for one in self.sweeps) and not any(one.excluded for one in self.sweeps)
+        return (*self.said, *notes(self.sweeps), *(["exclude names no combination that is asked for"] if idle else []))
+
 
 @dataclass(frozen=True)
 class Options:
-    """What a command line says of its request: a sweep file, and what overrides it."""
+    """What a command line says of its request: a sweep file, and what overrides it.
+
+    `words` are Hydra's, after the command: `lr=0.1` sets, and those with several values are crossed.
+    """
 
     config: Path | None = None
     sweep: Sequence[str] = ()
     vary: Sequence[str] = ()
     settings: Sequence[str] = ()
-    seed: int | str = 1
-    seeds: int | None = None
+    seed: int | str | None = None
+    seeds: int | str | Sequence[int] | None = None
+    words: Sequence[str] = ()
+
+
+@dataclass
+class _Asked:
+    """What the options say, by the task's own names: values as texts."""
+
+    task: Task
+    settings: dict[str, str] = field(default_factory=dict)
+    vary: dict[str, list[str]] = field(default_factory=dict)
+    cross: dict[str, list[str]] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
+
+    def add(self, options: Options) -> None:
+        for text in options.settings:
+            self._put(self.settings, text, "--set", lambda _, value: value)
+        for text in options.vary:
+            self._put(self.vary, text, "--vary", self._listed)
+        for text in options.words:
+            bare = text.lstrip("+")
+            if len(self._listed(*_named(self.task, bare, "a word after the command"))) == 1:
+                self._put(self.settings, bare, "--set", lambda name, value: self._listed(name, value)[0])
+            else:
+                self._put(self.cross, bare, "--vary", self._listed)
+        if len(self.cross) == 1:  # one variable is a sweep of its own, named after it
+            ((name, values),) = self.cross.items()
+            _refuse_twice(name, self.vary, "--vary")
+            self.vary[name] = values
+            self.cross = {}
+
+    def _put(self, section: dict[str, Any], text: str, option: str, read: Any) -> None:
+        name, value = _named(self.task, text, option)
+        _refuse_twice(name, section, option)
+        self.said += said_of(text.partition("=")[0], name)
+        section[name] = read(name, value)
+
+    def _listed(self, name: str, value: str) -> list[str]:
+        return listed(value, whole=self.task.parameter(name).kind == "whole")
+
+    def seeds(self) -> list[str] | None:
+        """The seeds that are listed as if they were a hyper-parameter's values."""
+        found = [one.pop(SEED) for one in (self.vary, self.cross) if SEED in one]
+        return found[0] if found else None
 
 
 def build(task: Task, options: Options) -> Request:
@@ -44,28 +105,55 @@ def build(task: Task, options: Options) -> Request:
     Without `--sweep` and `--vary` it is every sweep of the file, or of the task's own; with them only those asked for.
     Raises UserError.
     """
-    file = _file(task, options)
-    changes = {name: task.parameter(name).read(value) for name, value in _named_once(options.settings, "--set", task)}
-    first = task.parameter("seed").read(options.seed)
-    baseline = task.config({**file.baseline, **changes, "seed": first})
-    chosen = _chosen(file.sweeps(**changes), options.sweep) if options.sweep or not options.vary else []
-    for name, values in _named_once(options.vary, "--vary", task):
-        chosen.append(one_variable(name, parse_values(values), baseline, task))
-    _refuse_twice(chosen)
-    count = file.seeds if options.seeds is None else options.seeds
-    task.check_seeds(count)
-    return Request(file.name, tuple(chosen), baseline, tuple(range(first, first + count)))
+    asked = _Asked(task)
+    asked.add(options)
+    listed_seeds, first_set = asked.seeds(), asked.settings.pop(SEED, None)
+    own = bool(asked.vary or asked.cross)
+    file = _file(task, options, own)
+    changes = {name: task.parameter(name).read(value) for name, value in asked.settings.items()}
+    seeds = _seeds(task, file, options, listed_seeds, first_set)
+    baseline = task.config({**file.baseline, **changes, SEED: seeds[0]})
+    chosen = _chosen(file.sweeps(**changes), options.sweep) if options.sweep or not own else []
+    chosen += [one_variable(*one, baseline, task, exclude=file.exclude) for one in asked.vary.items()]
+    if asked.cross:
+        chosen.append(Sweep("cross", asked.cross, baseline, task, exclude=file.exclude))
+    _refuse_namesakes(chosen)
+    refuse_unused(changes, baseline, chosen)
+    return Request(file.name, tuple(chosen), baseline, seeds, tuple(dict.fromkeys([*file.said, *asked.said])))
 
 
-def _file(task: Task, options: Options) -> sweepfile.SweepFile:
+def _named(task: Task, text: str, option: str) -> tuple[str, str]:
+    name, value = split_assignment(text, option)
+    return task.named(name), value
+
+
+def _seeds(
+    task: Task, file: sweepfile.SweepFile, options: Options, listed_seeds: list[str] | None, first: str | None
+) -> tuple[int, ...]:
+    if listed_seeds is not None and options.seeds is not None:
+        raise UserError("seeds are given twice, by --seeds and as the values of seed; give them once")
+    if first is not None and options.seed is not None:
+        raise UserError("the first seed is given twice, by --seed and as a value of seed; give it once")
+    read = task.parameter(SEED).read
+    begin = read(next((one for one in (options.seed, first) if one is not None), file.first_seed))
+    said = next((one for one in (listed_seeds, options.seeds) if one is not None), None)
+    if said is None:
+        alone = options.seed is not None or first is not None
+        said = 1 if alone and not isinstance(file.seeds, int) else file.seeds
+    seeds = seeds_of(said, begin, read)
+    task.check_seeds(len(seeds))
+    return tuple(read(seed) for seed in seeds)
+
+
+def _file(task: Task, options: Options, own: bool) -> sweepfile.SweepFile:
     if path := options.config or task.sweeps:
         return sweepfile.read(path, task)
-    if not options.vary:
+    if not own:
         raise UserError(f"task {task.name} has no sweeps of its own; give --vary NAME=V1,V2 or --config FILE.yaml")
     return sweepfile.empty(task)
 
 
-def _refuse_twice(sweeps: Sequence[Sweep]) -> None:
+def _refuse_namesakes(sweeps: Sequence[Sweep]) -> None:
     names = [one.name for one in sweeps]
     for name in names:
         if names.count(name) > 1:
@@ -74,18 +162,19 @@ def _refuse_twice(sweeps: Sequence[Sweep]) -> None:
             )
 
 
-def _named_once(texts: Sequence[str], option: str, task: Task) -> list[tuple[str, str]]:
-    pairs = [parse_assignment(text, option, task) for text in texts]
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"{option} {name} is given twice; give it once")
-    return pairs
+def _refuse_twice(name: str, section: Mapping[str, Any], option: str) -> None:
+    if name in section:
+        raise UserError(f"{option} {name} is given twice; give it once")
 
 
 def _chosen(sweeps: Sequence[Sweep], names: Sequence[str]) -> list[Sweep]:
+    """The sweeps of these names, each a name or several as in `epochs,lr`, in small letters or large."""
     by_name = {sweep.name: sweep for sweep in sweeps}
-    for name in names:
-        if name not in by_name:
+    small = {name.lower(): sweep for name, sweep in by_name.items()}
+    found = {}
+    for name in (part.strip() for text in names for part in text.split(",")):
+        sweep = by_name.get(name) or small.get(name.lower())
+        if sweep is None:
             raise unknown("sweep", name, by_name)
-    return [by_name[name] for name in dict.fromkeys(names)] if names else list(sweeps)
+        found[sweep.name] = sweep
+    return list(found.values()) if names else list(sweeps)

@@ -1,12 +1,13 @@
 """Sweep files: sweeps, baseline and seeds in YAML, checked strictly; what is wrong is named with file and line.
 
-A task's standard sweeps are such a file: `tune-mnist run --print-config` prints it.
+A task's standard sweeps are such a file: `tune-mnist run --print-config` prints it. docs/spaces.md has every form.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,187 +16,267 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tune_mnist.errors import UserError, unknown
 from tune_mnist.files import read_written
-from tune_mnist.plan.sweeps import Sweep, one_variable
-from tune_mnist.task import Task
+from tune_mnist.names import plain, said_of
+from tune_mnist.parameter import conditions_of
+from tune_mnist.plan import wandb
+from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
+from tune_mnist.plan.values import entries, seeds_of
+from tune_mnist.plan.yaml12 import Refused, line_of, refuse_repeated_keys
+from tune_mnist.plan.yaml12 import read as read_yaml
+from tune_mnist.task import Config, Task
+
+SWEEPS = ("vary", "cross", "zip")  # the sections that hold lists of values
+Values = dict[str, list[Any]]
 
 
 class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
     baseline: dict[str, Any] = {}
-    vary: dict[str, list[Any]] = {}
-    cross: dict[str, list[Any]] = {}
-    seeds: int = Field(1, ge=1)
+    vary: dict[str, Any] = {}
+    cross: dict[str, Any] = {}
+    zip: dict[str, Any] = {}
+    exclude: list[dict[str, Any]] = []
+    when: dict[str, dict[str, Any]] = {}
+    seeds: Any = 1
     task: str | None = None
     judge: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
 class SweepFile:
-    """What a sweep file says, every value checked. `sweeps(changes)` gives its sweeps, some baseline values changed."""
+    """What a sweep file says, every value checked. `sweeps(changes)` gives its sweeps, some baseline values changed.
+
+    `said`: what there is to tell of how it was read.
+    """
 
     path: Path
     name: str
-    baseline: dict[str, Any]
-    vary: dict[str, list[Any]]
-    cross: dict[str, list[Any]]
-    seeds: int
     task: Task
+    baseline: dict[str, Any] = field(default_factory=dict)
+    vary: Values = field(default_factory=dict)
+    cross: Values = field(default_factory=dict)
+    zip: Values = field(default_factory=dict)
+    exclude: tuple[Values, ...] = ()
+    first_seed: int = 1
+    seeds: Any = 1  # how many, or which
+    said: tuple[str, ...] = ()
 
     def sweeps(self, **changes: Any) -> list[Sweep]:
         baseline = self.task.config(self.baseline, **changes)
-        crossed = [Sweep("cross", self.cross, baseline, self.task)] if self.cross else []
-        return [one_variable(name, values, baseline, self.task) for name, values in self.vary.items()] + crossed
+        found = [one_variable(*one, baseline, self.task, exclude=self.exclude) for one in self.vary.items()]
+        if self.cross:
+            found.append(Sweep("cross", self.cross, baseline, self.task, exclude=self.exclude))
+        if self.zip:
+            found.append(Sweep("zip", self.zip, baseline, self.task, together=True, exclude=self.exclude))
+        return found
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """A file's content in our form, and where the file has its parts."""
+
+    path: Path
+    root: yaml.Node
+    content: dict[str, Any]
+    places: Mapping[tuple[Any, ...], tuple[Any, ...]] = field(default_factory=dict)
+    said: tuple[str, ...] = ()
+    is_foreign: bool = False
+
+    def refuse(self, where: Sequence[Any], what: str) -> NoReturn:
+        there = (*self.places.get(tuple(where[:2]), where[:2]), *where[2:])
+        raise UserError(f"{self.path}:{line_of(self.root, there)}: {what}")
 
 
 def empty(task: Task) -> SweepFile:
     """What a task without sweeps of its own has instead of a file: its defaults, and nothing to vary."""
-    return SweepFile(Path(), "standard", {}, {}, {}, 1, task)
+    return SweepFile(Path(), "standard", task)
 
 
 def read(path: Path, task: Task) -> SweepFile:
     """Read and check a sweep file. Raises UserError with the file and the line of what is wrong."""
-    root, content = _parsed(path)
-    try:
-        return _Checker(path, root, task).check(content)
-    except RecursionError:
-        raise UserError(f"{path}:1: a value contains itself") from None
+    return _Checker(_parsed(path), task).check()
 
 
 def named_task(path: Path) -> tuple[str | None, tuple[str, str] | None]:
     """The task that a sweep file names, if it does, and (the judged measure, which way is better). Raises UserError."""
-    root, content = _parsed(path)
-    task, judge = content.get("task"), content.get("judge")
+    parsed = _parsed(path)
+    task, judge = parsed.content.get("task"), parsed.content.get("judge")
     if task is not None and not isinstance(task, str):
-        raise UserError(f"{path}:{_line(root, ('task',))}: task names FILE.py or PACKAGE.MODULE:FUNCTION, not {task!r}")
+        parsed.refuse(("task",), f"task names FILE.py or PACKAGE.MODULE:FUNCTION, not {task!r}")
     if isinstance(task, str) and task.partition(":")[0].endswith(".py"):
         task = str(path.parent / task)
     if judge is None:
         return task, None
     ways = {"minimize": "lower", "maximize": "higher"}
     if not isinstance(judge, dict) or len(judge) != 1 or not set(judge) <= set(ways):
-        raise UserError(f"{path}:{_line(root, ('judge',))}: judge takes minimize: NAME or maximize: NAME")
+        parsed.refuse(("judge",), "judge takes minimize: NAME or maximize: NAME")
     ((way, name),) = judge.items()
     return task, (str(name), ways[way])
 
 
-def written_values(path: Path) -> dict[str, list[object]]:
+def is_foreign(path: Path) -> bool:
+    """Whether another program's sweep file is read, which knows nothing of our tasks."""
+    return _parsed(path).is_foreign
+
+
+def written_values(path: Path) -> Values:
     """Name -> every value that a sweep file gives it, unchecked. Raises UserError."""
-    _, content = _parsed(path)
-    found: dict[str, list[object]] = {}
-    for section in ("baseline", "vary", "cross"):
-        named = content.get(section)
-        for name, values in named.items() if isinstance(named, dict) else ():
-            found.setdefault(str(name), []).extend(values if isinstance(values, list) else [values])
+    parsed = _parsed(path)
+    found: Values = {}
+    for section in ("baseline", *SWEEPS):
+        named = parsed.content.get(section)
+        for name, said in named.items() if isinstance(named, dict) else ():
+            entry = _without_when(said)
+            try:
+                values = [entry] if section == "baseline" and not isinstance(entry, dict) else entries(entry)
+                found.setdefault(plain(name), []).extend([entry] if values is None else values)
+            except UserError as error:
+                parsed.refuse((section, name), str(error))
     return found
 
 
-def _parsed(path: Path) -> tuple[yaml.MappingNode, dict[str, Any]]:
-    """A sweep file as YAML, with the places of its parts. Raises UserError."""
+def written_conditions(path: Path) -> dict[str, dict[str, Any]]:
+    """Name -> when it has an effect, as a sweep file says it under `when` or beside the values; unchecked."""
+    parsed = _parsed(path)
+    top = parsed.content.get("when")
+    found = {plain(name): said for name, said in top.items()} if isinstance(top, dict) else {}
+    for section in ("baseline", *SWEEPS):
+        named = parsed.content.get(section)
+        for name, said in named.items() if isinstance(named, dict) else ():
+            if isinstance(said, dict) and "when" in said:
+                found[plain(name)] = said["when"]
+    for name, said in found.items():
+        if not isinstance(said, dict):
+            parsed.refuse(("when", name), f"when takes NAME: VALUE, as in momentum: {{optimizer: sgd}}, not {said!r}")
+    return {name: said.get("when", said) for name, said in found.items()}
+
+
+def _without_when(said: object) -> object:
+    return {key: value for key, value in said.items() if key != "when"} if isinstance(said, dict) else said
+
+
+def _parsed(path: Path) -> _Parsed:
+    """A sweep file in our form, with the places of its parts. Raises UserError."""
     try:
         text = read_written(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"sweep file '{path}' cannot be read: {getattr(error, 'strerror', None) or error}") from None
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except RecursionError:
-        raise UserError(f"{path}:1: a value contains itself") from None
-    except (yaml.YAMLError, ValueError) as error:  # the latter of a date that does not exist
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"{path}:{mark.line + 1 if mark else 1}: not YAML: {problem}") from None
-    if not isinstance(root, yaml.MappingNode):
-        raise UserError(f"{path}:1: a sweep file holds name, baseline, vary, cross and seeds; this one does not")
-    return root, content
+        root, content = read_yaml(text)
+        if not isinstance(root, yaml.MappingNode):
+            raise Refused(1, "a sweep file holds name, baseline, vary, cross and seeds; this one does not")
+        refuse_repeated_keys(root)
+    except Refused as refused:
+        raise UserError(f"{path}:{refused.line}: {refused.what}") from None
+    if not wandb.is_one(content):
+        return _Parsed(path, root, content)
+    try:
+        found = wandb.converted(content, path.stem)
+    except wandb.Misread as error:
+        raise UserError(f"{path}:{line_of(root, error.where)}: {error}") from None
+    return _Parsed(path, root, found.content, found.places, found.said, is_foreign=True)
 
 
 class _Checker:
     """Turns what pydantic and the hyper-parameters' own rules refuse into a line of the file."""
 
-    def __init__(self, path: Path, root: yaml.MappingNode, task: Task) -> None:
-        self.path, self.root, self.task = path, root, task
+    def __init__(self, parsed: _Parsed, task: Task) -> None:
+        self.parsed, self.task, self.said = parsed, task, list(parsed.said)
+        self.refuse = parsed.refuse
 
-    def check(self, content: Any) -> SweepFile:
-        self._refuse_repeated_keys(self.root)
+    def check(self) -> SweepFile:
         try:
-            form = _Form.model_validate(content)
+            form = _Form.model_validate(self.parsed.content)
         except ValidationError as error:
             self._refuse_form(error)
-        self._values("baseline", {name: [value] for name, value in form.baseline.items()}, lambda name, _: (name,))
-        for section in ("vary", "cross"):
-            self._values(section, getattr(form, section), lambda name, index: (name, index))
-        file = SweepFile(self.path, form.name, form.baseline, form.vary, form.cross, form.seeds, self.task)
+        baseline = {name: values[0] for name, values in self._section("baseline", form.baseline).items()}
+        vary, cross, together = (self._section(section, getattr(form, section)) for section in SWEEPS)
+        asked = [one.pop("seed") for one in (vary, cross, together) if "seed" in one]
+        first = baseline.pop("seed", 1)
+        file = SweepFile(
+            *(self.parsed.path, form.name, self.task, baseline, vary, cross, together),
+            exclude=tuple(self._excluded(place, one) for place, one in enumerate(form.exclude)),
+            first_seed=first,
+            seeds=asked[0] if asked else form.seeds,
+        )
+        self._conditions()
+        self._try(("seeds",), lambda: seeds_of(file.seeds, first, self.task.parameter("seed").read))
         self._sweeps(file)
-        return file
+        return replace(file, said=tuple(dict.fromkeys(self.said)))
 
-    def _values(self, section: str, values: dict[str, list[Any]], at: Callable[[str, int], tuple[Any, ...]]) -> None:
-        for name, listed in values.items():
-            if name not in self.task.variables:
-                self._refuse((section, name), str(unknown("hyper-parameter", name, self.task.variables)))
-            parameter = self.task.parameter(name)
-            for index, value in enumerate(listed):
-                where = (section, *at(name, index))
-                # YAML reads 1e-3 as text, and a person means the number; a quoted whole number is a wrong type.
-                if isinstance(value, str) and parameter.kind == "whole" and value != parameter.none:
-                    self._refuse(where, f"{name} must be {parameter.rule}, not '{value}'")
-                try:
-                    parameter.read(value)
-                except UserError as error:
-                    self._refuse(where, str(error))
+    def _section(self, section: str, named: dict[str, Any]) -> Values:
+        """Every name as the task has it, with its values, each of which the task's parameter takes."""
+        found: Values = {}
+        for written, said in named.items():
+            name = self._name((section, written), written)
+            if name in found:
+                self.refuse((section, written), f"{name} is given twice, once as {written}; give it once")
+            found[name] = self._values((section, written), name, _without_when(said))
+        return found
+
+    def _name(self, where: tuple[Any, ...], written: str) -> str:
+        name: str = self._try(where, lambda: self.task.named(written))
+        self.said += said_of(written, name)
+        return name
+
+    def _values(self, where: tuple[Any, ...], name: str, said: object) -> list[Any]:
+        parameter = self.task.parameter(name)
+        if where[0] == "baseline" and not isinstance(said, dict):
+            return [self._try(where, lambda: parameter.read(said))]
+        values: list[Any] | None = self._try(where, lambda: entries(said, parameter.kind == "whole"))
+        if values is None:
+            self.refuse(where, f"{'.'.join(where)}: input should be a valid list, not {said!r}")
+        if where[0] == "baseline" and len(values) != 1:
+            self.refuse(where, f"{name} has one value in the baseline; give a list of them under vary or cross")
+        for place, value in enumerate(values):
+            self._try((*where, place), partial(parameter.read, value))
+        return values
+
+    def _excluded(self, place: int, named: dict[str, Any]) -> Values:
+        found = {}
+        for written, said in named.items():
+            where = ("exclude", place, written)
+            name = self._name(where, written)
+            values = self._values(where, name, said if isinstance(said, (list, dict)) else [said])
+            found[name] = [self.task.parameter(name).read(value) for value in values]
+        return found
+
+    def _conditions(self) -> None:
+        """A task knows its conditions by now; those that it did not take are of a task that has its own."""
+        for written, said in written_conditions(self.parsed.path).items():
+            name = self._name(("when", written), written)
+            given = {self.task.named(by): value for by, value in said.items()}
+            if dict(self.task.parameter(name).when) != dict(conditions_of(given)):
+                self.refuse(("when",), "when is for a training loop of your own; this task knows its conditions")
 
     def _sweeps(self, file: SweepFile) -> None:
         """What no single value is to blame for: values that do not go together, repeated or empty lists."""
-        if not file.vary and not file.cross:
-            self._refuse((), "nothing to sweep; give values under vary or cross")
-        self._try(("baseline",), lambda: self.task.config(file.baseline))
+        if not file.vary and not file.cross and not file.zip:
+            self.refuse((), "nothing to sweep; give values under vary, cross or zip")
+        baseline: Config = self._try(("baseline",), lambda: self.task.config(file.baseline))
+        alone = replace(file, vary={}, cross={}, zip={})
+        sweeps: list[Sweep] = []
         for name, values in file.vary.items():
-            self._try(("vary", name), replace(file, vary={name: values}, cross={}).sweeps)
-        self._try(("cross",), file.sweeps)
+            sweeps += self._try(("vary", name), replace(alone, vary={name: values}).sweeps)
+        sweeps += self._try(("cross",), replace(alone, cross=file.cross).sweeps)
+        sweeps += self._try(("zip",), replace(alone, zip=file.zip).sweeps)
+        self._try(("baseline",), lambda: refuse_unused(file.baseline, baseline, sweeps))
 
-    def _try(self, where: tuple[Any, ...], make: Callable[[], object]) -> None:
+    def _try(self, where: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         try:
-            make()
+            return make()
         except UserError as error:
-            self._refuse(where, str(error))
+            self.refuse(where, str(error))
 
     def _refuse_form(self, error: ValidationError) -> NoReturn:
         first = error.errors()[0]
         where = first["loc"]
         if first["type"] == "extra_forbidden":
-            self._refuse(where, str(unknown("key", where[-1], _Form.model_fields)))
+            self.refuse(where, str(unknown("key", where[-1], _Form.model_fields)))
         if first["type"] == "missing":
-            self._refuse((), f"'{where[-1]}' is missing")
+            self.refuse((), f"'{where[-1]}' is missing")
         name = ".".join(str(part) for part in where)
-        self._refuse(where, f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, not {first['input']!r}")
-
-    def _refuse_repeated_keys(self, node: yaml.Node) -> None:
-        if isinstance(node, yaml.SequenceNode):
-            for child in node.value:
-                self._refuse_repeated_keys(child)
-        if isinstance(node, yaml.MappingNode):
-            seen = set()
-            for key, child in node.value:
-                if key.value in seen:
-                    raise UserError(f"{self.path}:{key.start_mark.line + 1}: '{key.value}' stands twice; give it once")
-                seen.add(key.value)
-                self._refuse_repeated_keys(child)
-
-    def _refuse(self, where: Sequence[Any], what: str) -> NoReturn:
-        raise UserError(f"{self.path}:{_line(self.root, where)}: {what}")
-
-
-def _line(node: yaml.Node, where: Sequence[Any]) -> int:
-    """The line of the key or item that `where` leads to, as far as the file has it."""
-    line = node.start_mark.line
-    for part in where:
-        if isinstance(node, yaml.MappingNode):
-            entry = next(((key, value) for key, value in node.value if key.value == str(part)), None)
-            if entry is None:
-                break
-            line, node = entry[0].start_mark.line, entry[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            node = node.value[part]
-            line = node.start_mark.line
-    return line + 1
+        said = repr(first["input"])[:60]
+        self.refuse(where, f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, not {said}")

@@ -122,7 +122,7 @@ def _both_ways(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
     like = [row["value"] for _, row in rows.iterrows() if row["value"] != best["value"] and _may_be_chance(best, row)]
     if best["value"] in (first["value"], last["value"]):
         return f"Over {variable}, {judged.words} has no single direction; it is {judged.best} at {top}: {ends}."
-    if first["value"] in like or last["value"] in like:
+    if like:
         but = f"but {several(like)} {'is' if len(like) == 1 else 'are'} not told apart from it"
         return f"Over {variable}, {_mean(rows, judged)} is {judged.best} at {top}, {but}: {ends}."
     peaks = "peaks" if judged.better == "higher" else f"is {judged.best}"

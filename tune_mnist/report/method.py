@@ -8,7 +8,7 @@ import pandas as pd
 
 from tune_mnist.report.document import Block, Bullets, Code, Text
 from tune_mnist.results.columns import all_variables
-from tune_mnist.results.fixed import data_name, fixed, seeds_per_point, timed_on
+from tune_mnist.results.fixed import data_name, fixed, inactive_lines, seeds_per_point, timed_on
 from tune_mnist.results.folder import ENVIRONMENT_JSON
 from tune_mnist.results.read import Results, commands
 from tune_mnist.results.summary import finished
@@ -28,6 +28,7 @@ def method(results: Results) -> tuple[Block, ...]:
         f"Data: {data_name(points, task)}.",
         fixed(points, all_variables(points), task),
         *_baseline(points),
+        *(f"{line[:1].upper()}{line[1:]}: its cell is empty there." for line in inactive_lines(points, task)),
         asked + (f", {len(results.history)} trained." if results.history is not None else "."),
         *([timed_on(done) + "."] if len(done) else []),
         _statistics(points),

@@ -20,7 +20,7 @@ WIDEST, NARROWEST = 130.0, 95.0  # mm: a figure is made smaller rather than leav
 FONT, PADDING = 6, 0.6  # points and mm, of tables
 
 
-class Paper(FPDF):
+class Paper(FPDF):  # type: ignore[misc]  # it has no types
     """A4, with a number on every page."""
 
     def __init__(self) -> None:

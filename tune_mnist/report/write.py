@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tune_mnist.display.log import stage
 from tune_mnist.figures.gallery import save_figures
 from tune_mnist.files import write_whole
 from tune_mnist.report.document import markdown
@@ -28,6 +29,7 @@ def write_report(results: Results) -> list[Path]:
     """
     folder, summary = results.folder, summarise(results.points, results.task)
     drawn = save_figures(results)
+    stage("writing the report")
     document = compose(results, summary, drawn)
     contents = markdown(document).encode(), html(document).encode(), pdf(document)
     written = [write_csv(summary, folder / SUMMARY_CSV), *(path for one in drawn for path in one.paths)]

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from tune_mnist.errors import UserError
 from tune_mnist.measure import Measure
-from tune_mnist.parameter import Parameter
-from tune_mnist.plan.sweeps import CROSS
+from tune_mnist.parameter import Parameter, inactive
+from tune_mnist.plan.sweeps import CROSS, ZIP
 from tune_mnist.task import Task
+from tune_mnist.words import several
 
 STATUSES = ("done", "failed", "missing")
 TIME = Measure("train_time_s", label="training time", unit="s", better="lower", short="time", least=0)
@@ -65,12 +67,44 @@ def fixed_columns(task: Task) -> list[Parameter]:
 
 def variables(points: pd.DataFrame) -> tuple[str, ...]:
     """The variables of the one sweep that the rows are of."""
-    return tuple(points["variable"].iloc[0].split(CROSS)) if len(points) else ()
+    return _split(points["variable"].iloc[0]) if len(points) else ()
+
+
+def as_one(points: pd.DataFrame, task: Task) -> tuple[pd.DataFrame, Task]:
+    """One sweep's rows, where variables that move together are one variable, and the task that knows it."""
+    names = variables(points)
+    if not len(points) or ZIP not in points["variable"].iloc[0]:
+        return points, task
+    words = several(map(task.words, names))
+    values = [", ".join(row["value"].split(CROSS)) for _, row in points.iterrows()]
+    others = tuple(one for one in task.parameters if one.name not in names)
+    return points.assign(variable=words, **{words: values}), replace(task, parameters=(*others, Parameter(words)))
+
+
+def _split(variable: str) -> tuple[str, ...]:
+    return tuple(variable.split(ZIP if ZIP in variable else CROSS))
 
 
 def all_variables(points: pd.DataFrame) -> list[str]:
     """The variables of every sweep, each once."""
-    return list(dict.fromkeys(one for sweep in dict.fromkeys(points["variable"]) for one in sweep.split(CROSS)))
+    return list(dict.fromkeys(one for sweep in dict.fromkeys(points["variable"]) for one in _split(sweep)))
+
+
+def later_columns(task: Task) -> dict[str, Any]:
+    """The columns of parameters that older tables lack, and what they would have: those trainings had the default."""
+    return {one.name: one.shown(one.default) for one in task.parameters if one.later}
+
+
+def without_inactive(table: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """The table with empty cells where a parameter is inactive: older ones have there what was not looked at."""
+    conditional = [one.name for one in task.parameters if one.when and one.name in table.columns]
+    if not conditional or table.empty:
+        return table
+    named = [one.name for one in task.parameters if one.name in table.columns]
+    rows: list[Any] = table[named].to_dict("records")
+    idle = [inactive(task.parameters, row) for row in rows]
+    masks = {name: pd.Series([name in found for found in idle], index=table.index) for name in conditional}
+    return table.assign(**{name: table[name].where(~mask) for name, mask in masks.items() if mask.any()})
 
 
 def require(table: pd.DataFrame, columns: Iterable[str]) -> None:
@@ -95,10 +129,16 @@ def readers(task: Task) -> dict[str, tuple[Callable[[str], Any], str]]:
 
 
 def _parameter(one: Parameter) -> tuple[Callable[[str], Any], str]:
-    read, rule = _kind(one)
+    plain, rule = _kind(one)
+    read = _or_empty(plain) if one.when else plain
     if one.none is None or one.none_is is not None:
         return read, rule
     return lambda cell: cell if cell == one.none else read(cell), f"{rule}, or '{one.none}'"
+
+
+def _or_empty(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Also an empty cell, of a parameter that is inactive in its row."""
+    return lambda cell: read(cell) if cell.strip() else None
 
 
 def _kind(one: Parameter) -> tuple[Callable[[str], Any], str]:

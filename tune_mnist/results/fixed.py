@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from tune_mnist.parameter import Parameter
-from tune_mnist.results.columns import fixed_columns
+from tune_mnist.plan.sweeps import inactive_line
+from tune_mnist.results.columns import fixed_columns, without_inactive
 from tune_mnist.results.values import texts
 from tune_mnist.task import Task
 from tune_mnist.words import several
@@ -29,6 +31,7 @@ def is_usual_data(rows: pd.DataFrame, task: Task) -> bool:
 
 def fixed(rows: pd.DataFrame, swept: Sequence[str], task: Task) -> str:
     """What all points share; what they should and do not is marked, because it may explain a difference."""
+    rows = without_inactive(rows, task)
     parts = [_said(rows, one) for one in fixed_columns(task) if one.name not in swept and _is_told(rows, one)]
     parts.append(_seeds(rows))
     # Hard spaces: a line broken between a name and its value reads badly.
@@ -52,16 +55,26 @@ def seeds_per_point(points: pd.DataFrame) -> pd.Series:
 
 
 def _said(rows: pd.DataFrame, one: Parameter) -> str:
-    found = texts(rows[one.name])
+    found = texts(rows[one.name].dropna())
     name = one.words if one.name == "epochs" else one.name  # which a task may call rounds
     return ("" if one.bare else f"{name} ") + " or ".join(found) + (" (not fixed)" if len(found) > 1 else "")
 
 
 def _is_told(rows: pd.DataFrame, one: Parameter) -> bool:
     """Not what goes without saying, nor what has no effect: a cosine schedule ignores gamma."""
-    if texts(rows[one.name]) == [one.silent]:
-        return False
-    return one.only is None or bool(set(texts(rows[one.only[0]])) & set(one.only[1]))
+    found = texts(rows[one.name].dropna())
+    return bool(found) and found != [one.silent]
+
+
+def inactive_lines(rows: pd.DataFrame, task: Task) -> list[str]:
+    """`momentum is inactive with adam`, for what is so in some of the rows; their cells are empty."""
+    lines = []
+    for one in task.parameters:
+        idle = rows[rows[one.name].isna()] if one.when else rows[:0]
+        if 0 < len(idle) < len(rows):
+            records: list[Any] = idle.to_dict("records")
+            lines.append(inactive_line(one, records, task))
+    return lines
 
 
 def timed_on(rows: pd.DataFrame) -> str:

@@ -18,6 +18,7 @@ import pandas as pd
 
 from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.files import sha256, write_whole
+from tune_mnist.machine.container import engine
 
 HISTORY_CSV = "history.csv"
 SUMMARY_CSV = "summary.csv"
@@ -205,13 +206,13 @@ def _refused(folder: Path) -> str:
 def _by_whom(folder: Path) -> str:
     """Why not: a read-only container, or a folder that another user made outside of it."""
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
-        return ", because its file system is read-only (docker run -v mounts a folder there)"
+        hint = " (docker run -v mounts a folder there)" if engine() else ""
+        return f", because its file system is read-only{hint}"
     owner, group = folder.stat().st_uid, folder.stat().st_gid
     if owner == os.getuid():
         return ""
-    return (
-        f" by user {os.getuid()}, because it is user {owner}'s (docker run --user {owner}:{group} writes as that user)"
-    )
+    hint = f" (docker run --user {owner}:{group} writes as that user)" if engine() else ""
+    return f" by user {os.getuid()}, because it is user {owner}'s{hint}"
 
 
 def prepare_folder(folder: Path) -> None:

@@ -21,7 +21,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tune_mnist.errors import UserError, unknown
 from tune_mnist.files import read_regular
-from tune_mnist.results.columns import TIMES, epoch_columns, point_columns, readers, variables
+from tune_mnist.results.columns import (
+    TIMES,
+    epoch_columns,
+    later_columns,
+    point_columns,
+    readers,
+    variables,
+    without_inactive,
+)
 from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV, find_results, plain
 from tune_mnist.results.values import values_of
 from tune_mnist.task import Task, recorded
@@ -151,7 +159,7 @@ def read_points(place: Path, task: Task) -> pd.DataFrame:
     Raises UserError with the file, the line and what is wrong with it.
     """
     path = find_results(place, task.name) if place.is_dir() else place
-    points = _read(path, point_columns(task), readers(task))
+    points = without_inactive(_read(path, point_columns(task), readers(task), later_columns(task)), task)
     if points.empty:
         raise UserError(f"{path} has no rows; run the sweep again, or give another folder")
     for sweep, rows in points.groupby("sweep", sort=False):
@@ -166,7 +174,7 @@ def read_history(folder: Path, task: Task) -> pd.DataFrame | None:
     path = folder / HISTORY_CSV
     if not os.path.lexists(path):  # a link that leads nowhere is one that cannot be read
         return None
-    history = _read(path, epoch_columns(task), readers(task))
+    history = without_inactive(_read(path, epoch_columns(task), readers(task), later_columns(task)), task)
     for column in (*(one.name for one in task.measures if one.in_points and not one.may_miss), *TIMES):
         for line in history.index[history[column].isna()][:1]:
             raise UserError(f"{path}:{line}: {column} is missing; run the sweep again")
@@ -225,19 +233,23 @@ def _check_variable(rows: pd.DataFrame, name: str, task: Task) -> None:
 Readers = dict[str, tuple[Callable[[str], Any], str]]
 
 
-def _read(path: Path, columns: Sequence[str], known: Readers) -> pd.DataFrame:
+def _read(path: Path, columns: Sequence[str], known: Readers, later: Mapping[str, Any]) -> pd.DataFrame:
     """The table's columns, each of its kind, indexed by the line of the file; what else it has is left out."""
-    cells = read_texts(path, columns)
+    cells = read_texts(path, columns, later)
     lines = cells.index.tolist()
     table = {name: _column(f"{path}:", name, dict(zip(lines, cells[name], strict=True)), known) for name in columns}
     return pd.DataFrame(table, index=cells.index)
 
 
-def read_texts(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """The table's columns as texts, indexed by the line of the file; what else it has is left out. Raises UserError."""
+def read_texts(path: Path, columns: Sequence[str], later: Mapping[str, Any]) -> pd.DataFrame:
+    """The table's columns as texts, indexed by the line of the file; what else it has is left out. Raises UserError.
+
+    `later`: the columns that an older table lacks -> what they would have.
+    """
     head, lines = _lines(path)
-    missing = [name for name in columns if name not in head]
-    if len(missing) == len(columns):
+    there = [name for name in columns if name in head or name not in later]
+    missing = [name for name in there if name not in head]
+    if len(missing) == len(there):
         raise UserError(f"{path} has none of our columns; a comma separates them, and the first line names them")
     if missing:
         raise UserError(f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}")
@@ -246,9 +258,10 @@ def read_texts(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             raise UserError(
                 f"{path}:{line}: {len(row)} fields, not {len(head)}: the line is cut off, or a comma is lost"
             )
-    at = [head.index(name) for name in columns]
+    at = [head.index(name) for name in there]
     cells = [[row[place] for place in at] for row in lines.values()]
-    return pd.DataFrame(cells, columns=list(columns), index=pd.Index(lines, dtype="int64"), dtype=object)
+    found = pd.DataFrame(cells, columns=there, index=pd.Index(lines, dtype="int64"), dtype=object)
+    return found.assign(**{name: str(value) for name, value in later.items() if name not in there})[list(columns)]
 
 
 def _lines(path: Path) -> tuple[list[str], dict[int, list[str]]]:

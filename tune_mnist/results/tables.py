@@ -59,7 +59,8 @@ def _point_row(point: Point, run: Run, task: Task, error: str) -> Row:
 def _shared_columns(config: Config, task: Task) -> Row:
     conditions = {name: task.conditions[name] for name in task.table_conditions}
     conditions["device"] = conditions["device"].split()[0]
-    return {name: task.shown(name, value) for name, value in config.items()} | conditions
+    active = {name: value for name, value in config.items() if name not in config.inactive}
+    return {name: task.shown(name, value) for name, value in active.items()} | conditions
 
 
 def _measured(epochs: tuple[Row, ...], task: Task) -> Row:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
+from tune_mnist.fingerprint.source import carry
 from tune_mnist.store.store import Store
 
 
-def merge(source: Path, target: Store) -> int:
+def merge(source: Path, target: Store, keys: Collection[str] | None = None) -> int:
     """Add to `target` every epoch and newer checkpoint of the store in the folder `source`; returns the epochs added.
 
-    A run that another command is training is left for the next time, and a damaged one is left out. Both stores are
-    whole at any instant, because all is written as training writes it.
+    Only of the runs of these `keys`, if they are given. A run that another command is training is left for the next
+    time, and a damaged one is left out. Both stores are whole at any instant, because all is written as training
+    writes it. The sources that a run's key stands for come with it.
     """
     arrived = Store(source)
-    ahead = [key for key in arrived.run_keys() if _is_ahead(arrived, target, key)]
+    ahead = [key for key in (arrived.run_keys() if keys is None else keys) if _is_ahead(arrived, target, key)]
     with target.claim(ahead) as mine:
+        for code in {_code(arrived, key) for key in mine} - {""}:
+            carry(code, source, target.folder)
         return sum(_merge_run(arrived, target, key) for key in mine)
+
+
+def _code(store: Store, key: str) -> str:
+    """The fingerprint of the run's code, if it has one."""
+    return str((store.record(key).get("conditions") or {}).get("code", ""))
 
 
 def _is_ahead(arrived: Store, target: Store, key: str) -> bool:

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +29,15 @@ _KINDS = {
 
 class Unfit(OSError):
     """What is there cannot be used; the text says what it is, or why."""
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Say in an Unfit which file it is that is so."""
+    try:
+        yield
+    except Unfit as why:
+        raise Unfit(f"{path} is {why}") from None
 
 
 def kind(path: Path) -> str | None:
@@ -96,7 +106,7 @@ def read(path: Path, most: int) -> bytes | None:
     """The content; None if there is no such file. Raises Unfit, as `opened` does."""
     try:
         with opened(path, "rb", most) as file:
-            return file.read(os.fstat(file.fileno()).st_size)  # a buffer of `most` would be made at once
+            return file.read()
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -37,6 +37,13 @@ def decode(line: bytes, run: str, epoch: int) -> Row:
     return row
 
 
+def is_as_written(line: bytes, run: str, epoch: int) -> bool:
+    """Whether a history's line is good as it stands, seen without parsing it; what is not may still be."""
+    mine = line.endswith(f', "run": "{run}"'.encode(), 0, -_END) or b', "run": "' not in line
+    end = f', "crc32": "{_without_end(line)}"}}'.encode()
+    return mine and line.startswith(b'{"epoch": %d, ' % epoch) and line.endswith(end)
+
+
 def encode_record(record: Mapping[str, Any]) -> bytes:
     """A run's record as JSON for people to read, with the CRC-32 of the rest of it at its end."""
     return (sealed(record, indent=2) + "\n").encode()
@@ -62,7 +69,7 @@ def sealed(record: Mapping[str, Any], indent: int | None = None) -> str:
 
 def _parsed(text: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(text)
+        record = json.loads(str(text, "utf-8"))
     except (ValueError, RecursionError):
         record = {}
     return record if isinstance(record, dict) else {}
@@ -78,11 +85,16 @@ def _key(said: object) -> str:
 def _pop_seal(text: bytes, record: dict[str, Any]) -> bool:
     """Take the checksum out of what was read; whether the rest is what it was of. Its layout does not count."""
     checksum = record.pop("crc32", None)
-    if f"{zlib.crc32(b'}', zlib.crc32(memoryview(text)[:-_END])):08x}" == checksum:  # a line, as it was written
+    if _without_end(text) == checksum:  # a line, as it was written
         return True
     with contextlib.suppress(RecursionError):
         return bool(_checksum(json.dumps(record).encode()) == checksum)
     return False
+
+
+def _without_end(line: bytes) -> str:
+    """The checksum of a line without that at its end."""
+    return f"{zlib.crc32(b'}', zlib.crc32(memoryview(line)[:-_END])):08x}"
 
 
 def _checksum(content: bytes) -> str:

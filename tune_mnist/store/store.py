@@ -16,7 +16,6 @@ at any instant leaves the history as it was before or after the row, and a check
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import tempfile
@@ -30,14 +29,13 @@ from filelock import Timeout
 from tune_mnist.errors import UserError
 from tune_mnist.files import now, sync_folder, write_whole
 from tune_mnist.store import checkpoint, claims, regular, sealed
-from tune_mnist.store.history import History, read_history
+from tune_mnist.store.history import History, glance, read_history
 from tune_mnist.store.regular import Unfit
 
 Row = sealed.Row
 KEPT_CHECKPOINTS = 2
-RECORD_MOST, CHECKPOINT_MOST = 1 << 20, 4 << 30  # bytes
+RECORD_MOST = 1 << 20  # bytes
 _KEY = re.compile(r"[0-9a-f]{16}")
-_CHECKPOINT = re.compile(r"epoch-(\d{5,})\.([0-9a-f]{16})\.pt")
 _SET_ASIDE = re.compile(r"epoch-\d{5,}\.[0-9a-f]{16}\.old\d+\.pt")
 _UNFINISHED = re.compile(r"\.(run\.json|epoch-.*\.pt)\..+")  # what `write_whole` writes beside its file
 
@@ -83,7 +81,7 @@ class Store:
         path = self.folder / key / "run.json"
         with self._reading():
             content = regular.read(path, RECORD_MOST)
-        with _naming(path):
+        with regular.naming(path):
             return {} if content is None else sealed.decode_record(content, key)
 
     def held(self, key: str) -> Held:
@@ -92,11 +90,22 @@ class Store:
         epochs = [epoch for epoch, _ in self._checkpoints(key) if epoch <= len(history.rows)]
         return Held(history.rows, max(epochs, default=0), history.damage)
 
+    def glance(self, key: str) -> tuple[int, Row, str | None]:
+        """How many epochs the run has, the last one's row, and what is damaged: a third of the time of `held`."""
+        damage = self._misplaced(key)
+        return (0, {}, damage) if damage else glance(self.folder / key / "history.jsonl", key)
+
+    def _misplaced(self, key: str) -> str | None:
+        """What is in the place of the run's folder, if anything else is."""
+        with self._reading():
+            found = regular.kind(self.folder / key)
+        return None if found in (None, "a folder") else f"{self.folder / key} is {found}, not a folder"
+
     def _history(self, key: str) -> History:
         folder = self.folder / key
+        if damage := self._misplaced(key):
+            return History(damage=damage)
         with self._reading():
-            if (found := regular.kind(folder)) not in (None, "a folder"):
-                return History(damage=f"{folder} is {found}, not a folder")
             history = read_history(folder / "history.jsonl", key, self._known.get(key, History()))
         if history.rows:
             self._known[key] = history
@@ -105,7 +114,7 @@ class Store:
     def _checkpoints(self, key: str) -> list[tuple[int, Path]]:
         """(epoch, what has a checkpoint's name), newest first."""
         names = regular.names(self.folder / key)
-        found = [match for name in names if (match := _CHECKPOINT.fullmatch(name))]
+        found = [match for name in names if (match := checkpoint.NAME.fullmatch(name))]
         return sorted(((int(match[1]), self.folder / key / match[0]) for match in found), reverse=True)
 
     @contextlib.contextmanager
@@ -185,33 +194,25 @@ class Store:
         except Unfit as why:
             said.append(f"{why}; it is written anew")
             regular.set_aside(path)
-        write_whole(path, sealed.encode_record({"key": key, **record, "created": now()}))
+        write_whole(path, sealed.encode_record({"key": key, "created": now(), **record}))
         return said
 
     def _mend_checkpoints(self, key: str) -> list[str]:
         rows, said, sound = len(self._history(key).rows), [], 0
         for epoch, path in self._checkpoints(key):
             try:
-                with _naming(path):
+                with regular.naming(path):
                     if epoch > rows:
                         raise Unfit("ahead of the history")
-                state = self._state(key, epoch, path)
+                state = checkpoint.read_state(path, key)
                 if not sound:  # the one before it is loaded where this one fails: it takes 10 ms
-                    with _naming(path):
+                    with regular.naming(path):
                         checkpoint.check(state)
                 sound = sound or epoch
             except Unfit as why:
                 said.append(f"checkpoint {why}")
                 regular.set_aside(path)
         return [f"{what}; training goes on from epoch {sound}" for what in said]
-
-    def _state(self, key: str, epoch: int, path: Path) -> bytes:
-        """The state in a checkpoint's file. Raises Unfit if it is damaged, another run's, or gone by now."""
-        content, match = regular.read(path, CHECKPOINT_MOST), _CHECKPOINT.fullmatch(path.name)
-        with _naming(path):
-            if content is None or match is None or _digest(content) != match[2]:
-                raise Unfit("damaged")
-            return sealed.without_head(content, key, epoch)
 
     def append(self, key: str, row: Row) -> bool:
         """Add the row of the next epoch, synced to disk; False if the store has that epoch already.
@@ -247,8 +248,8 @@ class Store:
 
     def save_checkpoint(self, key: str, epoch: int, blob: bytes) -> None:
         """Write the state after `epoch`, whole or not at all, and free all but the last two."""
-        content = sealed.with_head(blob, key, epoch)
-        write_whole(self.folder / key / f"epoch-{epoch:05d}.{_digest(content)}.pt", content)
+        name, content = checkpoint.as_file(blob, key, epoch)
+        write_whole(self.folder / key / name, content)
         for _, path in self._checkpoints(key)[KEPT_CHECKPOINTS:]:
             regular.remove(path)
 
@@ -258,7 +259,7 @@ class Store:
         for epoch, path in self._checkpoints(key):
             with contextlib.suppress(Unfit):
                 if epoch <= rows:
-                    return epoch, self._state(key, epoch, path)
+                    return epoch, checkpoint.read_state(path, key)
         return None
 
     def prune(self, key: str) -> int:
@@ -266,7 +267,7 @@ class Store:
         names = [
             name
             for name in regular.names(self.folder / key)
-            if _CHECKPOINT.fullmatch(name) or _SET_ASIDE.fullmatch(name)
+            if checkpoint.NAME.fullmatch(name) or _SET_ASIDE.fullmatch(name)
         ]
         return sum(regular.remove(self.folder / key / name) for name in names)
 
@@ -280,16 +281,3 @@ def _is_run(entry: os.DirEntry[str]) -> bool:
     if not entry.is_dir(follow_symlinks=False) or not os.access(entry.path, os.X_OK):
         return True
     return any(os.path.lexists(f"{entry.path}/{name}") for name in ("run.json", "history.jsonl"))
-
-
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Say in an Unfit which file it is that is so."""
-    try:
-        yield
-    except Unfit as why:
-        raise Unfit(f"{path} is {why}") from None
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:16]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from tune_mnist.errors import UserError
-from tune_mnist.parameter import Parameter, annotated
+from tune_mnist.names import canonical
+from tune_mnist.parameter import Parameter, annotated, conditions_of
 
 EPOCHS = Parameter("epochs", "whole", default=10, ge=1, paces=False)
 _ANNOTATED: Any = typing.Annotated  # given its parts as a tuple, as Python 3.10 can write it
@@ -91,7 +93,10 @@ def _model_parameters(kind: type[BaseModel]) -> tuple[Parameter, ...]:
     for name, field in kind.model_fields.items():
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         hint = _ANNOTATED[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-        found.append(replace(annotated(name, hint), name=name, default=default))
+        parameter = annotated(name, hint)
+        if parameter.when and field.is_required():
+            raise TypeError(f"parameter {name} has a condition; give it a default, to have where it does nothing")
+        found.append(replace(parameter, name=name, default=default))
     return tuple(found)
 
 
@@ -104,10 +109,20 @@ def completed(own: Iterable[Parameter], epochs: int | None, unit: str) -> tuple[
     return (first, *named.values(), replace(seed, default=SEED.default if seed.default is None else seed.default))
 
 
+def renamed(given: Mapping[str, Iterable[object]], parameters: tuple[Parameter, ...]) -> dict[str, Iterable[object]]:
+    """What is given by the names that the parameters have; what is none of theirs is refused later, with its place."""
+    names = [one.name for one in parameters]
+    found: dict[str, Iterable[object]] = {}
+    for name, values in given.items():
+        with suppress(UserError):
+            found[canonical(name, names, names)] = values
+    return found
+
+
 def filled(parameters: tuple[Parameter, ...], given: Mapping[str, Iterable[object]]) -> tuple[Parameter, ...]:
     """With the first value that is given, for each parameter that has no default of its own."""
     return tuple(
-        replace(one, default=one.read(next(iter(given[one.name]))))
+        replace(one, default=one.read(next(iter(given[one.name]))), assumed=True)
         if one.default is None and one.none is None and any(True for _ in given.get(one.name, ()))
         else one
         for one in parameters
@@ -118,12 +133,33 @@ def opened(parameters: tuple[Parameter, ...], given: Mapping[str, Iterable[objec
     """With a parameter for each name that a dict's loop is given, of the kind that all of its values are."""
     known = {one.name for one in parameters}
     new = [
-        Parameter(name, _kind(list(values)), next(iter(values), None))
+        Parameter(name, _kind(list(values)), next(iter(values), None), assumed=True)
         for name, values in given.items()
         if name not in known
     ]
     new = [replace(one, default=one.read(one.default)) for one in new]
     return (parameters[0], *new, *parameters[1:])
+
+
+def conditioned(parameters: tuple[Parameter, ...], when: Mapping[str, Mapping[str, Any]]) -> tuple[Parameter, ...]:
+    """With the conditions that a sweep file gives beside those of the annotations. Raises UserError for one that names
+    no parameter, and for a value that its parameter cannot have.
+    """
+    names = [one.name for one in parameters]
+    own = {canonical(name, names, names): conditions_of(said) for name, said in when.items()}
+    found = [replace(one, when=own.get(one.name, one.when)) for one in parameters]
+    return tuple(
+        replace(one, when=tuple(_condition(one, by, values, found) for by, values in one.when)) for one in found
+    )
+
+
+def _condition(
+    one: Parameter, by: str, values: tuple[Any, ...], parameters: list[Parameter]
+) -> tuple[str, tuple[Any, ...]]:
+    names = [each.name for each in parameters if each.name != one.name]
+    name = canonical(by, names, names)
+    other = next(each for each in parameters if each.name == name)
+    return name, tuple(other.read(value) for value in values)
 
 
 def _kind(values: list[object]) -> str:

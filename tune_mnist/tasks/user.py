@@ -27,7 +27,7 @@ from tune_mnist.measure import Measure
 from tune_mnist.store.store import Store
 from tune_mnist.task import TAKEN, Config, Epochs, Task
 from tune_mnist.tasks.loop import Loop
-from tune_mnist.tasks.settings import completed, filled, opened
+from tune_mnist.tasks.settings import completed, conditioned, filled, opened, renamed
 from tune_mnist.tasks.shipped import Carried, Code, Shipped
 
 
@@ -40,14 +40,19 @@ class Where:
     threads: int
 
 
-def described(loop: Loop, judge: tuple[str, str] | None, given: Mapping[str, Iterable[object]]) -> Task:
+def described(
+    loop: Loop,
+    judge: tuple[str, str] | None,
+    given: Mapping[str, Iterable[object]],
+    when: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Task:
     """The task without its conditions. `judge`: (measure, which way is better); `given`: name -> values of the options,
-    which are a dict's parameters. Raises UserError.
+    which are a dict's parameters; `when`: name -> where it has an effect. Raises UserError.
     """
     unit = str(loop.declared("UNIT", "epoch"))
-    parameters = filled(completed(loop.settings.parameters, loop.declared("EPOCHS"), unit), given)
-    if loop.settings.kind is None:
-        parameters = opened(parameters, given)
+    own = completed(loop.settings.parameters, loop.declared("EPOCHS"), unit)
+    parameters = opened(own, given) if loop.settings.kind is None else filled(own, renamed(given, own))
+    parameters = conditioned(parameters, when or {})
     return Task(
         name=loop.name,
         parameters=parameters,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tune_mnist.errors import ClusterError
-from tune_mnist.exits import interrupt, interruptible, leave_at_once, uninterrupted
+from tune_mnist.exits import interruptible, leave_at_once, stop, uninterrupted
 from tune_mnist.machine.processes import Processes, end_of
 from tune_mnist.machine.scratch import scratch_folder
 from tune_mnist.tuning.head import LOOK_S, MISSES, Head, HeadLost, Watch, check_token, reach, unreachable
@@ -185,7 +185,7 @@ class Cluster:
                     import ray
 
                     check_token(ray.get_runtime_context().gcs_address, self.insecure)
-        signal.signal(signal.SIGTERM, interrupt)  # ray.init put its own handler there
+        signal.signal(signal.SIGTERM, stop)  # ray.init put its own handler there
         if not self.ray_logs:
             _silence()
 
@@ -194,7 +194,8 @@ def _local_parts() -> Processes:
     """The processes of the Ray that this one has started."""
     from ray._private import worker
 
-    pids = {name: processes[0].process.pid for name, processes in worker._global_node.all_processes.items()}
+    node: Any = worker._global_node
+    pids = {name: processes[0].process.pid for name, processes in node.all_processes.items()}
     needed = {words: pids.pop(name) for name, words in NEEDED.items()}
     return Processes(needed, list(pids.values()), STOPPED_S / LOOK_S)
 

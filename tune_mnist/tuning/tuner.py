@@ -37,7 +37,7 @@ from tune_mnist.tuning.workers import OutOfMemory, Worker, causes
 from tune_mnist.words import plural
 
 log = logging.getLogger("tune_mnist")
-PACKAGE = Path(__file__).parents[1]
+OURS, RAYS = Path(__file__).parents[1], Path(ray.__file__).parent
 SETTLE_S = 1.0  # for the memory of workers that were ended; Ray looks four times a second
 
 
@@ -163,16 +163,25 @@ class _Rounds:
 
 
 def _told(error: BaseException) -> BaseException:
-    """As one line, unless it is a bug of ours: what we said ourselves in it, else how Ray ends."""
+    """As one line, unless it is a bug of ours: what we said ourselves in it, else what Ray or the system says."""
     chain = list(causes(error))
     for one in chain:
         if isinstance(one, (ClusterError, UserError)):
             return one
-    frames = traceback.extract_tb(chain[-1].__traceback__)
-    if frames and PACKAGE in Path(frames[-1].filename).parents:
-        return chain[-1]
-    said = next((line.strip() for line in str(chain[-1]).splitlines() if line.strip()), type(chain[-1]).__name__)
-    return ClusterError(f"Ray Tune cannot go on: {said}; {KEPT}")
+    first = chain[-1]
+    if _is_bug(first):
+        return first
+    said = next((line.strip() for line in str(first).splitlines() if line.strip()), type(first).__name__)
+    return ClusterError(f"the sweep cannot go on: {said}; {KEPT}")
+
+
+def _is_bug(error: BaseException) -> bool:
+    """Whether it came up in code that we called last, and not Ray."""
+    if isinstance(error, (ray.exceptions.RayError, OSError)):
+        return False
+    files = [Path(frame.filename).parents for frame in traceback.extract_tb(error.__traceback__)]
+    ours = [OURS in parents for parents in files if OURS in parents or RAYS in parents]
+    return ours[-1:] == [True]
 
 
 def _plain(run: Run) -> dict[str, Any]:
