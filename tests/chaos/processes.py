@@ -70,6 +70,12 @@ class Family:
         """The numbers of the processes that are this part of Ray."""
         return [one.pid for one in self.look() if PARTS[name] in one.line]
 
+    def variable(self, name: str) -> str:
+        """What an environment variable of Ray's processes says."""
+        (raylet, *_) = self.part("raylet")
+        words = (PROC / str(raylet) / "environ").read_text().split("\0")
+        return next(word.partition("=")[2] for word in words if word.startswith(f"{name}="))
+
     def left(self, patience: float) -> list[str]:
         """What is still there when so many seconds have passed: processes and folders."""
         end = time.monotonic() + patience

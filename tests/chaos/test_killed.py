@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from processes import PARTS
-from sandbox import DIGITS, SIDE_BY_SIDE, SPIRAL, Subject, dice, note, quiet, sandbox, times, undisturbed, walk
+from sandbox import DIGITS, SIDE_BY_SIDE, SPIRAL, Sandbox, Subject, dice, note, quiet, sandbox, times, undisturbed, walk
 
 pytestmark = [
     pytest.mark.mishap,
@@ -33,11 +33,20 @@ def test_a_killed_worker(tmp_path: Path) -> None:
                 time.sleep(chosen.uniform(0, 0.2))
                 os.kill(chosen.choice(box.family.part("worker")), signal.SIGKILL)
                 time.sleep(1)
+            token = box.family.variable("RAY_AUTH_TOKEN")
             done = running.ended()
+        told_nowhere(token, box)
         quiet(done)
         assert done.code == 0, done.out
         twice = box.settle(undisturbed(LONG, tmp_path.joinpath), kills)
     note("a worker killed", kills, again(twice), "exit 0")
+
+
+def told_nowhere(token: str, box: Sandbox) -> None:
+    """The token of the command's own Ray is in no command line and in no file."""
+    assert len(token) == 64
+    assert not [one.line for one in box.family.seen.values() if token in one.line]
+    assert not [path for path in box.folder.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
 
 
 def test_a_stopped_worker(tmp_path: Path) -> None:

@@ -145,6 +145,9 @@ def console(plain: bool = False) -> Console:
 
     `plain`, as for a terminal that can do no more, has no live display and no colours.
     """
+    for name in ("COLUMNS", "LINES"):
+        if len(os.environ.get(name, "")) > 9:
+            del os.environ[name]  # no size: rich fails at thousands of digits
     plain = plain or os.environ.get("TERM", "") in ("dumb", "unknown")
     lined = plain or not sys.stdout.isatty()
     width, forced = (500 if lined else None), (False if plain else None)

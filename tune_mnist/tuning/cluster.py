@@ -117,9 +117,8 @@ class Cluster:
                 raise
             finally:
                 with uninterrupted():
-                    import ray
-
-                    if not lost:  # else it would take a minute
+                    ray = sys.modules.get("ray")  # not there after an interrupt within its import, which fails again
+                    if ray and not lost:  # else it would take a minute
                         ray.shutdown()
 
     @contextlib.contextmanager
