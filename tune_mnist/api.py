@@ -97,12 +97,8 @@ def sweep(
     _check(vary or {}, cross or {}, output, store)
     user.read_again()
     loop = loop_of(train, sys.modules[_function(train).__module__], version=version)
-    given: dict[str, list[Any]] = {
-        name: list(values) for named in (vary or {}, cross or {}) for name, values in named.items()
-    }
-    given |= {name: [value, *given.get(name, [])] for name, value in (baseline or {}).items()}
     judge = (minimize, "lower") if minimize else (maximize, "higher") if maximize else None
-    task = user.described(loop, judge, given)
+    task = user.described(loop, judge, _given(vary or {}, cross or {}, baseline or {}))
     asked = _Asked(vary or {}, cross or {}, dict(baseline or {}), epochs, seeds)
     request = _request(task, asked)
     wanted = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, epoch_timeout=epoch_timeout)
@@ -129,6 +125,12 @@ def sweep(
     if experiment.errors:
         raise TrainingFailed("; ".join(f"{experiment.names[key]}: {cause}" for key, cause in experiment.errors.items()))
     return Swept(experiment, folder)
+
+
+def _given(vary: Values, cross: Values, baseline: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Every value that a name is given."""
+    given = {name: list(values) for named in (vary, cross) for name, values in named.items()}
+    return given | {name: [value, *given.get(name, [])] for name, value in baseline.items()}
 
 
 def _resources(asked: Asked, is_local: bool) -> Resources:
