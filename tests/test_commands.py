@@ -273,6 +273,24 @@ def test_a_cross_and_a_name_are_printed_and_read_back(tmp_path: Path) -> None:
     assert given_back.points == build(MNIST, Options(config=tmp_path / "mine.yaml", settings=["epochs=2"])).points
 
 
+def test_all_that_a_file_may_say_is_printed_and_read_back(tmp_path: Path) -> None:
+    mine = """name: mine
+baseline: {optimizer: sgd, momentum: 0.9}
+vary: {optimizer: [sgd, adam]}
+cross: {lr: [0.1, 0.2], momentum: [0, 0.9]}
+zip: {batch_size: [32, 64], epochs: [1, 2]}
+exclude: [{lr: 0.1, momentum: 0.9}]
+seeds: [77, 88]
+"""
+    (tmp_path / "mine.yaml").write_text(mine, "utf-8")
+    request = build(MNIST, Options(config=tmp_path / "mine.yaml"))
+    (tmp_path / "printed.yaml").write_text(written(request, MNIST, {}), "utf-8")
+    again = build(MNIST, Options(config=tmp_path / "printed.yaml"))
+    assert again.points == request.points
+    assert len(again.points) == 2 * (2 + 3 + 2)
+    assert again.notes == request.notes
+
+
 def test_a_printed_sweep_of_ones_own_names_the_task_and_its_judge(tmp_path: Path) -> None:
     spiral = str(ROOT / "examples" / "spiral.py")
     options = "--task", spiral, "--vary", "width=8,16", "--minimize", "val_loss"

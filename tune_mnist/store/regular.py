@@ -54,6 +54,13 @@ def size(path: Path) -> int:
     return 0
 
 
+def changed(path: Path) -> float:
+    """When it was last written, in seconds since 1970, links not followed; 0 if there is no such file."""
+    with contextlib.suppress(OSError):
+        return os.lstat(path).st_mtime
+    return 0.0
+
+
 def folder_size(folder: Path) -> int:
     """Bytes of what is in the folder, but not in folders in it; links not followed."""
     total = 0
@@ -120,7 +127,7 @@ def read(path: Path, most: int) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        if isinstance(error, Unfit) or error.errno in _MACHINES:
+        if isinstance(error, (Unfit, PermissionError)) or error.errno in _MACHINES:  # or of what its folder lies in
             raise
         raise Unfit(_refused(path, error)) from None  # in reading: a fault of its disk
 
