@@ -175,6 +175,7 @@ def test_a_missing_data_file_that_cannot_be_had(dataset: str, tmp_path: Path) ->
         case("model", "--model=resnet", "'resnet'", "cnn, mlp, linear"),
         case("threads", "--threads=0", "--threads", "not 0", "at least 1"),
         case("place of the weights", "--save-model=none/weights.pt", "'none/weights.pt'", "no folder 'none'"),
+        case("device for the weights", "--save-model=/dev/null", "'/dev/null'", "no plain file"),
         case("value without effect", "--momentum=0.9", "momentum=0.9", "optimizer=adadelta", "change optimizer"),
     ],
 )

@@ -224,6 +224,20 @@ def test_a_report_removes_only_what_is_as_it_was_left(folder: Path) -> None:
     assert (folder / "time_vs_lr.svg").read_text() == "mine"
 
 
+def test_a_report_that_was_edited_gets_another_name_when_it_is_made_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_report(read_folder(folder))
+    (folder / "report.md").write_text("edited")
+    monkeypatch.setattr(sys, "argv", ["tune-mnist", "report", str(folder)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    assert "report.md is not as this program left it: it is called report.old1.md" in capsys.readouterr().err
+    assert [path.name for path in folder.glob("*.old*")] == ["report.old1.md"]
+    assert (folder / "report.old1.md").read_text() == "edited"
+
+
 def test_tensorboard_folders_of_somebody_else_stay(tmp_path: Path) -> None:
     theirs = tmp_path / "tensorboard" / "my-run-0abcde" / "events.out.tfevents.1.here.2.0"
     theirs.parent.mkdir(parents=True)
@@ -298,6 +312,12 @@ def test_a_file_that_cannot_be_written_leaves_nothing_beside(tmp_path: Path) -> 
     with full_disk(), pytest.raises(OSError, match="too large"):
         write_whole(tmp_path / "table.csv", b"new")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("table.csv", b"old")]
+
+
+def test_a_folder_that_is_removed_under_way_is_made_again(tmp_path: Path) -> None:
+    experiment = trained(tmp_path / "results", **LR)
+    experiment.write(tmp_path / "results" / "gone", report=False)
+    assert len(rows(tmp_path / "results" / "gone" / TABLE)) == 2
 
 
 @pytest.mark.parametrize("size", [100, 20_000], ids=["tables", "figures"])

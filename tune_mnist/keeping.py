@@ -188,7 +188,15 @@ def write(
 
     `tables` and `facts`: what the command has to write, of a task that measures what the folder's other sweeps do, too.
     """
-    with results_folder.writing(folder), alone(folder):
+    with results_folder.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)  # which may have been removed under way
+        return _write(folder, asked, tables, facts, report)
+
+
+def _write(
+    folder: Path, asked: Asked, tables: Callable[[Task], Tables], facts: Callable[[Task], dict[str, Any]], report: bool
+) -> list[Path]:
+    with alone(folder):
         found, before = held(folder, asked), read_environment(folder)
         task = measuring(asked.task, found.task)
         joined = join(tables(task), found)

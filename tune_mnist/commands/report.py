@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -24,17 +25,22 @@ def report(
         check_folder(folder)
     from tune_mnist.mnist.task import MNIST
     from tune_mnist.report.write import write_report
+    from tune_mnist.results.folder import recorded, set_aside
     from tune_mnist.results.read import read_results
 
     for folder in folders:
         try:
             with alone(folder):
-                written = write_report(read_results(folder, MNIST))
+                results = read_results(folder, MNIST)
+                moved = set_aside(folder, results.environment, recorded(results.environment))
+                written = write_report(results)
         except OSError as error:
             said = f"'{folder}' cannot be written: {error.strerror or error}"
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise ClusterError(f"{said}; free some space, and give the same command again") from None
             raise UserError(f"{said}; copy it to where it can") from None
+        for old, new in moved.items():
+            print(f"{folder / old} is not as this program left it: it is called {new} from now on", file=sys.stderr)
         for path in written:
             print(path)
     return 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tune_mnist.commands.options import Version, application, start
-from tune_mnist.errors import TrainingFailed, UserError
+from tune_mnist.errors import ClusterError, TrainingFailed, UserError
 from tune_mnist.files import write_whole
 from tune_mnist.machine.cpu import cpu_count
 from tune_mnist.machine.devices import DEVICES, resolve
@@ -103,8 +103,11 @@ def _check(threads: int | None, save_model: Path | None) -> None:
         )
     if save_model is not None and not save_model.absolute().parent.is_dir():
         raise UserError(f"--save-model '{save_model}': there is no folder '{save_model.parent}'")
-    if save_model is not None and (save_model.is_dir() or not os.access(save_model.absolute().parent, os.W_OK)):
-        raise UserError(f"--save-model '{save_model}' is a folder or cannot be written; give the path of a file")
+    is_other = (
+        save_model is not None and save_model.exists() and not save_model.is_file()
+    )  # /dev/null would be replaced
+    if save_model is not None and (is_other or not os.access(save_model.absolute().parent, os.W_OK)):
+        raise UserError(f"--save-model '{save_model}' is no plain file or cannot be written; give the path of a file")
 
 
 def _print_epochs(training: Training) -> None:
@@ -121,7 +124,10 @@ def _save(training: Training, path: Path) -> None:
 
     buffer = io.BytesIO()
     torch.save({name: value.cpu().contiguous() for name, value in training.model.state_dict().items()}, buffer)
-    write_whole(path, buffer.getvalue())
+    try:
+        write_whole(path, buffer.getvalue())
+    except OSError as error:
+        raise ClusterError(f"--save-model '{path}' cannot be written: {error.strerror}") from None
     print(f"wrote {path}", flush=True)
 
 

@@ -127,6 +127,11 @@ def products(facts: Mapping[str, Any]) -> dict[str, str | None]:
     return {name: sum_ for name, sum_ in sums.items() if is_product(name)}
 
 
+def recorded(facts: Mapping[str, Any]) -> list[str]:
+    """Of these the names of those whose SHA-256 it tells."""
+    return [name for name, sum_ in products(facts).items() if sum_ is not None]
+
+
 def record_products(folder: Path, facts: dict[str, Any], made: Iterable[str]) -> None:
     """Write down in environment.json, which says `facts` otherwise, which files were made from the tables."""
     write_environment(folder, facts | {"files": {name: sha256(folder / name) for name in made}})
