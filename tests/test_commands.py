@@ -93,9 +93,9 @@ def test_the_version(module: str) -> None:
 
 def test_a_shell_completes_commands_and_options() -> None:
     asked = {"_TUNE_MNIST_COMPLETE": "complete_bash", "COMP_CWORD": "1", "COMP_WORDS": "tune-mnist ru"}
-    assert succeeded(tune_mnist(**asked)).out.split() == ["run", "runs"]
+    assert succeeded(tune_mnist(folder=ROOT, **asked)).out.split() == ["run", "runs"]
     asked |= {"COMP_CWORD": "2", "COMP_WORDS": "tune-mnist run --dat"}
-    assert succeeded(tune_mnist(**asked)).out.split() == ["--dataset", "--data-dir"]
+    assert succeeded(tune_mnist(folder=ROOT, **asked)).out.split() == ["--dataset", "--data-dir"]
 
 
 def test_make_help_lists_every_target() -> None:
@@ -239,7 +239,9 @@ HELD = st.fixed_dictionaries(
 
 @st.composite
 def asked(draw: st.DrawFn) -> Options:
-    vary = draw(st.fixed_dictionaries({}, optional={"lr": LRS, "batch_size": SIZES, "optimizer": OPTIMIZERS}))
+    vary: dict[str, list[Any]] = draw(
+        st.fixed_dictionaries({}, optional={"lr": LRS, "batch_size": SIZES, "optimizer": OPTIMIZERS})
+    )
     sweep = [name for name in draw(st.sets(st.sampled_from(["epochs", "batch", "lr"]))) if name not in vary]
     sweep = [name for name in sweep if name != "batch" or "batch_size" not in vary]
     return Options(
