@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
+import signal
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -93,9 +95,9 @@ def test_the_version(module: str) -> None:
 
 def test_a_shell_completes_commands_and_options() -> None:
     asked = {"_TUNE_MNIST_COMPLETE": "complete_bash", "COMP_CWORD": "1", "COMP_WORDS": "tune-mnist ru"}
-    assert succeeded(tune_mnist(**asked)).out.split() == ["run", "runs"]
+    assert succeeded(tune_mnist(folder=ROOT, **asked)).out.split() == ["run", "runs"]
     asked |= {"COMP_CWORD": "2", "COMP_WORDS": "tune-mnist run --dat"}
-    assert succeeded(tune_mnist(**asked)).out.split() == ["--dataset", "--data-dir"]
+    assert succeeded(tune_mnist(folder=ROOT, **asked)).out.split() == ["--dataset", "--data-dir"]
 
 
 def test_make_help_lists_every_target() -> None:
@@ -239,7 +241,9 @@ HELD = st.fixed_dictionaries(
 
 @st.composite
 def asked(draw: st.DrawFn) -> Options:
-    vary = draw(st.fixed_dictionaries({}, optional={"lr": LRS, "batch_size": SIZES, "optimizer": OPTIMIZERS}))
+    vary: dict[str, list[Any]] = draw(
+        st.fixed_dictionaries({}, optional={"lr": LRS, "batch_size": SIZES, "optimizer": OPTIMIZERS})
+    )
     sweep = [name for name in draw(st.sets(st.sampled_from(["epochs", "batch", "lr"]))) if name not in vary]
     sweep = [name for name in sweep if name != "batch" or "batch_size" not in vary]
     return Options(
@@ -301,85 +305,6 @@ def test_a_printed_sweep_of_ones_own_names_the_task_and_its_judge(tmp_path: Path
     assert f"task: {spiral}\njudge: {{minimize: val_loss}}\n" in printed
 
 
-# A question before a big request
-
-
-def on_a_terminal(*arguments: str, folder: Path, answer: bytes = b"") -> tuple[int, str]:
-    """Give the command on a terminal and type the answer, if it asks; its exit code, and all that it showed."""
-    ours, its = pty.openpty()
-    process = subprocess.Popen(
-        command("run", *arguments, module="tune_mnist"),
-        cwd=folder,
-        env=surroundings(COLUMNS="200", TERM="dumb"),
-        stdin=its,
-        stdout=its,
-        stderr=its,
-    )
-    os.close(its)
-    shown = b""
-    try:
-        with suppress(OSError):  # Linux's way to say that nobody has the terminal open any more
-            while part := os.read(ours, 65_536):
-                shown += part
-                if b"[y/N]" in part:
-                    os.write(ours, answer)
-        return process.wait(60), shown.decode()
-    finally:
-        os.close(ours)
-        process.kill()
-
-
-# Nothing is trained in these tests: no cluster is there that `auto` could join.
-MANY = (
-    *DIGITS,
-    "--set",
-    "epochs=1",
-    "--vary",
-    f"lr={','.join(f'0.{n:03}' for n in range(1, 52))}",
-    "--address",
-    "auto",
-)
-
-
-@pytest.mark.parametrize("answer", [b"n\n", b"\n", b"\x04"], ids=["no", "return", "end of input"])
-def test_more_than_fifty_runs_are_asked_about(answer: bytes, tmp_path: Path) -> None:
-    code, shown = on_a_terminal(*MANY, folder=tmp_path, answer=answer)
-    assert code == 130
-    assert "51 points, 51 distinct, 51 runs, 51 epochs asked for" in shown
-    assert "go on? [y/N]" in shown
-    assert not (tmp_path / "results" / "digits").exists()
-
-
-def test_it_goes_on_if_it_may(tmp_path: Path) -> None:
-    code, shown = on_a_terminal(*MANY, folder=tmp_path, answer=b"y\n")
-    assert "go on? [y/N]" in shown
-    assert (code, "no Ray cluster answers at 'auto'" in shown) == (2, True)
-
-
-def test_yes_is_an_answer_beforehand(tmp_path: Path) -> None:
-    code, shown = on_a_terminal(*MANY, "--yes", folder=tmp_path)
-    assert "go on?" not in shown
-    assert (code, "no Ray cluster answers at 'auto'" in shown) == (2, True)
-
-
-def test_nobody_is_asked_without_a_terminal(tmp_path: Path) -> None:
-    done = tune_mnist("run", *MANY, folder=tmp_path)
-    assert "go on?" not in done.out + done.err
-    assert "no Ray cluster answers at 'auto'" in done.err
-
-
-def test_hours_of_training_are_asked_about(tmp_path: Path) -> None:
-    long = *DIGITS, "--set", "epochs=1000000", "--vary", "lr=0.1"
-    code, shown = on_a_terminal(*long, folder=tmp_path, answer=b"n\n")
-    assert code == 130
-    assert re.search(r"about \d+ h \d\d min of training", shown)
-    assert "nothing was trained" in shown
-    assert not (tmp_path / "results" / "digits").exists()
-
-
-# A cluster that asks for no token
-
-
 @contextmanager
 def ray_head(token: str | None) -> Iterator[int]:
     """The answers of a Ray head to who asks for its name, with a token or without; the port."""
@@ -399,6 +324,84 @@ def ray_head(token: str | None) -> Iterator[int]:
         yield port
     finally:
         server.stop(None).wait()
+
+
+# A question before a big request
+
+
+WENT_ON = -signal.SIGKILL
+
+
+def asked_of(*arguments: str, folder: Path, answer: bytes = b"", terminal: bool = True) -> tuple[int, str]:
+    """Give the command, on a terminal of its own or not, and type the answer if it asks.
+
+    Its exit code and all that it showed; WENT_ON once it has made the results' folder, which comes after the question.
+    """
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        command("run", *DIGITS, *arguments, module="tune_mnist"),
+        cwd=folder,
+        env=surroundings(COLUMNS="200", TERM="dumb"),
+        stdin=its if terminal else subprocess.DEVNULL,
+        stdout=its,
+        stderr=its,
+    )
+    os.close(its)
+    shown, ended = b"", False
+    with suppress(OSError):  # Linux's way to say that nobody has the terminal open any more
+        while not ended:
+            ended = process.poll() is not None
+            if (folder / "results" / "digits").exists():
+                process.kill()
+            while select.select([ours], [], [], 0.1)[0] and (part := os.read(ours, 65_536)):
+                shown += part
+                if b"[y/N]" in part:
+                    os.write(ours, answer)
+    os.close(ours)
+    return process.wait(60), shown.decode()
+
+
+LRS_51 = ",".join(f"0.{n:03}" for n in range(1, 52))
+
+
+@pytest.fixture
+def many() -> Iterator[tuple[str, ...]]:
+    """Asks for 51 runs, of a cluster that nothing is started for."""
+    with ray_head(token=None) as port:
+        yield ("--set", "epochs=1", "--vary", f"lr={LRS_51}", "--address", f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("answer", [b"n\n", b"\n", b"\x04"], ids=["no", "return", "end of input"])
+def test_more_than_fifty_runs_are_asked_about(answer: bytes, many: tuple[str, ...], tmp_path: Path) -> None:
+    code, shown = asked_of(*many, folder=tmp_path, answer=answer)
+    assert code == 130
+    assert "51 points, 51 distinct, 51 runs, 51 epochs asked for" in shown
+    assert "go on? [y/N]" in shown
+    assert not (tmp_path / "results" / "digits").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "terminal", "asks"),
+    [((), True, True), (("--yes",), True, False), ((), False, False)],
+    ids=["answered", "answered beforehand", "no terminal"],
+)
+def test_it_goes_on_if_it_may(
+    more: tuple[str, ...], terminal: bool, asks: bool, many: tuple[str, ...], tmp_path: Path
+) -> None:
+    code, shown = asked_of(*many, *more, folder=tmp_path, answer=b"y\n", terminal=terminal)
+    assert code == WENT_ON
+    assert ("go on?" in shown) is asks
+
+
+def test_hours_of_training_are_asked_about(tmp_path: Path) -> None:
+    code, shown = asked_of("--set", "epochs=1000000", "--vary", "lr=0.1", folder=tmp_path, answer=b"n\n")
+    assert code == 130
+    assert re.search(r"about \d+ h \d\d min of training", shown)
+    assert "nothing was trained" in shown
+    assert not (tmp_path / "results" / "digits").exists()
+
+
+# A cluster that asks for no token
 
 
 JOINING = ("run", *DIGITS, "--dry-run", "--vary", "lr=0.1", "--address")

@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Values = Mapping[str, Sequence[Any]]
-Given, Back = ParamSpec("Given"), TypeVar("Back")
+Given = ParamSpec("Given")
+Back = TypeVar("Back")
 
 
 def _in_python(sweep: Callable[Given, Back]) -> Callable[Given, Back]:
