@@ -38,6 +38,7 @@ HOSTILE = {
     "half a letter": "a\ud800b",
     "other scripts": "学習率 \U0001f600 \u202eabc",
 }
+TOGETHER = [" ".join([*HOSTILE.values()][start::3]) for start in range(3)]  # a report of each would take a minute
 MARKUP = ("link", "image", "html", "em", "strong", "s_", "code_inline", "hr")
 
 
@@ -48,7 +49,7 @@ def results(words: str, folder: Path) -> Results:
     task = replace(task, measures=labelled, parameters=tuple(replace(one, label=words) for one in CURVE.parameters))
     sweeps = [
         curve_sweep("rate", {0.01: [0.5, 0.52], 0.1: [0.2, 0.22], 1.0: [0.3, -1]}, sweep=words),
-        curve_sweep("width", {8: [0.2, 0.22], 16: [0.21, 0.2]}, sweep="cross", variable="width*rate"),
+        curve_sweep("width", {8: [0.2, 0.22], 16: [0.21, 0.2]}, sweep="cross").assign(variable="width*rate"),
     ]
     points = pd.concat(sweeps, ignore_index=True).assign(hostname=words)
     points.loc[points["status"] == "failed", "error"] = words
@@ -91,7 +92,8 @@ def harmless(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {"tags": page.tags, "kinds": kinds((folder / "report.md").read_text("utf-8"))}
 
 
-@pytest.mark.parametrize("words", HOSTILE.values(), ids=list(HOSTILE))
+@pytest.mark.filterwarnings("ignore:Glyph")  # DejaVu has no Japanese: boxes are drawn
+@pytest.mark.parametrize("words", TOGETHER, ids=range(3))
 def test_words_from_outside_stay_words(words: str, tmp_path: Path, harmless: dict[str, Any]) -> None:
     written = write_report(results(words, tmp_path))
     for drawing in (path for path in written if path.suffix == ".svg"):
@@ -119,7 +121,7 @@ def test_markdown_gives_the_words_back(words: str) -> None:
     shown = " ".join(legible(words).split())
     inline = [part for part in parts if part.type == "inline"]
     texts = ["".join(child.content for child in part.children or []) for part in inline]
-    assert [" ".join(text.split()) for text in texts if text not in ("n", "1")] == [shown] * 7
+    assert [" ".join(text.split()) for text in texts if text not in ("n", "1")] == [shown] * 8
     assert not [child.type for part in inline for child in part.children or [] if child.type.startswith(MARKUP)]
 
 

@@ -69,5 +69,5 @@ def _drawn(results: Results) -> Iterator[Drawn]:
 
 
 def _saved(folder: Path, stem: str, figure: Figure, sweep: str = "", measure: Measure | None = None) -> Drawn:
-    stem = re.sub(r"[^\w.-]", "_", stem)
+    stem = re.sub(r"[^\w.-]", "_", stem)[:200]  # a file's name may have 255 letters
     return Drawn(stem, sweep, measure, title_of(figure), tuple(save(figure, folder / stem)))
