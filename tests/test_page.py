@@ -98,14 +98,14 @@ def test_nothing_in_it_points_at_a_network(page: Page) -> None:
 
 def test_the_first_screen_is_the_answer(page: Page) -> None:
     best = page.get_by_text("Best point: ")
-    assert "learning rate 0.05" in best.inner_text()
+    assert "lr 0.05" in best.inner_text()
     box = best.bounding_box()
     assert box
     assert box["y"] + box["height"] < WIDE["height"]
 
 
 def test_every_figure_is_shown_in_a_readable_size(page: Page, folder: Path) -> None:
-    pictures = page.locator("img").all()
+    pictures = page.locator("figure img").all()
     assert len(pictures) == len(list(folder.glob("*.svg")))
     for picture in pictures:
         picture.scroll_into_view_if_needed()
@@ -147,7 +147,8 @@ def test_pointing_at_a_mark_tells_its_numbers(page: Page, folder: Path) -> None:
     first = next(row for row in rows(folder / "mnist_results.csv") if row["sweep"] == "lr")
     assert f"lr {first['value']}, seed {first['seed']}" in said
     assert f"{100 * float(first['test_accuracy']):.2f} %" in said
-    assert f"{float(first['train_time_s']):.3g} s" in said
+    assert first["train_time_s"] == "60.125"
+    assert "1 min 00 s" in said
 
 
 @pytest.mark.parametrize("how", ["pointer", "keyboard"])
@@ -174,6 +175,62 @@ def test_a_click_on_a_heading_sorts_and_another_turns_it_round(page: Page, how: 
     falling = [float(cell.removesuffix(" %")) for cell in column(table, "test accuracy") if cell != "–"]
     assert falling == sorted(measured, reverse=True)
     assert head.get_attribute("aria-sort") == "descending"
+
+
+def test_times_sort_by_their_length(page: Page) -> None:
+    """`9.5 s` before `1 min 04 s` before `1 h 02 min`, whatever their first numbers are."""
+    page.evaluate(
+        """() => {
+          const said = ["1 h 02 min", "9.5 s", "2 min 03 s", "–", "0.512 s", "1 min 04 s"];
+          const tables = [...document.querySelectorAll("table")];
+          const table = tables.find(one => one.caption.textContent.startsWith("Every"));
+          const place = [...table.tHead.rows[0].cells].findIndex(head => head.textContent === "training time");
+          [...table.tBodies[0].rows].slice(said.length).forEach(row => row.remove());
+          [...table.tBodies[0].rows].forEach((row, at) => { row.cells[place].textContent = said[at]; });
+        }"""
+    )
+    table = page.locator("table").filter(has_text="Every point:")
+    table.get_by_role("button", name="training time", exact=True).click()
+    assert column(table, "training time") == ["0.512 s", "9.5 s", "1 min 04 s", "2 min 03 s", "1 h 02 min", "–"]
+
+
+def test_headings_look_sortable(page: Page) -> None:
+    heads = page.locator("th button").all()
+    mark = "button => getComputedStyle(button, '::after').content"
+    assert all("↕" in head.evaluate(mark) for head in heads)
+    heads[0].click()
+    assert "↑" in heads[0].evaluate(mark)
+
+
+@pytest.mark.parametrize("how", ["pointer", "keyboard"])
+def test_a_figure_is_larger_on_a_click_and_closes_again(page: Page, how: str) -> None:
+    zoom = page.locator(".zoom").first
+    small = zoom.locator("img").bounding_box()
+    if how == "pointer":
+        zoom.click()
+    else:
+        zoom.focus()
+        page.keyboard.press("Enter")
+    large = page.locator("dialog img")
+    box = large.bounding_box()
+    assert small
+    assert box
+    assert box["width"] > 1.2 * small["width"]
+    assert large.get_attribute("alt") == zoom.locator("img").get_attribute("alt")
+    if how == "pointer":
+        page.get_by_role("button", name="close").click()
+    else:
+        page.keyboard.press("Escape")
+    assert not page.locator("dialog").is_visible()
+
+
+def test_figures_are_as_wide_as_the_text(page: Page) -> None:
+    text = page.locator("main p").first.bounding_box()
+    assert text
+    for picture in page.locator("figure img").all():
+        box = picture.bounding_box()
+        assert box
+        assert (box["x"], box["width"]) == (text["x"], text["width"])
 
 
 def test_differences_sort_by_their_sign(page: Page) -> None:
@@ -232,20 +289,40 @@ def test_a_phone_scrolls_down_and_not_sideways(browser: Browser, folder: Path, s
             assert box
             assert box["x"] >= 0
             assert box["x"] + box["width"] <= size["width"]
-        for picture in page.locator("img").all():  # wide enough to be read; its frame scrolls
-            box = picture.bounding_box()
-            assert box
-            assert box["width"] >= 500
+            inside = picture.locator("img").bounding_box()  # the whole of it
+            assert inside
+            assert inside["x"] + inside["width"] <= box["x"] + box["width"]
+        page.locator(".zoom").first.click()
+        large = page.locator("dialog img").bounding_box()  # large enough to be read, and to be scrolled over
+        assert large
+        assert large["width"] >= 700
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["desk", "phone"])
-def test_axe_finds_no_violation(browser: Browser, folder: Path, size: dict[str, int]) -> None:
-    with browser.new_context(viewport=size, offline=True) as context:  # type: ignore[arg-type]
+def test_axe_finds_no_violation(browser: Browser, folder: Path, size: dict[str, int], scheme: Any) -> None:
+    with browser.new_context(viewport=size, offline=True, color_scheme=scheme) as context:  # type: ignore[arg-type]
         page = context.new_page()
         page.goto((folder / "report.html").as_uri())
         page.locator(".view canvas").first.wait_for()
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
+        page.locator(".zoom").first.click()
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+
+
+def test_a_dark_page_has_light_cards_for_its_figures_and_prints_light(browser: Browser, folder: Path) -> None:
+    with browser.new_context(viewport=WIDE, offline=True, color_scheme="dark") as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto((folder / "report.html").as_uri())
+        page.locator(".view canvas").first.wait_for()
+        paint = "one => getComputedStyle(one).backgroundColor"
+        assert page.locator("body").evaluate(paint) == "rgb(22, 24, 28)"
+        for card in [*page.locator("figure img").all(), *page.locator(".view").all()]:
+            assert card.evaluate(paint) == "rgb(255, 255, 255)"
+        page.emulate_media(media="print", color_scheme="dark")
+        assert page.locator("body").evaluate(paint) == "rgb(255, 255, 255)"
 
 
 def test_without_scripts_all_is_there_but_what_needs_them(browser: Browser, folder: Path) -> None:
@@ -253,13 +330,13 @@ def test_without_scripts_all_is_there_but_what_needs_them(browser: Browser, fold
         page = context.new_page()
         page.goto((folder / "report.html").as_uri())
         assert page.get_by_text("Best point: ").is_visible()
-        assert all(picture.is_visible() for picture in page.locator("img").all())
+        assert all(picture.is_visible() for picture in page.locator("figure img").all())
         table = page.locator("table").filter(has_text="Every point:")
         assert len(table.locator("tbody tr").all()) == len(rows(folder / "mnist_results.csv"))
         assert table.locator("thead th").first.inner_text() == "sweep"
         assert not page.locator("select").is_visible()
         assert not page.locator(".view").first.is_visible()
-        assert page.locator("th button").count() == 0
+        assert page.locator("th button, .zoom").count() == 0
 
 
 def test_text_from_a_table_is_never_markup(browser: Browser, tmp_path: Path) -> None:

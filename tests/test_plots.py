@@ -222,6 +222,36 @@ def test_numbers_and_tick_labels_never_overlap(values: list[int]) -> None:
     assert not same
 
 
+@pytest.mark.parametrize("variable", ["epochs", "batch_size", "lr"])
+def test_labels_of_300_points_do_not_touch_and_name_the_ends_and_the_baseline(variable: str) -> None:
+    values = [n / 1000 if variable == "lr" else n for n in range(1, 301)]
+    figure = draw_accuracy(sweep(variable, [(value, 1, 0.9, 60.0) for value in values]))
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_xticklabels()]
+    assert all(right.x0 - left.x1 > 4 for left, right in itertools.pairwise(boxes))  # pixels, at 150 to the inch
+    ends = {str(values[0]), str(values[-1])}
+    assert ends | ({str(BASELINE[variable])} if variable != "epochs" else set()) <= set(ticks(figure))  # 5 is beside 1
+
+
+def test_a_long_title_is_on_two_lines_and_in_a_file_on_one(tmp_path: Path) -> None:
+    points = sweep("lr", LR, dataset="a-collection-of-images-with-quite-a-long-name").assign(run="a")
+    figure = draw_accuracy(points)
+    figure.draw_without_rendering()
+    assert figure.get_suptitle().count("\n") == 1
+    drawn = save_figures(points, None, tmp_path)
+    assert "a-collection-of-images-with-quite-a-long-name" in drawn[0].title
+    assert "\n" not in drawn[0].title
+
+
+def test_the_interval_of_a_share_is_cut_at_its_bounds() -> None:
+    """Of 10 and 90 %, Student's t has −458 to 558 %; the axis ended at 600 %."""
+    points = sweep("lr", [(0.01, 1, 0.1, 1.0), (0.01, 2, 0.9, 1.0)])
+    assert accuracy_curve(points)[["low", "high"]].to_numpy().tolist() == [[0, 1]]
+    low, high = draw_accuracy(points).axes[0].get_ylim()
+    assert low > -20
+    assert high < 120
+
+
 def test_a_hundred_points_are_drawn_and_not_numbered() -> None:
     figure = draw_accuracy(sweep("lr", [(n / 1000, 1, 0.97 - 0.2 / n, 60.0) for n in range(1, 101)]))
     assert numbers(figure) == []

@@ -11,7 +11,8 @@ from conftest import Finished
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
-SCALARS = {"test_accuracy", "test_loss", "train_accuracy", "train_loss", "lr", "train_time_s", "train_time_total_s"}
+SCALARS = {"test_accuracy", "test_loss", "train_accuracy", "train_loss", "lr", "train_time_s"}
+TOTAL = "train_time_total_s"
 COLUMNS = {"lr": "epoch_lr"}  # the others are called in history.csv as they are here
 
 
@@ -52,7 +53,7 @@ def test_a_folder_a_run_named_as_a_person_calls_it(done: Finished) -> None:
 
 def test_scalars_have_plain_tags(done: Finished) -> None:
     for folder in folders(done).values():
-        assert set(read(folder).Tags()["scalars"]) == SCALARS
+        assert set(read(folder).Tags()["scalars"]) == SCALARS | {TOTAL}
 
 
 def test_every_epoch_is_a_step_with_the_historys_values(done: Finished) -> None:
@@ -61,6 +62,13 @@ def test_every_epoch_is_a_step_with_the_historys_values(done: Finished) -> None:
         for tag in SCALARS:
             curve = [(event.step, np.float32(event.value)) for event in events.Scalars(tag)]
             assert curve == [(int(row["epoch"]), np.float32(row[COLUMNS.get(tag, tag)])) for row in epochs]
+
+
+def test_the_training_time_adds_up(done: Finished) -> None:
+    for key, folder in folders(done).items():
+        seconds = [float(row["train_time_s"]) for row in done.epochs() if row["run"] == key]
+        shown = [event.value for event in read(folder).Scalars(TOTAL)]
+        assert shown == pytest.approx(np.cumsum(seconds).tolist())
 
 
 def test_a_curves_times_are_those_of_training(standard: Finished, repeated: Finished) -> None:
@@ -79,7 +87,8 @@ def test_the_hparams_table_has_every_run_with_its_values(done: Finished) -> None
         shown = {name: plain(value) for name, value in values.items()}
         numbers = {name: float(row[name]) for name in ("batch_size", "lr", "gamma", "dropout", "train_size", "seed")}
         texts = {name: row[name] for name in ("model", "optimizer", "schedule")}
-        expected = {**numbers, **texts, "shuffle": row["shuffle"] == "True"}
+        trained = len([row for row in done.epochs() if row["run"] == key])
+        expected = {**numbers, **texts, "shuffle": row["shuffle"] == "True", "epochs": trained}
         assert {name: shown[name] for name in expected} == expected
 
 
@@ -92,5 +101,5 @@ def test_the_hparams_table_shows_accuracy_and_loss(done: Finished) -> None:
     for folder in folders(done).values():
         content = read(folder).SummaryMetadata(metadata.EXPERIMENT_TAG).plugin_data.content
         experiment = metadata.parse_experiment_plugin_data(content)
-        assert {"test_accuracy", "test_loss"} <= {info.name.tag for info in experiment.metric_infos}
-        assert {"lr", "batch_size", "model"} <= {info.name for info in experiment.hparam_infos}
+        assert {"test_accuracy", "test_loss", TOTAL} <= {info.name.tag for info in experiment.metric_infos}
+        assert {"lr", "batch_size", "model", "epochs"} <= {info.name for info in experiment.hparam_infos}

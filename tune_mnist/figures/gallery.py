@@ -55,7 +55,7 @@ def overall_files(task: Task) -> list[str]:
 
 
 def _plain(stem: str) -> str:
-    return re.sub(r"[^\w.-]", "_", stem)
+    return re.sub(r"[^\w.-]", "_", stem)[:200]  # a file's name may have 255 letters
 
 
 def save_figures(results: Results) -> list[Drawn]:

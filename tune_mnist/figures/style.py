@@ -51,7 +51,7 @@ def as_is(text: str) -> str:
 
 def framed(title: str, lines: Iterable[str], note: str, height: float = HEIGHT) -> tuple[Picture, Room]:
     """A figure with its title, the lines under it and a note below; and the room that is left."""
-    titles = textwrap.wrap(as_is(title[:1].upper() + title[1:]), 64)
+    titles = textwrap.wrap(as_is(title[:1].upper() + title[1:]), 64, break_on_hyphens=False)
     wrapped = [part.replace("\xa0", " ") for line in lines for part in textwrap.wrap(as_is(line), 110)]
     noted = textwrap.wrap(as_is(note), 115)
     figure = Picture(figsize=(WIDTH, height), dpi=DPI)
