@@ -15,14 +15,15 @@ COMPOSE = MNIST_USER="$${MNIST_USER:-$$(id -u):$$(id -g)}" \
 .PHONY: help .venv sweep report test check bench scaling lock image cluster cluster-down chaos audit sbom
 
 help: ## this list
-	@sed -n 's/^\([.a-z]*\):[^#]*## /make \1 /p' Makefile | awk '{ $$2 = sprintf("%-12s", $$2); print }'
+	@sed -n 's/^\([.a-z-]*\):[^#]*## /make \1 /p' Makefile | awk '{ $$2 = sprintf("%-13s", $$2); print }'
 
 sweep: .venv/.made ## the three sweeps; other sweeps with ARGS='--vary lr=0.01,0.05'
-	@$(BIN)/python -m tune_mnist.run $(ARGS)
+	@$(BIN)/python -m tune_mnist run $(ARGS)
 
+RESULTS = $(sort $(dir $(wildcard results/*/*_results.csv)))
 report: .venv/.made ## make figures and reports again, from the tables of every folder in results/; trains nothing
-	@test -n "$(wildcard results/*/mnist_results.csv)" || { echo "error: there are no results yet; run 'make sweep' first" >&2; exit 2; }
-	@$(BIN)/python -m tune_mnist report $(patsubst %/mnist_results.csv,%,$(wildcard results/*/mnist_results.csv)) $(ARGS)
+	@test -n "$(RESULTS)" || { echo "error: there are no results yet; run 'make sweep' first" >&2; exit 2; }
+	@$(BIN)/python -m tune_mnist report $(RESULTS) $(ARGS)
 
 test: .venv/.made ## the tests; some of them with ARGS='-k store'
 	@$(BIN)/python -m pytest $(ARGS)

@@ -111,7 +111,7 @@ def plan(arguments: str) -> Plan:
     """The plan of `tune_mnist.run` with these arguments, nothing being stored."""
     command = typer.main.get_command(application(run))
     given = command.make_context("run", shlex.split(arguments)).params
-    lists: dict[str, Any] = {name: given[name] or () for name in ("sweep", "vary", "settings")}
+    lists: dict[str, Any] = {name: given[name] or () for name in ("sweep", "vary", "settings", "words")}
     options: dict[str, Any] = {name: given[name] for name in ("config", "seed", "seeds")}
     request = asked(**options, **lists)
     return make_plan(request.points, mnist(), lambda _: Held())
@@ -142,7 +142,7 @@ def test_the_readmes_numbers_of_the_standard_sweeps_are_the_plans() -> None:
 @pytest.mark.parametrize(
     ("target", "action"),
     [
-        ("sweep", "-m tune_mnist.run"),
+        ("sweep", "-m tune_mnist run"),
         ("report", "-m tune_mnist report"),
         ("test", "-m pytest"),
         ("check", "mypy"),

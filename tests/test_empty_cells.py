@@ -18,6 +18,7 @@ from tune_mnist.mnist.task import MNIST
 from tune_mnist.parameter import Parameter
 from tune_mnist.report.document import markdown
 from tune_mnist.report.sections import compose
+from tune_mnist.results.columns import as_one
 from tune_mnist.results.compare import differing
 from tune_mnist.results.fixed import fixed
 from tune_mnist.results.folder import HISTORY_CSV, results_csv
@@ -37,7 +38,7 @@ def optimizers() -> pd.DataFrame:
 
 def crossed() -> pd.DataFrame:
     """The optimizer crossed with the momentum, which is one point for adam."""
-    rows = [("sgd", 0.0, 0.9), ("sgd", 0.9, 0.95), ("adam", None, 0.97)]
+    rows = [("sgd", 0.0, 0.9), ("sgd", 0.9, 0.95), ("adam", float("nan"), 0.97)]
     table = sweep("optimizer", [(name, 1, accuracy, 60.0) for name, _, accuracy in rows], sweep="cross")
     return table.assign(variable="optimizer*momentum", momentum=[momentum for _, momentum, _ in rows])
 
@@ -78,6 +79,18 @@ def test_figures_are_drawn_of_empty_cells_and_of_what_moves_together(tmp_path: P
     made = {path.stem for one in save_figures(results) for path in one.paths}
     assert {"accuracy_vs_optimizer", "heatmap_cross", "accuracy_vs_zip", "time_vs_zip", "learning_zip"} <= made
     assert "heatmap_zip" not in made
+
+
+def test_what_is_held_beside_things_that_move_together_is_told() -> None:
+    """Momentum has an effect with the optimizer, which is one of those that move."""
+    rows = [("sgd", 0.01, 0.9), ("rmsprop", 0.02, 0.95)]
+    table = sweep("optimizer", [(name, 1, accuracy, 60.0) for name, _, accuracy in rows], sweep="zip", momentum=0.9)
+    table = table.assign(variable="optimizer+lr", lr=[lr for _, lr, _ in rows], value=["sgd*0.01", "rmsprop*0.02"])
+    single, task = as_one(table, MNIST)
+    assert single["optimizer and learning rate"].tolist() == ["sgd, 0.01", "rmsprop, 0.02"]
+    said = fixed(single, ["optimizer and learning rate"], task).replace("\xa0", " ")
+    assert "momentum 0.9" in said
+    assert "sgd" not in said
 
 
 def test_a_heat_map_tells_what_was_not_asked_from_what_is_not_done() -> None:

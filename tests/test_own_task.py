@@ -177,9 +177,9 @@ def test_an_error_in_a_loop_is_told_with_its_own_lines_and_the_others_finish(hom
 
 
 REFUSED = [
-    ("def train(config:\n", r"error: --task spiral.py cannot be imported: .*spiral.py:1: "),
-    ("import nothing_like_it\n", r"error: --task spiral.py cannot be imported: .*spiral.py:1: ModuleNotFoundError"),
-    ("def learn(config): ...\n", r"error: --task spiral.py: there is no function 'train' in spiral.py; it has learn"),
+    ("def train(config:\n", r"error: task spiral.py cannot be imported: .*spiral.py:1: "),
+    ("import nothing_like_it\n", r"error: task spiral.py cannot be imported: .*spiral.py:1: ModuleNotFoundError"),
+    ("def learn(config): ...\n", r"error: task spiral.py: there is no function 'train' in spiral.py; it has learn"),
     ("def train(): ...\n", r"error: spiral.train takes no config"),
     ("def train(config, size): ...\n", r"error: spiral.train: nothing is known for its argument 'size'"),
     ("def train(config, data): ...\n", r"error: spiral.train asks for data, and there is no function `data\(\)`"),

@@ -356,7 +356,7 @@ def test_a_terminal_gets_a_live_display(mine: Finished) -> None:
     assert "epochs to train, time left: measuring" in shown
     assert re.search(r"epoch \d/3", shown)
     stages = ["starting", "starting Ray", "starting the first trials", "training", "stopping Ray", "drawing 6 figures"]
-    places = [re.search(rf"^. {stage}[^\n]*  \d", shown, re.MULTILINE) for stage in [*stages, "writing the report"]]
+    places = [re.search(rf". {stage}[^\r\n]*  \d", shown) for stage in [*stages, "writing the report"]]
     assert [place.start() for place in places if place] == sorted(place.start() for place in places if place)
     assert all(places)
     assert "0 epochs to train" not in shown.partition("stopping Ray")[2]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tune_mnist.api import _Asked, _request
 from tune_mnist.errors import UserError
 from tune_mnist.mnist.task import MNIST
 from tune_mnist.plan.request import Options, Request, build
@@ -228,6 +229,8 @@ def test_the_key_of_what_is_inactive_does_not_depend_on_the_order_of_values(tmp_
         ({"momentum": {"optimiser_name": "sgd"}}, "unknown hyper-parameter 'optimiser_name'"),
         ({"momemtum": {"optimizer": "sgd"}}, "unknown hyper-parameter 'momemtum' (did you mean 'momentum'?)"),
         ({"beta": {"optimizer": "sdg"}}, "unknown optimizer 'sdg' (did you mean 'sgd'?)"),
+        ({"beta": {"momentum": 0.9}, "momentum": {"beta": 0.9}}, "when: momentum and beta depend on each other"),
+        ({"beta": {"beta": 0.9}}, "unknown hyper-parameter 'beta'"),
     ],
 )
 def test_a_condition_on_nothing_is_refused(tmp_path: Path, when: dict[str, Any], said: str) -> None:
@@ -249,3 +252,11 @@ def test_a_dataclass_takes_a_well_known_name_for_its_own(tmp_path: Path) -> None
     task = described(loop, None, {"learning_rate": ["0.5"]})
     request = build(task, Options(vary=["learning_rate=0.5,1"]))
     assert [(point.variable, point.value) for point in request.points] == [("lr", 0.5), ("lr", 1.0)]
+
+
+def test_a_call_from_python_takes_a_list_of_seeds_and_other_names(tmp_path: Path) -> None:
+    loop = loop_of(tmp_path, MODEL)
+    asked_for = _Asked({"learning-rate": [0.1, 0.2]}, {}, {"Width": 16}, None, [7, 9])
+    request = _request(described(loop, None, {}), asked_for)
+    assert (request.seeds, request.baseline["width"]) == ((7, 9), 16)
+    assert [(point.variable, point.value) for point in request.points[::2]] == [("lr", 0.1), ("lr", 0.2)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from dataclasses import replace
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from tasks import CONDITIONS, asked, mnist
 
 from tune_mnist import When
+from tune_mnist.commands.subject import Chosen, Mnist, subject
 from tune_mnist.errors import UserError
-from tune_mnist.mnist.config import canonical
-from tune_mnist.mnist.task import MNIST
+from tune_mnist.mnist.datasets import load
+from tune_mnist.mnist.task import MNIST, prepared
 from tune_mnist.parameter import Parameter, parameters_of
 from tune_mnist.plan.plan import make_plan, run_names
-from tune_mnist.plan.request import Request
+from tune_mnist.plan.request import Options, Request, build
 from tune_mnist.plan.sweeps import Sweep
 from tune_mnist.plan.values import listed
 from tune_mnist.results.tables import Outcome, points_frame
@@ -123,13 +124,13 @@ def test_a_dropout_that_the_last_layer_cannot_double_runs(tmp_path: Path) -> Non
 
 
 def test_all_images_and_their_number_are_one_training(tmp_path: Path) -> None:
-    def counted(values: Any) -> Any:
-        return canonical(values, images=60_000)
-
+    """Once the data are there: the digits have 1,438 images to train on."""
+    task = prepared(load("digits", tmp_path, print), "cpu", 1, "fp32")
     path = tmp_path / "mine.yaml"
-    path.write_text("name: mine\nvary: {train_size: [60000, all]}\n")
-    request = asked(replace(MNIST, canonical=counted), config=path)
-    assert (values(request), runs(request)) == ([60000], 1)
+    path.write_text("name: mine\nvary: {train_size: [100, 1438, all]}\n")
+    request = asked(task, config=path)
+    assert (values(request), runs(request, task)) == ([100, 1438], 2)
+    assert request.notes == ("1 combination of train_size is the training of another one, and not asked twice",)
 
 
 @pytest.mark.parametrize("name", ["Adam", "RMSprop", "SGD", "NAdam"])
@@ -166,7 +167,7 @@ def test_what_depends_on_something_inactive_is_inactive() -> None:
     assert (found["momentum"], found["nesterov"], found["clip"], found["beta"]) == (0.0, False, None, 0.9)
 
 
-SPACE = {
+SPACE: dict[str, list[Any]] = {
     "optimizer": ["sgd", "rmsprop", "adam"],
     "momentum": [0, 0.5, 0.9],
     "nesterov": [True, False],
@@ -582,3 +583,59 @@ def test_the_standard_file_means_the_same_to_every_reader() -> None:
         "batch": tuple(content["vary"]["batch_size"]),
         "lr": tuple(content["vary"]["lr"]),
     }
+
+
+# The page, and the example
+
+
+PAGE = (Path(__file__).parents[1] / "docs" / "spaces.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```yaml\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
+EXAMPLE = Path(__file__).parents[1] / "examples" / "rates.yaml"
+
+
+@pytest.mark.parametrize(("block", "points"), [(BLOCKS[0], 42), (BLOCKS[2], 18)], ids=["rates", "wandb"])
+def test_a_file_of_the_page_asks_what_it_says(tmp_path: Path, block: str, points: int) -> None:
+    assert len(from_file(tmp_path, block).points) == points
+
+
+def test_the_pages_file_for_a_loop_of_ones_own_is_four_runs(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def train(config):\n    while True:\n        yield {'loss': 1.0}\n")
+    (tmp_path / "mine.yaml").write_text(BLOCKS[1])
+    options = Options(config=tmp_path / "mine.yaml")
+    task = subject(Chosen(None, None, None, False, False), Mnist("auto", tmp_path, "fp32"), options, []).described
+    assert values(build(task, options)) == ["sgd*0.0*–", "sgd*0.9*–", "adam*–*0.9", "adam*–*0.99"]
+
+
+@pytest.mark.parametrize(
+    ("written", "said"), re.findall(r"^\| `([^`]*:[^`]*)` or `([^`]*)` \|", PAGE, flags=re.MULTILINE)
+)
+def test_the_two_ways_to_write_a_range_on_the_page_are_one(tmp_path: Path, written: str, said: str) -> None:
+    name = "epochs" if written.startswith("2") else "momentum" if ":1:" in written else "lr"
+    low = written.replace(":1:", ":0.9:"), said.replace("[0, 1]", "[0, 0.9]")  # a momentum is below 1
+    one = asked(vary=[f"{name}={low[0]}"], settings=["optimizer=sgd"])
+    other = from_file(tmp_path, f"baseline: {{optimizer: sgd}}\nvary: {{{name}: {low[1]}}}")
+    assert values(one) == values(other)
+    assert len(values(one)) == 5
+
+
+def test_the_example_can_be_planned() -> None:
+    request = asked(config=EXAMPLE)
+    assert len(request.points) == 27
+    assert request.notes == (
+        "momentum is inactive with adam",
+        "1 combination excluded from cross: optimizer=adam, lr=0.1",
+    )
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=200)
+def test_whatever_a_file_says_is_understood_or_refused_in_a_line(tmp_path_factory: Any, data: st.DataObject) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.yaml"
+    text = list(data.draw(st.sampled_from([*BLOCKS, EXAMPLE.read_text("utf-8")])))
+    for _ in range(data.draw(st.integers(1, 5))):
+        text[data.draw(st.integers(0, len(text) - 1))] = data.draw(st.sampled_from("{}[]:,'\"&*!%@#-? \n\t019.eé|>~<"))
+    path.write_text("".join(text), "utf-8")
+    try:
+        assert asked(config=path).points
+    except UserError as refused:
+        assert len(str(refused).splitlines()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import signal
 import subprocess
@@ -507,6 +508,16 @@ def test_nobody_holds_what_was_never_claimed_or_is_free_again(store: Store) -> N
     with store.claim([KEY]):
         assert store.holder(KEY)
     assert store.holder(KEY) is None
+
+
+def test_when_anything_last_came_of_a_run_is_told(store: Store) -> None:
+    assert store.grown(KEY) == 0
+    with store.claim([KEY]):
+        store.open(KEY, RECORD)
+        store.append(KEY, row(1))
+        os.utime(history(store), (1000, 1000))
+        assert abs(store.grown(KEY) - time.time()) < 60
+    assert store.grown(KEY) == 1000
 
 
 @pytest.mark.parametrize("note", [b"", b"{", b"[" * 900, b'{"pid": "me", "host": 1, "since": "now"}', b"\xff" * 2000])

@@ -111,3 +111,34 @@ def test_time_left_is_right_from_the_second_epoch_on(name: str) -> None:
     assert len(told) >= 20
     off = [max(said / was, was / said) for said, was in told]
     assert max(off) < TARGET, [(round(said, 1), round(was, 1)) for said, was in told]
+
+
+def test_a_loop_that_says_no_cost_is_followed_along_the_number_that_sets_its_pace() -> None:
+    """Of four sizes the largest comes last: once three were seen, it is known to take four times the third."""
+    plan = plan_of(vary=["train_size=500,1000,5000,20000"], settings=["model=mlp", "epochs=4"])
+    runs = sorted(plan.runs, key=lambda run: run.config["train_size"])
+    silent = replace(TASK, cost=lambda _: 1.0)
+    told = Simulation(replace(plan, runs=tuple(runs)), 1, lambda values: 0.001 * values["train_size"], silent).told()
+    assert all(was / TARGET < said < was * TARGET for said, was in told[4:]), told
+    assert told[0][0] < told[0][1] / 3  # nobody could know
+
+
+def test_before_the_first_epoch_the_store_tells_and_else_nothing() -> None:
+    left = {run.key: run.to_train for run in SEEDS.runs}
+    assert TimeLeft(SEEDS.runs, TASK, {}).seconds(left) is None
+    told = TimeLeft(SEEDS.runs, TASK, known(SEEDS, on_a_gpu, 1.0), slots=1).seconds(left)
+    assert told == pytest.approx(sum(5 * on_a_gpu(run.config) for run in SEEDS.runs))
+
+
+def test_an_epoch_under_way_counts_down() -> None:
+    now = [0.0]
+    plan = plan_of(vary=["lr=0.01"], settings=["epochs=3"])
+    (run,) = plan.runs
+    time_left = TimeLeft(plan.runs, TASK, {}, clock=lambda: now[0])
+    time_left.started(run.key)
+    now[0] = 10.0
+    time_left.epoch(run.key, 10.0)
+    told = []
+    for now[0] in (10.0, 14.0, 20.0, 25.0):
+        told.append(time_left.seconds({run.key: 2}))
+    assert told == [20.0, 16.0, 10.0, 10.0]  # no further: the next one has not even begun

@@ -123,6 +123,14 @@ def test_nested_parameters_are_called_by_their_own_names(tmp_path: Path) -> None
     assert refusal(tmp_path, NESTED).startswith("6: unknown hyper-parameter 'name'")
 
 
+def test_a_dot_in_a_name_nests(tmp_path: Path) -> None:
+    text = "method: grid\nparameters:\n  optim.learning_rate: {values: [0.1, 0]}\n"
+    assert refusal(tmp_path, text).startswith("3: lr must be a number above 0, not 0")
+    request = from_file(tmp_path, text.replace("0]", "1]"))
+    assert points(request) == [(0.1,), (1.0,)]
+    assert request.notes == ("optim.learning_rate is called learning_rate here", "learning_rate is called lr here")
+
+
 def test_nested_parameters_of_one_name_are_told_apart(tmp_path: Path) -> None:
     text = "method: grid\nparameters:\n"
     text += "".join(f"  {net}: {{parameters: {{width: {{values: [1, 2]}}}}}}\n" for net in ("first", "second"))

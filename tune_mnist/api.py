@@ -8,11 +8,13 @@ results.summary, results.figure("lr"), results.report()
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from tune_mnist.checking.confirm import confirmed
 from tune_mnist.display.live import Display
@@ -39,8 +41,25 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Values = Mapping[str, Sequence[Any]]
+Given, Back = ParamSpec("Given"), TypeVar("Back")
 
 
+def _in_python(sweep: Callable[Given, Back]) -> Callable[Given, Back]:
+    """What is refused is said in the words of Python: `cpus_per_trial`, not `--cpus-per-trial`."""
+
+    @wraps(sweep)
+    def said(*args: Given.args, **kwargs: Given.kwargs) -> Back:
+        try:
+            return sweep(*args, **kwargs)
+        except UserError as error:
+            line = re.sub(r"--set (\w+)=(\w+)", r'baseline={"\1": \2}', str(error))
+            line = re.sub(r"--vary (\w+)=([\w,]*)", r'vary={"\1": [\2]}', line)
+            raise UserError(re.sub(r"(?<!\S)--([a-z-]+)", lambda option: option[1].replace("-", "_"), line)) from None
+
+    return said
+
+
+@_in_python
 def sweep(
     train: Callable[..., Any],
     vary: Values | None = None,
@@ -60,6 +79,7 @@ def sweep(
     max_concurrent: int | None = None,
     epoch_timeout: float | None = None,
     address: str | None = None,
+    insecure: bool = False,
     trust: bool = False,
 ) -> Swept:
     """Sweep a training function of your own; what is stored is not trained again.
@@ -68,26 +88,24 @@ def sweep(
     is a sweep of its own around `baseline`; `cross` is every combination; `seeds` is how many, or which. `minimize` or
     `maximize` names the measure that is judged. A function that lies in no file, as in a notebook, needs a `version`:
     raise it whenever it changes. `epoch_timeout`: seconds without an epoch after which a trial is started again
-    (default: ten times its longest, at least 120). `trust` shares and extends runs without a check that the loop goes
-    on exactly from its state.
+    (default: ten times its longest, at least 120). `address` joins a Ray cluster that runs; one that asks for no token
+    only if `insecure`, or on loopback. `trust` shares and extends runs without a check that the loop goes on exactly
+    from its state.
 
     Raises UserError for what cannot be asked, and TrainingFailed if a training failed; the others are stored then.
     """
+    _check(vary or {}, cross or {}, output, store)
     user.read_again()
     loop = loop_of(train, sys.modules[_function(train).__module__], version=version)
-    given: dict[str, list[Any]] = {
-        name: list(values) for named in (vary or {}, cross or {}) for name, values in named.items()
-    }
-    given |= {name: [value, *given.get(name, [])] for name, value in (baseline or {}).items()}
     judge = (minimize, "lower") if minimize else (maximize, "higher") if maximize else None
-    task = user.described(loop, judge, given)
+    task = user.described(loop, judge, _given(vary or {}, cross or {}, baseline or {}))
     asked = _Asked(vary or {}, cross or {}, dict(baseline or {}), epochs, seeds)
     request = _request(task, asked)
     wanted = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, epoch_timeout=epoch_timeout)
     resources = _resources(wanted, is_local=address is None)
     where = user.Where(Store(Path(store)), resources.device, resources.cpus)
     folder = Path(output) if output else Path("results") / task.name
-    cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0)
+    cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0, insecure=insecure)
     cluster.reach()
     check_place(folder, task.name)
     screen, log_file = console(), LogFile()
@@ -109,9 +127,26 @@ def sweep(
     return Swept(experiment, folder)
 
 
+def _given(vary: Values, cross: Values, baseline: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Every value that a name is given."""
+    given = {name: list(values) for named in (vary, cross) for name, values in named.items()}
+    return given | {name: [value, *given.get(name, [])] for name, value in baseline.items()}
+
+
 def _resources(asked: Asked, is_local: bool) -> Resources:
     resources = choose(asked, is_local)
     return fit(resources, cpu_count(), memory())[0] if is_local else resources
+
+
+def _check(vary: Values, cross: Values, output: str | Path | None, store: str | Path) -> None:
+    """Raise UserError for what Python would take for something else: letters for values, here for a folder."""
+    for argument, space in (("vary", vary), ("cross", cross)):
+        for name, values in space.items():
+            if isinstance(values, (str, bytes)) or not isinstance(values, Iterable) or not list(values):
+                raise UserError(f"{argument}: {name} takes a list of values, as in [A, B], not {values!r}")
+    for argument, place in (("output", output), ("store", store)):
+        if isinstance(place, str) and not place.strip():
+            raise UserError(f"{argument} is an empty text; name a folder, or leave it out")
 
 
 @dataclass(frozen=True)

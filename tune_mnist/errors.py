@@ -18,9 +18,13 @@ class TrainingFailed(Exception):
     """One training that cannot go on (its loss is no longer a number, say); the others are not concerned."""
 
 
-def unknown(kind: str, value: object, choices: Iterable[str]) -> UserError:
-    """The error for a name that is not among its choices: `unknown sweep 'lrr'; choose from: epochs, batch, lr`."""
+def unknown(kind: str, value: object, choices: Iterable[str], meant: str | None = None) -> UserError:
+    """The error for a name that is not among its choices: `unknown sweep 'lrr'; choose from: epochs, batch, lr`.
+
+    `meant` is the choice that is probably meant, where that is not the one that looks like it.
+    """
     names = list(choices)
-    near = difflib.get_close_matches(str(value), names, n=1)
-    hint = f" (did you mean '{near[0]}'?)" if near else ""
+    small = {name.lower(): name for name in names}
+    near = meant or next((small[one] for one in difflib.get_close_matches(str(value).lower(), small, n=1)), None)
+    hint = f" (did you mean '{near}'?)" if near else ""
     return UserError(f"unknown {kind} '{value}'{hint}; choose from: {', '.join(names)}")

@@ -234,7 +234,7 @@ class _Waiting:
         for who, its in holders.items():
             waited = f"waiting for {plural(len(its), 'run')} that another command is training ({who})"
             self._once(who, logging.INFO, waited)
-            silent = time.time() - max(self.store.last_sign(run.key) for run in its)
+            silent = time.time() - max(self.store.grown(run.key) for run in its)
             if silent > self._most(its):
                 said = f"no epoch came of them for {duration(silent)}; once it is ended, this command goes on"
                 self._once(f"{who}, silent", logging.WARNING, f"{waited}: {said}")

@@ -1,4 +1,4 @@
-"""`python -m tune_mnist.run`: sweeps on Ray Tune, as `tune-mnist run`."""
+"""`python -m tune_mnist.run`: the same as `tune-mnist run`."""
 
 from __future__ import annotations
 

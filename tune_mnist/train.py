@@ -1,4 +1,4 @@
-"""`python -m tune_mnist.train`: one training alone, as `tune-mnist train`."""
+"""`python -m tune_mnist.train`: the same as `tune-mnist train`."""
 
 from __future__ import annotations
 

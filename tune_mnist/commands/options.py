@@ -59,19 +59,25 @@ class Command(TyperCommand):
                 formatter.write_dl([(name.ljust(width), said) for name, said in records])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if not ctx.resilient_parsing:  # as when a shell completes
-            _refuse_pieces(args)
-            with _Explained(self, args):
-                _refuse_empty(self, ctx, args)
-        return super().parse_args(ctx, args)
+        if ctx.resilient_parsing:  # as when a shell completes
+            return super().parse_args(ctx, args)
+        _refuse_pieces(args)
+        try:
+            values, *_ = self.make_parser(ctx).parse_args(args=list(args))
+            _refuse_empty(self, values)
+            return super().parse_args(ctx, list(args))  # it takes them out
+        except Exception as error:
+            raise _told(error, self, ctx, args) from None
 
 
 class Group(TyperGroup):
     """The commands. An option before the command's name, and an unknown name, are told what they probably mean."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        with _Explained(self, args):
-            return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, list(args))
+        except Exception as error:
+            raise _told(error, self, ctx, args) from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in self.commands and not ctx.resilient_parsing:
@@ -79,82 +85,85 @@ class Group(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-class _Explained:
-    """What the parser of options says of an unknown one, with what was probably meant. Raises UserError."""
-
-    def __init__(self, command: Command | Group, args: Sequence[str]) -> None:
-        self.command, self.args = command, args
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if type(error).__name__ == "NoSuchOption":
-            raise UserError(
-                _meant(self.command, *_written(str(getattr(error, "option_name", "")), self.args))
-            ) from None
+def _told(error: Exception, command: Command | Group, ctx: Any, args: Sequence[str]) -> Exception:
+    """What the parser of options says of a wrong one, with what was probably meant; other errors as they are."""
+    kind = type(error).__name__  # typer has them of click, or brings its own
+    if kind == "NoSuchOption":
+        name, value = _written(str(getattr(error, "option_name", "")), args)
+        return UserError(_meant(command, ctx, name, value))
+    option, said = getattr(error, "param", None), str(getattr(error, "message", ""))
+    if kind != "BadParameter" or option is None:
+        return error
+    _, value = _written(option.opts[0], args)
+    for word, rule in (("integer", "a whole number"), ("number", "a number"), ("float", "a number")):
+        if word in said:
+            return UserError(f"{option.opts[0]} must be {rule}, not '{value}'")
+    return UserError(f"{option.opts[0]} {value}: {said[:1].lower()}{said[1:]}")
 
 
 def _written(option: str, args: Sequence[str]) -> tuple[str, str]:
-    """An unknown option's name as it was written, and the value after it: of `-seeds=3`, the parser names `-s`."""
+    """An option's name as it was written, and the value after it: of an unknown `-seeds`, the parser names `-s`."""
     for word, after in itertools.zip_longest(args, args[1:], fillvalue=""):
         name, _, value = word.partition("=")
         if name.replace("_", "-") == option or (name.startswith(option) and not option.startswith("--")):
-            return name, value or ("" if after.startswith("-") else after)
+            return name, value or ("" if after.startswith("--") else after)
     return option, ""
 
 
-def _meant(command: Command | Group, name: str, value: str) -> str:
+def _meant(command: Command | Group, ctx: Any, name: str, value: str) -> str:
     """One line on an option that a command does not have."""
+    beside = command if isinstance(command, Group) else getattr(ctx.parent, "command", None)
+    having = [one for one, other in getattr(beside, "commands", {}).items() if name in _options(other)]
     if isinstance(command, Group):
-        having = [one for one, other in command.commands.items() if name in _options(other)]
-        return f"no option {name} before a command's name" + (
-            f"; write tune-mnist {having[0]} {name}" if having else "; tune-mnist --help lists what there is"
-        )
-    options = _options(command)
-    plain = name.lstrip("-").replace("_", "-")
-    if "--set" in options and (parameter := _hyper_parameter(plain)):
-        option = "--vary" if "," in value and "--vary" in options else "--set"
-        said = f"{option} {parameter}={shlex.quote(value) if value else 'VALUE'}"
-        return f"no option {name}: {parameter} is a hyper-parameter; write {said}"
-    if near := difflib.get_close_matches(f"--{plain}", options, n=1):
-        return f"no option {name} (did you mean {near[0]}?)"
-    said = f"; a hyper-parameter is given as --set {plain}={value or 'VALUE'}" if "--set" in options else ""
-    return f"no option {name}; --help lists what there is{said}"
+        there = f"write tune-mnist {having[0]} {name}" if having else "tune-mnist --help lists what there is"
+        return f"no option {name} before a command's name; {there}"
+    options, plain = _options(command), name.lstrip("-").replace("-", "_")
+    said = shlex.quote(value) if value else "VALUE"
+    setting = "--vary" if "," in value and "--vary" in options else "--set"
+    settable = _hyper_parameters() if "--set" in options else {}
+    if plain in settable:
+        return f"no option {name}: {settable[plain]} is a hyper-parameter; write {setting} {settable[plain]}={said}"
+    if having:
+        return f"no option {name}; tune-mnist {having[0]} has it"
+    alike = {one.strip("-").replace("-", "_"): one for one in options}
+    alike |= {one: f"{setting} {settable[one]}={said}" for one in settable}
+    if near := difflib.get_close_matches(plain, alike, n=1):
+        return f"no option {name} (did you mean {alike[near[0]]}?)"
+    return f"no option {name}; --help lists what there is" + (
+        f"; a hyper-parameter is given as {setting} {plain}={said}" if settable else ""
+    )
 
 
 def _options(command: Any) -> list[str]:
     return [name for option in command.params for name in option.opts if name.startswith("--")]
 
 
-def _hyper_parameter(name: str) -> str | None:
-    """The name of MNIST's hyper-parameter that is called so, or whose sweep is."""
+def _hyper_parameters() -> dict[str, str]:
+    """What MNIST's hyper-parameters and their sweeps are called -> their names. Those of another task are not known."""
     from tune_mnist.mnist.task import MNIST
 
-    short = {one.short: one.name for one in MNIST.parameters if one.short}
-    try:
-        return MNIST.variable(short.get(name, name)).name
-    except UserError:
-        return None
+    names = {one: one for one in MNIST.variables}
+    return {one.short: one.name for one in MNIST.parameters if one.short} | names
 
 
 def _refuse_pieces(args: Sequence[str]) -> None:
     """Raise UserError for what a shell took apart, or an editor made of two hyphens."""
     for word, after in itertools.zip_longest(args, args[1:], fillvalue=""):
-        if word[:1] in ("–", "—"):
-            raise UserError(f"'{word}' begins with a dash; an option begins with two hyphens: --{word.lstrip('–—-')}")
+        name = word.lstrip("–—-")
+        if word[:1] in ("–", "—") and name[:1].isalpha():
+            raise UserError(f"'{word}' begins with a dash; an option begins with two hyphens: --{name}")
         apart = "=" in word and ((word.endswith(",") and after[:1] not in ("", "-")) or after.startswith(","))
         if apart or (after.startswith("=") and not word.startswith("-")):
             raise UserError(f"'{word} {after}' is two words to the shell; write it without the space: {word}{after}")
 
 
-def _refuse_empty(command: Any, ctx: Any, args: Sequence[str]) -> None:
+def _refuse_empty(command: Any, values: dict[str, Any]) -> None:
     """Raise UserError for an empty value: of a folder, it would be the one that the command is given in."""
-    values, *_ = command.make_parser(ctx).parse_args(args=list(args))
     for one in command.params:
         value = values.get(one.name)
         given = value if isinstance(value, (list, tuple)) else [value]
         if any(isinstance(each, str) and not each.strip() for each in given):
-            name = one.opts[0] if one.param_type_name == "option" else one.make_metavar(ctx)
+            name = one.opts[0] if one.param_type_name == "option" else one.metavar or one.name
             raise UserError(f"the value of {name} is empty (a shell variable that is not set?); give one")
 
 
@@ -262,7 +271,9 @@ def check_folder(folder: Path) -> None:
             for entry in entries:
                 entry.stat(follow_symlinks=False)  # a folder may be listed, and what is in it kept from others
                 break
-    except (FileNotFoundError, NotADirectoryError):
+    except NotADirectoryError:
+        raise UserError(f"'{folder}' is a file; give the folder that it is in: {folder.parent}") from None
+    except FileNotFoundError:
         raise UserError(f"there is no folder '{folder}'; give one that a sweep left, such as results/mnist") from None
     except (OSError, ValueError) as error:  # the latter of a name with a zero byte
         raise UserError(f"folder '{folder}' cannot be read: {getattr(error, 'strerror', None) or error}") from None

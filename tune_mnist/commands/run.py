@@ -30,7 +30,17 @@ CLUSTER, SHOW = "A cluster", "What to show"
 # Options that say where things lie, or what to show, are meant for this machine: a job on a cluster's head is not told.
 HERE = {"task", "config", "dataset", "data_dir", "output", "store", "address", "cluster_file", "keep", "nodes"}
 HERE |= {"dry_run", "print_config", "yes", "version"}
-ASKING = ("task", "sweep", "vary", "settings", "seed", "seeds", "minimize", "maximize")  # what a sweep file says, too
+ASKING = (
+    "words",
+    "task",
+    "sweep",
+    "vary",
+    "settings",
+    "seed",
+    "seeds",
+    "minimize",
+    "maximize",
+)  # what a sweep file says, too
 MNISTS = ("dataset", "data_dir", "precision")  # the options that another task has no use for
 
 
@@ -40,7 +50,7 @@ def run(
         Many,
         typer.Argument(
             rich_help_panel=WHAT,
-            metavar="[NAME=V1,V2 ...]",
+            metavar="NAME=V1,V2",
             help="Every combination of several; NAME=VALUE moves the baseline.",
         ),
     ] = None,

@@ -97,6 +97,10 @@ def _check(threads: int | None, save_model: Path | None) -> None:
     """Raise UserError for what would only fail after the training."""
     if threads is not None and threads < 1:
         raise UserError(f"--threads must be a whole number of at least 1, not {threads}")
+    if threads is not None and threads > cpu_count():  # some ten thousand of them end the process without a word
+        raise UserError(
+            f"--threads {threads} is more than this machine has ({plural(cpu_count(), 'CPU')}); choose fewer"
+        )
     if save_model is not None and not save_model.absolute().parent.is_dir():
         raise UserError(f"--save-model '{save_model}': there is no folder '{save_model.parent}'")
     if save_model is not None and (save_model.is_dir() or not os.access(save_model.absolute().parent, os.W_OK)):

@@ -6,7 +6,7 @@ Exit code 0 if all are equal to the last bit, 1 if not: then by how much, and wh
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +26,7 @@ from tune_mnist.results.read import read_environment, read_history, read_points,
 from tune_mnist.task import Config, Task
 from tune_mnist.words import plural
 
+NAMED = 8  # keys, where one that was given is none of a folder's
 SHORT = 1.5  # times the shortest run's training time: what one chosen at random may take
 
 
@@ -81,13 +82,20 @@ def _chosen(history: pd.DataFrame, key: str | None, folder: Path) -> pd.DataFram
         times = history.groupby("run")[TIME.name].sum()
         key = random.choice([one for one in keys if times[one] <= SHORT * times.min()])
     found = [one for one in keys if str(one).startswith(key)]
-    if len(found) != 1:
-        which = "no run" if not found else f"{len(found)} runs"
-        raise UserError(f"{which} of {folder} has a key that begins with '{key}'; its keys are {', '.join(keys)}")
+    if not found:
+        raise UserError(f"no run of {folder} has a key that begins with '{key}'; its keys are {_some(keys)}")
+    if len(found) > 1:
+        raise UserError(
+            f"{len(found)} runs of {folder} have keys that begin with '{key}': {_some(found)}; give more of it"
+        )
     rows: pd.DataFrame = history[history["run"] == found[0]].sort_values("epoch")
     if rows["epoch"].tolist() != list(range(1, len(rows) + 1)):
         raise UserError(f"{folder}: {HISTORY_CSV} lacks an epoch of run {found[0]}; choose another with --run")
     return rows
+
+
+def _some(keys: Sequence[str]) -> str:
+    return ", ".join([*keys[:NAMED], *([f"and {len(keys) - NAMED} more"] if len(keys) > NAMED else [])])
 
 
 def _config(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> Config:

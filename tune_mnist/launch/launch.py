@@ -1,4 +1,4 @@
-"""Sweeps on a cluster that Ray's launcher starts: `python -m tune_mnist.run --cluster cluster/onprem.yaml`.
+"""Sweeps on a cluster that Ray's launcher starts: `tune-mnist run --cluster cluster/onprem.yaml`.
 
 The pieces are Ray's: `ray up`, a job on the head (`head_job`), `ray rsync-down` for what it stores, `ray down`. The job
 goes on without this command; the same command again finds it and attaches.
@@ -46,7 +46,7 @@ HEAD_JOB = ".venv/bin/python -m tune_mnist.launch.head_job"
 class Job:
     """A sweep as it is given to the head.
 
-    `options` of `tune_mnist.run`, less those that say where things lie here; `files` that they speak of: path on the
+    `options` of `tune-mnist run`, less those that say where things lie here; `files` that they speak of: path on the
     head below ~/tune-mnist -> file or folder here; `configs` that the sweep asks for, without their epochs.
     """
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 
-from tune_mnist.errors import UserError
+from tune_mnist.errors import UserError, unknown
 from tune_mnist.machine.cpu import cpu_kind
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -31,8 +31,16 @@ def _loads(library: str) -> bool:
     return True
 
 
+def named(asked: str) -> str:
+    """The one of DEVICES that is called so, in small letters or large. Raises UserError for what is none."""
+    if asked.lower() not in DEVICES:
+        raise unknown("device", asked, DEVICES, meant="cuda" if asked.lower() in ("gpu", "nvidia") else None)
+    return asked.lower()
+
+
 def resolve(asked: str) -> str:
     """The device for what was asked: auto takes CUDA where it is, else the CPU. Raises UserError if it is not there."""
+    asked = named(asked)
     if asked == "auto":
         return "cuda" if gpu_count() else "cpu"
     if asked == "cuda" and not gpu_count():

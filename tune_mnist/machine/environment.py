@@ -45,8 +45,9 @@ def command_line() -> str:
 
 def _program(path: Path) -> list[str]:
     """How a person starts it: the file that Python names, such as …/tune_mnist/run.py, is not that."""
-    module = "tune_mnist" if path.stem == "__main__" else f"tune_mnist.{path.stem}"
-    return ["python", "-m", module] if path.suffix == ".py" else [path.name]
+    if path.parent == Path(__file__).parents[1]:
+        return ["tune-mnist", *([] if path.stem == "__main__" else [path.stem])]
+    return ["python", path.name] if path.suffix == ".py" else [path.name]
 
 
 def package_version(package: str) -> str | None:

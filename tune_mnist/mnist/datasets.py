@@ -88,8 +88,9 @@ def load(name: str, data_dir: Path, say: Say) -> Dataset:
     also hears of a download and of waiting for another process's. Raises UserError, always one line, for an unknown
     name, for a file that is missing, truncated or altered, and for a `data_dir` that cannot be read or written.
     """
-    if name not in ("auto", *NAMES):
+    if name.lower() not in ("auto", *NAMES):
         raise unknown("dataset", name, ("auto", *NAMES))
+    name = name.lower()
     if name == "digits":
         return _digits()
     wanted = "mnist" if name == "auto" else name

@@ -14,7 +14,8 @@ from tune_mnist.plan.forecast import Pace
 from tune_mnist.plan.plan import Run, makespan, pace
 from tune_mnist.task import Task
 
-RECENT = 5  # epochs of a run, whose median is what its next one takes: one beside a busy neighbour counts little
+RECENT = 3  # epochs of a run, whose median is what its next one takes: a busy neighbour comes, and goes
+APART = 1.5  # times: what the cost does not tell of, where kinds of run are so far from it
 
 
 class TimeLeft:
@@ -98,8 +99,28 @@ class TimeLeft:
             return kinds[kind]
         unlike = {other: sum(a != b for a, b in zip(kind, other, strict=True)) for other in kinds}
         nearest = [other for other in kinds if unlike[other] == min(unlike.values())]
-        return self._cost(kind) * statistics.median(kinds[other] / self._cost(other) for other in nearest)
+        rates = {other: kinds[other] / self._cost(other) for other in nearest}
+        is_plain = max(rates.values()) < APART * min(rates.values())  # the cost tells: a line would follow noise
+        along = None if is_plain else _along(kind, rates)
+        return self._cost(kind) * (along or statistics.median(rates.values()))
 
     def _cost(self, kind: Pace) -> float:
         named = (one.name for one in self.task.parameters if one.paces)
         return self.task.cost(dict(zip(named, kind, strict=True)))
+
+
+def _along(kind: Pace, rates: Mapping[Pace, float]) -> float | None:
+    """The rate of a kind by those of others that differ from it in one and the same number; None if there are not two.
+
+    On a straight line over the number if the rate grows with it, as with a width; over its inverse if it falls, as with
+    the size of a batch.
+    """
+    for place, value in enumerate(kind):
+        line = {other[place]: rate for other, rate in rates.items() if other[place] != value}
+        if isinstance(value, (int, float)) and len(line) == len(rates) > 1 and all(line):
+            low, high = min(line), max(line)
+            turned = line[high] < line[low]
+            x, first, last = (1 / one if turned else one for one in (value or 1, low, high))
+            found = line[low] + (x - first) * (line[high] - line[low]) / (last - first)
+            return max(found, min(line.values()) / 4)
+    return None

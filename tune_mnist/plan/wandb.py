@@ -93,7 +93,7 @@ def _check(content: Mapping[str, Any]) -> None:
 def _leaves(parameters: Mapping[Any, Any], where: Place, path: tuple[str, ...]) -> Iterator[tuple[Place, Any, Any]]:
     """(where it stands, its names from the outside in, its entry) of each parameter."""
     for name, entry in parameters.items():
-        here, names = (*where, name), (*path, str(name))
+        here, names = (*where, name), (*path, *str(name).split("."))  # a dot nests, too
         if not isinstance(entry, Mapping):
             raise Misread(here, f"{'.'.join(names)} has values: [...] or value: V, not {str(entry)[:40]}")
         if isinstance(entry.get("parameters"), Mapping):

@@ -28,8 +28,9 @@ def written(request: Request, task: Task, named: Mapping[str, Any]) -> str:
 def _baseline(request: Request, task: Task) -> dict[str, Any]:
     """What differs from the defaults, and what is varied: a reader wants to know from where."""
     varied = {name for sweep in request.sweeps for name in sweep.space}
-    named = {one.name for one in task.parameters if one.name in varied or request.baseline[one.name] != one.default}
-    return {name: task.written(name, value) for name, value in request.baseline.items() if name in named - {"seed"}}
+    given = request.baseline.given  # also what is inactive there: it may be active in a sweep
+    named = {one.name for one in task.parameters if one.name in varied or given.get(one.name) != one.default}
+    return {name: task.written(name, value) for name, value in given.items() if name in named - {"seed"}}
 
 
 def _written(task: Task, name: str, values: Iterable[Any]) -> list[Any]:

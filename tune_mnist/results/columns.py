@@ -100,8 +100,8 @@ def without_inactive(table: pd.DataFrame, task: Task) -> pd.DataFrame:
     conditional = [one.name for one in task.parameters if one.when and one.name in table.columns]
     if not conditional or table.empty:
         return table
-    named = [one.name for one in task.parameters if one.name in table.columns]
-    rows: list[Any] = table[named].to_dict("records")
+    needed = {name for one in task.parameters for name in (one.name, *(by for by, _ in one.when))}
+    rows: list[Any] = table[[name for name in table.columns if name in needed]].to_dict("records")
     idle = [inactive(task.parameters, row) for row in rows]
     masks = {name: pd.Series([name in found for found in idle], index=table.index) for name in conditional}
     return table.assign(**{name: table[name].where(~mask) for name, mask in masks.items() if mask.any()})

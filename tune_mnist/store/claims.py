@@ -67,15 +67,6 @@ def holder(folder: Path) -> str | None:
         return "another command"  # that has written no note, or not yet
 
 
-def changed(*paths: Path) -> float:
-    """When any of the files last changed, in seconds since 1970; 0 if none is there."""
-    latest = 0.0
-    for path in paths:
-        with contextlib.suppress(OSError):
-            latest = max(latest, path.lstat().st_mtime)
-    return latest
-
-
 def _clock(moment: float) -> str:
     """10:02 of today; of another day, with its date."""
     then = time.localtime(moment)

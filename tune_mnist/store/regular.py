@@ -54,6 +54,23 @@ def size(path: Path) -> int:
     return 0
 
 
+def changed(path: Path) -> float:
+    """When it was last written, in seconds since 1970, links not followed; 0 if there is no such file."""
+    with contextlib.suppress(OSError):
+        return os.lstat(path).st_mtime
+    return 0.0
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of what is in the folder, but not in folders in it; links not followed."""
+    total = 0
+    with contextlib.suppress(OSError):
+        for entry in () if kind(folder) == "a link" else os.scandir(folder):
+            with contextlib.suppress(FileNotFoundError):  # replaced meanwhile, by whoever trains the run
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
 def names(folder: Path) -> list[str]:
     """The names of what is in the folder; none if it is not there, is a link, or may not be read."""
     with contextlib.suppress(OSError):
@@ -110,7 +127,7 @@ def read(path: Path, most: int) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        if isinstance(error, Unfit) or error.errno in _MACHINES:
+        if isinstance(error, (Unfit, PermissionError)) or error.errno in _MACHINES:  # or of what its folder lies in
             raise
         raise Unfit(_refused(path, error)) from None  # in reading: a fault of its disk
 

@@ -136,9 +136,10 @@ class Store:
         """Who trains the run now, as "pid 123 on host x since 10:02"; None if nobody does."""
         return claims.holder(self.folder / key)
 
-    def last_sign(self, key: str) -> float:
-        """When who trains the run began, or last stored an epoch: seconds since 1970; 0 if neither is known."""
-        return claims.changed(self.folder / key / "holder", self.folder / key / "history.jsonl")
+    def grown(self, key: str) -> float:
+        """When the run was last claimed or had an epoch, in seconds since 1970; 0 if never."""
+        folder = self.folder / key
+        return max(regular.changed(folder / name) for name in ("holder", "history.jsonl"))
 
     def check_writable(self) -> None:
         """Raise UserError if nothing can be written in the store."""
@@ -273,7 +274,7 @@ class Store:
 
     def size(self, key: str) -> int:
         """Bytes on disk."""
-        return sum(regular.size(self.folder / key / name) for name in regular.names(self.folder / key))
+        return regular.folder_size(self.folder / key)
 
 
 def _is_run(entry: os.DirEntry[str]) -> bool:

@@ -22,6 +22,7 @@ from typing import Any
 from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.tasks.settings import Settings, settings_of
 
+MOST_NAMED = 10  # of a module's functions, in an error
 GIVEN = ("state", "epochs", "data")  # what a loop may ask for, beside its config
 
 
@@ -87,8 +88,9 @@ def find(spec: str, load: bool = True) -> Loop:
         functions = [
             key for key, value in vars(module).items() if inspect.isfunction(value) and not key.startswith("_")
         ]
-        there = f"; it has {', '.join(functions)}" if functions else ""
-        raise UserError(f"--task {spec}: there is no function '{name}' in {place}{there}")
+        listed = [*functions[:MOST_NAMED], *(["…"] if len(functions) > MOST_NAMED else [])]
+        there = f"; it has {', '.join(listed)}" if functions else ""
+        raise UserError(f"task {spec}: there is no function '{name}' in {place}{there}")
     return loop_of(function, module, load)
 
 
@@ -132,7 +134,7 @@ def _imported(place: str, spec: str) -> ModuleType:
     if place.endswith(".py"):
         path = Path(place).resolve()
         if not path.is_file():
-            raise UserError(f"--task {spec}: there is no file '{place}'")
+            raise UserError(f"task {spec}: there is no file '{place}'")
         parts, folder = [path.stem], path.parent
         while (folder / "__init__.py").is_file():
             parts.insert(0, folder.name)
@@ -147,7 +149,7 @@ def _imported(place: str, spec: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except Exception as error:  # whatever the user's own code raises
-        raise UserError(f"--task {spec} cannot be imported: {_where(error)}") from None
+        raise UserError(f"task {spec} cannot be imported: {_where(error)}") from None
 
 
 def _put_first(folder: Path) -> None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from tune_mnist.errors import UserError
 from tune_mnist.names import canonical
 from tune_mnist.parameter import Parameter, annotated, conditions_of
+from tune_mnist.words import several
 
 EPOCHS = Parameter("epochs", "whole", default=10, ge=1, paces=False)
 _ANNOTATED: Any = typing.Annotated  # given its parts as a tuple, as Python 3.10 can write it
@@ -148,9 +149,19 @@ def conditioned(parameters: tuple[Parameter, ...], when: Mapping[str, Mapping[st
     names = [one.name for one in parameters]
     own = {canonical(name, names, names): conditions_of(said) for name, said in when.items()}
     found = [replace(one, when=own.get(one.name, one.when)) for one in parameters]
-    return tuple(
-        replace(one, when=tuple(_condition(one, by, values, found) for by, values in one.when)) for one in found
-    )
+    found = [replace(one, when=tuple(_condition(one, by, values, found) for by, values in one.when)) for one in found]
+    _refuse_circles(found)
+    return tuple(found)
+
+
+def _refuse_circles(parameters: list[Parameter]) -> None:
+    """Raise UserError for parameters of which each has an effect only if the others have."""
+    left = {one.name: {by for by, _ in one.when} for one in parameters if one.when}
+    while free := [name for name, others in left.items() if not others & left.keys()]:
+        for name in free:
+            del left[name]
+    if left:
+        raise UserError(f"when: {several(left)} depend on each other, so none of them could have an effect")
 
 
 def _condition(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
 import socket
@@ -68,7 +69,10 @@ def check_token(address: str, insecure: bool) -> None:
 def is_loopback(address: str) -> bool:
     """Whether HOST:PORT is this machine's own loopback."""
     host = address.rpartition(":")[0].strip("[]")
-    return host in ("localhost", "::1") or host.startswith("127.")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # another name
+        return False
 
 
 def _answer(address: str, token: str) -> str | None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tune_mnist.errors import UserError, unknown
+from tune_mnist.errors import UserError
 from tune_mnist.machine.cpu import cpu_count
-from tune_mnist.machine.devices import DEVICES, gpu_count, resolve
+from tune_mnist.machine.devices import gpu_count, named, resolve
 from tune_mnist.tuning.cluster import Cluster
 from tune_mnist.words import plural
 
@@ -40,8 +40,7 @@ class Asked:
             raise UserError(
                 "--exclusive is one trial at a time on every CPU; leave out --cpus-per-trial and --max-concurrent"
             )
-        if self.device not in DEVICES:
-            raise unknown("device", self.device, DEVICES)
+        object.__setattr__(self, "device", named(self.device))
 
 
 @dataclass(frozen=True)
