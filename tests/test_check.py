@@ -140,8 +140,18 @@ NAN = PLAIN + "    while True:\n        yield {'x': float('nan'), 'seed': config
         (f"{PLAIN}    yield {{'x': 'high'}}\n", "training", "metric x is a str, and no number"),
         (f"{PLAIN}    import os\n    os._exit(7)\n    yield {{}}\n", "training", "its process ended with exit code 7"),
         (NAN, None, ""),
+        (f"{PLAIN}    yield {{'a\\nb': 1}}\n", "training", "a measure is called 'a\\nb'; it is a column's name"),
     ],
-    ids=["starts again", "object in state", "ends early", "raises", "no number", "dies", "nan equals nan"],
+    ids=[
+        "starts again",
+        "object in state",
+        "ends early",
+        "raises",
+        "no number",
+        "dies",
+        "nan equals nan",
+        "unreadable name",
+    ],
 )
 def test_what_else_can_go_wrong(
     body: str, fails: str | None, cause: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -52,7 +52,7 @@ def told_nowhere(token: str, box: Sandbox) -> None:
 def test_a_stopped_worker(tmp_path: Path) -> None:
     chosen, stops = dice("stopped worker"), times(1, 3)
     with sandbox(LONG, tmp_path / "box") as box:
-        with box.started("--epoch-timeout", "10") as running:
+        with box.started("--epoch-timeout", "20") as running:
             for _ in range(stops):
                 running.reaches(box.trained() + chosen.randint(2, 5))
                 stopped = chosen.choice(box.family.part("worker"))
