@@ -24,6 +24,7 @@ from tune_mnist.measure import Measure
 from tune_mnist.mnist.task import MNIST
 from tune_mnist.results.columns import TIME
 from tune_mnist.results.read import Results
+from tune_mnist.words import typed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,7 +182,7 @@ def test_a_name_keeps_its_place_though_its_first_seed_failed() -> None:
 def test_ticks_stand_exactly_at_the_swept_values(variable: str, values: list[Any], scale: str, label: str) -> None:
     figure = draw_accuracy(sweep(variable, [(value, 1, 0.9, 1.0) for value in values]))
     axes = figure.axes[0]
-    assert ticks(figure) == [str(value).replace("1e-05", "1e-5") for value in values]
+    assert ticks(figure) == [typed(value) for value in values]
     assert axes.get_xticks(minor=True).tolist() == []
     assert (axes.get_xscale(), axes.get_xlabel()) == (scale, label)
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 
 MANY, LONG_S = 50, 3600.0  # runs, and seconds of training, above which a person at a terminal is asked
+FEW = 30  # epochs that are trained without a probe of how long they take, which costs some seconds itself
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,8 @@ def agreed(experiment: Experiment, costs: Costs, display: Display) -> bool:
     runs = len(experiment.plan.todo)
     if not runs or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
-    if runs <= MANY and not (costs.slots and _takes_long(experiment, costs.slots)):
+    is_long = costs.slots and experiment.plan.epochs_to_train > FEW and _takes_long(experiment, costs.slots)
+    if runs <= MANY and not is_long:
         return True
     if runs <= MANY:
         print_plan(experiment, costs, display.console)
@@ -164,6 +166,7 @@ def agreed(experiment: Experiment, costs: Costs, display: Display) -> bool:
 
 def _takes_long(experiment: Experiment, side_by_side: int) -> bool:
     """Whether a rough forecast says so: one probe at most, of the run that comes first, and so costs the most."""
+    stage("timing some steps")
     task, probed = experiment.task, list[float]()
 
     def probe(config: Config) -> float:
