@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 
 def duration(seconds: float) -> str:
@@ -28,6 +29,11 @@ def percent(value: float, places: int = 2) -> str:
     return f"{100 * value:.{places}f} %"
 
 
+def legible(text: str) -> str:
+    """The text with a mark in place of each letter that XML may not have: control letters, and halves of letters."""
+    return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f]", "\ufffd", text)
+
+
 def plural(number: int, noun: str) -> str:
     """`1 run`, `2 runs`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
@@ -39,6 +45,15 @@ def several(words: Iterable[str]) -> str:
     return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
 
 
-def legible(text: str) -> str:
-    """The text with a mark in place of each letter that XML may not have: control letters, and halves of letters."""
-    return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f]", "\ufffd", text)
+def typed(value: Any) -> str:
+    """A hyper-parameter's value as people type it: `0.05`, `1e6`, `1e-5`, `false`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, float):
+        return str(value)
+    plain = f"{value:.10g}"  # ten digits: a CSV may give 0.01 back with another last bit
+    if "e" not in plain and abs(value) < 1e6:
+        return plain
+    digits, _, power = f"{value:.9e}".partition("e")
+    short = f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
+    return min(plain, short, key=len) if "e" not in plain else short

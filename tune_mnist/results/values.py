@@ -10,22 +10,13 @@ import pandas as pd
 
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import variables
+from tune_mnist.words import typed
 
 
 def text(value: Any) -> str:
-    """A value in words: "0.01", "1e6", "true", and "all" for one that is missing."""
-    if isinstance(value, (str, bool, np.bool_)):
-        return value if isinstance(value, str) else str(value).lower()
-    return "all" if pd.isna(value) else _number(value)
-
-
-def _number(value: Any) -> str:
-    """Ten digits, because a CSV may give 0.01 back with another last bit; in powers of ten where that is shorter."""
-    plain = f"{value:.10g}"
-    digits, _, power = f"{value:.9e}".partition("e")
-    short = f"{float(digits):.10g}e{int(power or 0)}"  # inf has no power
-    is_short = isinstance(value, (float, np.floating)) and len(short) <= len(plain) - 3
-    return short if is_short or "e" in plain else plain
+    """A value as people type it: "0.01", "1e6", "true"; and "all" for one that is missing."""
+    plain = value.item() if isinstance(value, np.generic) else value
+    return "all" if not isinstance(plain, str) and pd.isna(plain) else typed(plain)
 
 
 def texts(column: Iterable[object]) -> list[str]:
