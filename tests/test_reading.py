@@ -228,7 +228,7 @@ def test_a_failed_point_is_said_with_its_reason(tmp_path: Path, monkeypatch: pyt
     assert "not tested at 0.05 (one seed)" in text
     assert text.count("| failed |") == 3
     figure = draw(read_points(tmp_path / "results", MNIST), MNIST.judged, MNIST)
-    assert "3 failed points not shown (0.05, 0.9)" in words_of(figure)
+    assert "3 failed points (0.05, 0.9)" in words_of(figure)
 
 
 def test_nothing_done_is_a_report_without_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
