@@ -50,7 +50,7 @@ def test_points_that_differ_in_epochs_alone_are_read_off_one_run(hill: Path) -> 
 
 def test_the_lowest_loss_is_the_best(hill: Path) -> None:
     report = (hill / "results" / "report.md").read_text("utf-8")
-    assert "step size 1 reaches the lowest val loss" in report
+    assert "rate 1 reaches the lowest val loss" in report
     (best,) = [row for row in rows(hill / "results" / "summary.csv") if (row["sweep"], row["value"]) == ("rate", "1")]
     assert float(best["val_loss_mean"]) == min(
         float(row["val_loss_mean"]) for row in rows(hill / "results" / "summary.csv")

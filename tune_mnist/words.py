@@ -34,6 +34,11 @@ def percent(value: float, places: int = 2) -> str:
     return f"{100 * value:.{places}f} %"
 
 
+def legible(text: str) -> str:
+    """The text with a mark in place of each letter that XML may not have: control letters, and halves of letters."""
+    return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f]", "\ufffd", text)
+
+
 def plural(number: int, noun: str) -> str:
     """`1 run`, `2 runs`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -110,7 +110,7 @@ def build(task: Task, options: Options) -> Request:
     listed_seeds, first_set = asked.seeds(), asked.settings.pop(SEED, None)
     own = bool(asked.vary or asked.cross)
     file = _file(task, options, own)
-    changes = {name: task.parameter(name).read(value) for name, value in asked.settings.items()}
+    changes = {name: _one(task, name, value) for name, value in asked.settings.items()}
     seeds = _seeds(task, file, options, listed_seeds, first_set)
     baseline = task.config({**file.baseline, **changes, SEED: seeds[0]})
     chosen = _chosen(file.sweeps(**changes), options.sweep) if options.sweep or not own else []
@@ -125,6 +125,16 @@ def build(task: Task, options: Options) -> Request:
 def _named(task: Task, text: str, option: str) -> tuple[str, str]:
     name, value = split_assignment(text, option)
     return task.named(name), value
+
+
+def _one(task: Task, name: str, value: str) -> Any:
+    """A value that `--set` gives. Raises UserError."""
+    try:
+        return task.parameter(name).read(value)
+    except UserError as error:
+        if "," not in value:
+            raise
+        raise UserError(f"{error}; a sweep over several is --vary {name}={value}") from None
 
 
 def _seeds(
