@@ -165,7 +165,7 @@ def yielded(dice: random.Random, folder: Path) -> None:
             row = {"epoch": epoch, **_numbers(metrics, task, epoch)}
             content = packed(state)
             store = Store(folder)
-            (folder / "0" * 16).mkdir(exist_ok=True)
+            (folder / ("0" * 16)).mkdir(exist_ok=True)
             store.append("0" * 16, row)
             assert store.held("0" * 16).epochs == epoch, "a row that was stored is not read back"
             if content is not None:
@@ -244,8 +244,8 @@ def fault(case: Case, dice: random.Random, watch: Watch | None, found: list[str]
 
 
 def main(target: str, seed: str, first: str, last: str) -> None:
-    for number in (signal.SIGALRM, signal.SIGPROF):
-        signal.signal(number, hang)
+    for alarm in (signal.SIGALRM, signal.SIGPROF):
+        signal.signal(alarm, hang)
     warnings.simplefilter("ignore")
     watch, faults = Watch(), []
     for number in range(20):  # whatever is imported and made at first use is there then

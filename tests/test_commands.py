@@ -138,6 +138,7 @@ def test_an_option_that_is_about_this_machine_is_not_told_to_a_clusters_head() -
         ("run --sedes 3", "no option --sedes (did you mean --seeds?)"),
         ("run --dryrun", "no option --dryrun (did you mean --dry-run?)"),
         ("run -seeds 3", "no option -seeds (did you mean --seeds?)"),
+        ("run --set lr=0.1,0.2", "a sweep over several is --vary lr=0.1,0.2"),
         ("run -vary lr=1", "no option -vary (did you mean --vary?)"),
         ("run —seeds 3", "'—seeds' begins with a dash; an option begins with two hyphens: --seeds"),
         ("run --vary lr=0.1, 0.2", "'lr=0.1, 0.2' is two words to the shell; write it without the space: lr=0.1,0.2"),

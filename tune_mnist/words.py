@@ -50,11 +50,6 @@ def several(words: Iterable[str]) -> str:
     return " and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
 
 
-def legible(text: str) -> str:
-    """The text with a mark in place of each letter that XML may not have: control letters, and halves of letters."""
-    return re.sub("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\x7f-\x9f]", "\ufffd", text)
-
-
 def typed(value: Any) -> str:
     """A hyper-parameter's value as people type it: `0.05`, `1e6`, `1e-5`, `false`."""
     if isinstance(value, bool):

@@ -165,7 +165,7 @@ def test_other_kinds_of_files(whole: Store, tmp_path: Path) -> None:
             elif kind == "pipe":
                 os.mkfifo(path)
             else:
-                path.symlink_to({"loop": path.name, "link": outside, "zero": Path("/dev/zero")}[kind])
+                path.symlink_to({"loop": Path(path.name), "link": outside, "zero": Path("/dev/zero")}[kind])
             store = Store(copy)
             for key in KEYS:
                 held = store.held(key)
@@ -202,7 +202,7 @@ def test_random_damage(whole: Store) -> None:
 def damaged(content: bytes, chosen: Any) -> bytes:
     at, end = sorted(chosen.randrange(len(content) + 1) for _ in range(2))
     lines = content.splitlines(keepends=True)
-    return chosen.choice(
+    found: bytes = chosen.choice(
         [
             content[:at],
             content[:at] + b"\0" * (end - at) + content[end:],
@@ -213,3 +213,4 @@ def damaged(content: bytes, chosen: Any) -> bytes:
             content[:at] + json.dumps({"epoch": 1}).encode() + b"\n" + content[at:],
         ]
     )
+    return found

@@ -195,7 +195,7 @@ def test_a_store_copied_from_another_machine_while_it_is_written(tmp_path: Path)
             shutil.copy(box.folder / "epochs.txt", other.folder)
             running.ended()
         box.settle(expected)
-        wrap = ("unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh")
+        wrap: tuple[str, ...] = ("unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh")
         if subprocess.run([*wrap, "true"], capture_output=True, check=False).returncode:
             wrap = ()
         with other.started(wrap=wrap) as running:
