@@ -17,7 +17,7 @@ from tune_mnist.mnist.task import MNIST
 from tune_mnist.store.regular import Unfit
 from tune_mnist.store.store import Store
 from tune_mnist.task import Task, learned
-from tune_mnist.words import plural
+from tune_mnist.words import plural, typed
 
 # What a run was trained under, in words; each where it is recorded.
 CONDITIONS = {"dataset": "{}", "data_checksum": "data {:.6}", "code": "code {:.6}", "version": "version {}"}
@@ -147,7 +147,7 @@ def _written(name: str, value: Any) -> str:
     """As it is typed."""
     if value is None and name in {one.name for one in MNIST.parameters}:
         value = MNIST.written(name, value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return typed(value)
 
 
 def _filtered(found: Sequence[_Run], filters: Sequence[str]) -> list[_Run]:
