@@ -206,7 +206,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     }
 
 
-class Head(grpc.GenericRpcHandler):
+class Head(grpc.GenericRpcHandler):  # type: ignore[misc]
     """Answers whoever gives the token."""
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:

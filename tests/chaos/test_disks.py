@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import subprocess
 import time
@@ -195,7 +194,7 @@ def test_a_store_copied_from_another_machine_while_it_is_written(tmp_path: Path)
             shutil.copy(box.folder / "epochs.txt", other.folder)
             running.ended()
         box.settle(expected)
-        wrap = ("unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh")
+        wrap: tuple[str, ...] = ("unshare", "--uts", "sh", "-c", 'hostname elsewhere && exec "$@"', "sh")
         if subprocess.run([*wrap, "true"], capture_output=True, check=False).returncode:
             wrap = ()
         with other.started(wrap=wrap) as running:
@@ -211,7 +210,7 @@ def test_a_clock_that_is_set_back_between_two_commands(days: int, faults: str, t
     with sandbox(WALK, tmp_path / "box") as box:
         with box.started() as running:
             running.reaches(chosen.randint(4, 12))
-            os.killpg(running.process.pid, 15)
+            running.process.terminate()
             assert running.ended().code == 130, running.text()
         done = box.run(LD_PRELOAD=faults, CHAOS_CLOCK=str(days * 86400))
         quiet(done)
