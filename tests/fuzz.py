@@ -165,9 +165,9 @@ def yielded(dice: random.Random, folder: Path) -> None:
             row = {"epoch": epoch, **_numbers(metrics, task, epoch)}
             content = packed(state)
             store = Store(folder)
-            (folder / ("0" * 16)).mkdir(exist_ok=True)
-            store.append("0" * 16, row)
-            assert store.held("0" * 16).epochs == epoch, "a row that was stored is not read back"
+            (folder / given.KEY).mkdir(exist_ok=True)
+            store.append(given.KEY, row)
+            assert store.held(given.KEY).epochs == epoch, "a row that was stored is not read back"
             if content is not None:
                 unpacked(content)
     except Exception as error:
@@ -244,10 +244,10 @@ def fault(case: Case, dice: random.Random, watch: Watch | None, found: list[str]
 
 
 def main(target: str, seed: str, first: str, last: str) -> None:
-    for alarm in (signal.SIGALRM, signal.SIGPROF):
-        signal.signal(alarm, hang)
+    signal.signal(signal.SIGALRM, hang)
+    signal.signal(signal.SIGPROF, hang)
     warnings.simplefilter("ignore")
-    watch, faults = Watch(), []
+    watch, faults = Watch(), list[list[Any]]()
     for number in range(20):  # whatever is imported and made at first use is there then
         fault(TARGETS[target], random.Random(f"warm {target} {number}"), None, [])
     used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")

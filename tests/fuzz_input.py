@@ -12,6 +12,7 @@ import struct
 import tempfile
 import types
 from collections.abc import Callable
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def _replaced(dice: random.Random, value: Any) -> Any:
         at = dice.choice(list(value) if isinstance(value, dict) else range(len(value)))
         value[at] = _replaced(dice, value[at])
         return value
-    return dice.choice([*VALUES, *HOSTILE])
+    return deepcopy(dice.choice([*VALUES, *HOSTILE]))  # it is altered in its turn
 
 
 @cache

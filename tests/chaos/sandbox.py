@@ -76,16 +76,8 @@ class Subject:
 def walk(points: int = 4, epochs: int = 8, seconds: float = 0.15, **more: str) -> Subject:
     """A loop of a user's own without libraries: an epoch sleeps, moves a number, and notes in a file that it ended."""
     rates = ",".join(f"{0.01 * place:g}" for place in range(1, points + 1))
-    words: tuple[str, ...] = (
-        "--task",
-        "walk.py",
-        "--trust",
-        "--vary",
-        f"rate={rates}",
-        "--set",
-        f"seconds={seconds:g}",
-    )
-    words += ("--set", f"epochs={epochs}", "--minimize", "val_loss")
+    given = "--vary", f"rate={rates}", "--set", f"seconds={seconds:g}", "--set", f"epochs={epochs}"
+    words = "--task", "walk.py", "--trust", *given, "--minimize", "val_loss"
     files = {"walk.py": more.get("loop", WALK)}
     return Subject("walk", words, ("rate", "seed", "epoch", "val_loss"), points * epochs, files)
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sandbox import FULL, dice, note, times
@@ -165,7 +165,8 @@ def test_other_kinds_of_files(whole: Store, tmp_path: Path) -> None:
             elif kind == "pipe":
                 os.mkfifo(path)
             else:
-                path.symlink_to({"loop": Path(path.name), "link": outside, "zero": Path("/dev/zero")}[kind])
+                targets = {"loop": Path(path.name), "link": outside, "zero": Path("/dev/zero")}
+                path.symlink_to(targets[kind])
             store = Store(copy)
             for key in KEYS:
                 held = store.held(key)
@@ -199,10 +200,10 @@ def test_random_damage(whole: Store) -> None:
     )
 
 
-def damaged(content: bytes, chosen: Any) -> bytes:
+def damaged(content: bytes, chosen: random.Random) -> bytes:
     at, end = sorted(chosen.randrange(len(content) + 1) for _ in range(2))
     lines = content.splitlines(keepends=True)
-    found: bytes = chosen.choice(
+    return chosen.choice(
         [
             content[:at],
             content[:at] + b"\0" * (end - at) + content[end:],
@@ -213,4 +214,3 @@ def damaged(content: bytes, chosen: Any) -> bytes:
             content[:at] + json.dumps({"epoch": 1}).encode() + b"\n" + content[at:],
         ]
     )
-    return found

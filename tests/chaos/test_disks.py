@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import subprocess
 import time
@@ -211,7 +210,7 @@ def test_a_clock_that_is_set_back_between_two_commands(days: int, faults: str, t
     with sandbox(WALK, tmp_path / "box") as box:
         with box.started() as running:
             running.reaches(chosen.randint(4, 12))
-            os.killpg(running.process.pid, 15)
+            running.process.terminate()
             assert running.ended().code == 130, running.text()
         done = box.run(LD_PRELOAD=faults, CHAOS_CLOCK=str(days * 86400))
         quiet(done)
