@@ -185,7 +185,7 @@ def test_other_kinds_of_files(whole: Store, tmp_path: Path) -> None:
 
 def test_random_damage(whole: Store) -> None:
     """Several faults at once: cuts, flips, zeros, repeated and dropped lines."""
-    chosen, tries = dice("random damage"), times(300, 5000)
+    chosen, tries = dice("random damage"), times(300, 2000)
     for _ in range(tries):
         copy = copied(whole)
         for _ in range(chosen.randint(1, 3)):
