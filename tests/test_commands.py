@@ -147,7 +147,7 @@ def test_an_option_that_is_about_this_machine_is_not_told_to_a_clusters_head() -
         ("run --device gpu", "unknown device 'gpu' (did you mean 'cuda'?)"),
         ("train --dataset digits --device gpu", "unknown device 'gpu' (did you mean 'cuda'?)"),
         ("run --precision BF16", "did you mean 'bf16'?"),
-        ("run --seeds two", "--seeds must be a whole number, not 'two'"),
+        ("run --seeds two", "seed must be a whole number from 0 to 2**64 - 1, not 'two'"),
         ("run --gpus-per-trial half", "--gpus-per-trial must be a number, not 'half'"),
         ("check spiral.py --epochs 1", "--epochs 1: "),
         ("train --vary lr=1", "no option --vary; tune-mnist run has it"),

@@ -214,7 +214,7 @@ def test_a_table_is_not_a_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert command(folder, monkeypatch, str(folder / RESULTS)) == 2
-    assert "there is no folder" in capsys.readouterr().err
+    assert f"is a file; give the folder that it is in: {folder}" in capsys.readouterr().err
 
 
 # What a report can be made from, and says

@@ -441,11 +441,8 @@ def listening(pids: set[int]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def interrupted(standard: Finished, tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
-    """Over the tables and the report that another sweep left."""
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     folder = tmp_path_factory.mktemp("interrupted")
-    shutil.copytree(standard.results, folder / "results" / standard.results.name)
-    (folder / "results" / standard.results.name / LOG).unlink()
     with under_way(*SLOW, folder=folder) as slow:
         wait_for(lambda: ": epoch 2/5" in slow.log(), "a second epoch")
         started = descendants(slow.process.pid)
@@ -455,7 +452,7 @@ def interrupted(standard: Finished, tmp_path_factory: pytest.TempPathFactory) ->
         first = slow.finished(60)
         seconds = time.monotonic() - before
     kept, log = first.points(), first.log()
-    assert not list(first.results.glob("report.*")), "a report of other tables than those beside it"
+    assert not list(first.results.glob("report.*"))
     assert not list(first.results.glob("*.png"))
     return Interrupted(first, seconds, kept, log, ports, started, run(*SLOW, folder=folder))
 

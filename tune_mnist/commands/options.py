@@ -50,9 +50,11 @@ class Command(TyperCommand):
         groups: dict[str, list[tuple[str, str]]] = {}
         title = "Options"
         for one in self.get_params(ctx):
-            title = str(getattr(one, "rich_help_panel", None) or title)
+            panel = getattr(one, "rich_help_panel", None)
+            title = str(panel or title)
             if record := one.get_help_record(ctx):
-                groups.setdefault("Arguments" if one.param_type_name == "argument" else title, []).append(record)
+                is_loose = one.param_type_name == "argument" and not panel
+                groups.setdefault("Arguments" if is_loose else title, []).append(record)
         width = max(len(name) for records in groups.values() for name, _ in records)
         for title, records in groups.items():
             with formatter.section(title):
