@@ -23,7 +23,7 @@ from tune_mnist.errors import ClusterError
 from tune_mnist.experiment import _Listener, _Waiting
 from tune_mnist.machine import scratch
 from tune_mnist.machine.processes import Processes, end_of
-from tune_mnist.plan.plan import Run
+from tune_mnist.plan.plan import Run, run_names
 from tune_mnist.store.store import Held, Store
 from tune_mnist.task import Config
 from tune_mnist.tuning import overdue
@@ -71,7 +71,7 @@ def test_an_error_of_tunes_is_one_line_and_ours_a_bug() -> None:
     told = _told(raised(lambda: subprocess.run([""], check=True)))
     assert isinstance(told, ClusterError)
     assert re.fullmatch(r"the sweep cannot go on: \[Errno \d+\] [^\n]*; every finished epoch [^\n]*", str(told))
-    assert isinstance(_told(raised(lambda: Store(None).run_keys())), AttributeError)  # type: ignore[arg-type]
+    assert isinstance(_told(raised(lambda: run_names(None, None, None))), AttributeError)  # type: ignore[arg-type]
 
 
 def test_what_broke_the_delivery_wins_over_what_tune_makes_of_it() -> None:
@@ -274,7 +274,7 @@ def test_who_waits_says_for_whom_and_that_he_is_silent(tmp_path: Path) -> None:
         waiting.say(runs)
         waiting.say(runs)
     first, second = kept.said
-    who = rf"waiting for 2 runs that another command is training \(pid {os.getpid()} on \S+ since \S+\)"
+    who = rf"waiting for 2 runs that another command is training \(pid {os.getpid()} on host \S+ since \S+\)"
     assert re.fullmatch(who, first)
     assert re.fullmatch(
         who + r": no epoch came of them for 10 min 00 s; once it is ended, this command goes on", second
