@@ -98,7 +98,7 @@ def test_sentences_about_both_are_true(both: Path) -> None:
     said = (both / "report.md").read_text("utf-8")
     for line in (
         "seeds 1 (lr) or 1, 2 (batch)",
-        "One seed per point in sweep lr: no difference can be told from chance.",
+        "One seed per point in sweep lr: nothing is known of how seeds spread.",
         "2 seeds per point in sweep batch: intervals are wide",
         "The command of sweep lr ran on ",
         "The command of sweep batch ran on ",
