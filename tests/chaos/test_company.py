@@ -49,7 +49,8 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("wrong", [pytest.param(one, marks=() if one == "nan" else full_only, id=one) for one in WRONG])
+@pytest.mark.parametrize("wrong", WRONG)
+@full_only
 def test_a_trial_that_always_goes_wrong(wrong: str, tmp_path: Path) -> None:
     """One of four runs does, at a seeded epoch: the others are whole, and the command says which failed, and why."""
     chosen = dice(f"wrong {wrong}")
@@ -123,6 +124,7 @@ def memory(pids: list[int]) -> int:
     return total
 
 
+@full_only
 def test_the_command_is_told_to_end_at_its_start(tmp_path: Path) -> None:
     """SIGTERM at seeded instants of the first seconds: code 130, or the signal's own before Python listens."""
     chosen, tries = dice("start"), times(3, 20)

@@ -68,7 +68,7 @@ def failed_with_tables(box: Sandbox, said: str, words: str) -> None:
     assert (box.out / "history.csv").exists(), said
 
 
-@pytest.mark.parametrize("points", [1, 4], ids=["one trial", "two at once"])
+@pytest.mark.parametrize("points", [1, pytest.param(4, marks=full_only)], ids=["one trial", "two at once"])
 def test_a_full_disk_under_the_store(points: int, tmp_path: Path) -> None:
     subject, chosen = walk(points, epochs=12), dice(f"full store {points}")
     with sandbox(subject, tmp_path / "box") as box, mounted(box.store, "1m"):
@@ -123,6 +123,7 @@ def test_a_disk_that_becomes_read_only(which: str, tmp_path: Path) -> None:
     note(f"{which} remounted read-only", 1, f"{twice} epochs", "exit 1")
 
 
+@full_only
 def test_a_disk_that_is_slow_at_every_write(faults: str, tmp_path: Path) -> None:
     chosen = dice("slow")
     delay = chosen.randint(100, 300)
@@ -134,6 +135,7 @@ def test_a_disk_that_is_slow_at_every_write(faults: str, tmp_path: Path) -> None
     note(f"a store that takes {delay} ms longer for each write and sync", 1, "nothing", "exit 0")
 
 
+@full_only
 def test_a_write_that_fails(faults: str, tmp_path: Path) -> None:
     """The n-th write or sync in the store gives EIO or ENOSPC, each time another one."""
     chosen, tries, lost = dice("failing write"), times(2, 12), 0
@@ -151,14 +153,9 @@ def test_a_write_that_fails(faults: str, tmp_path: Path) -> None:
     note("the n-th write or sync in the store failed (EIO, ENOSPC)", tries, f"{twice} epochs trained again", "exit 1")
 
 
-@pytest.mark.parametrize(
-    ("which", "how"),
-    [
-        pytest.param(which, how, marks=() if (which, how) == ("store", "deleted") else full_only)
-        for which in ("store", "out")
-        for how in ("deleted", "moved")
-    ],
-)
+@full_only
+@pytest.mark.parametrize("how", ["deleted", "moved"])
+@pytest.mark.parametrize("which", ["store", "out"])
 def test_a_folder_that_vanishes_under_way(which: str, how: str, tmp_path: Path) -> None:
     """A deleted store is lost, and the command says so; nothing else is."""
     chosen = dice(f"{which} {how}")
@@ -204,7 +201,8 @@ def test_a_store_copied_from_another_machine_while_it_is_written(tmp_path: Path)
     note("a store copied while it is written, gone on with under another host's name", 1, f"{twice} epochs", "exit 0")
 
 
-@pytest.mark.parametrize("days", [-400, pytest.param(400, marks=full_only)])
+@full_only
+@pytest.mark.parametrize("days", [-400, 400])
 def test_a_clock_that_is_set_back_between_two_commands(days: int, faults: str, tmp_path: Path) -> None:
     chosen = dice(f"clock {days}")
     with sandbox(WALK, tmp_path / "box") as box:

@@ -49,6 +49,7 @@ def told_nowhere(token: str, box: Sandbox) -> None:
     assert not [path for path in box.folder.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
 
 
+@full_only
 def test_a_stopped_worker(tmp_path: Path) -> None:
     chosen, stops = dice("stopped worker"), times(1, 3)
     with sandbox(LONG, tmp_path / "box") as box:
@@ -89,6 +90,7 @@ def test_a_command_killed_again_and_again(subject: Subject, tmp_path: Path) -> N
     note(f"the command killed in one sweep ({subject.name})", kills, again(twice), "killed")
 
 
+@full_only
 def test_ctrl_z_and_back(tmp_path: Path) -> None:
     chosen, stops = dice("ctrl-z"), times(1, 3)
     with sandbox(LONG, tmp_path / "box") as box:
@@ -106,12 +108,12 @@ def test_ctrl_z_and_back(tmp_path: Path) -> None:
 
 
 LOSSES = [(part, how) for part in PARTS if part != "worker" for how in (signal.SIGKILL, signal.SIGSTOP)]
-SHORT = ("raylet", signal.SIGKILL), ("mailbox", signal.SIGSTOP)
 
 
+@full_only
 @pytest.mark.parametrize(
     ("part", "how"),
-    [pytest.param(*one, marks=() if one in SHORT else full_only, id=f"{one[0]}-{one[1].name}") for one in LOSSES],
+    [pytest.param(*one, id=f"{one[0]}-{one[1].name}") for one in LOSSES],
 )
 def test_a_lost_part_of_a_local_ray(part: str, how: signal.Signals, tmp_path: Path) -> None:
     """One line within 15 s, or the next minutes where it only stands still; tables; exit code 1."""
