@@ -17,17 +17,8 @@ MOST_BYTES = 1_000_000  # of a file that a person wrote: the longest sweep file 
 
 
 def read_written(path: Path) -> str:
-    """The text of a file that a person wrote, in UTF-8.
-
-    Raises OSError, before it reads, also for what is no regular file (a device never ends) or too large to be one.
-    """
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", str(path))
-    with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)  # whatever its size says: that of a file in /proc is 0
+    """The text of a file that a person wrote, in UTF-8. Raises OSError as `read_regular`, and for one too large."""
+    content = read_regular(path, most=MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES // 1_000_000} MB; nobody wrote that", str(path))
     return content.decode("utf-8")
@@ -52,15 +43,20 @@ def write_whole(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def read_regular(path: Path, follow: bool = True) -> bytes:
+def read_regular(path: Path, follow: bool = True, most: int = -1) -> bytes:
     """The content of a regular file. Raises OSError for any other kind: a pipe would wait, a device never ends.
 
-    With `follow`, also through a symbolic link.
+    With `follow`, also through a symbolic link. No more than `most` bytes are read, if it is given: a file's size may
+    not tell, as in /proc, where it is 0.
     """
-    found = path.stat(follow_symlinks=follow)
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-    return path.read_bytes()
+    mode = path.stat(follow_symlinks=follow).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        what = "a link" if stat.S_ISLNK(mode) else "a device or a pipe"
+        raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
+    with path.open("rb") as file:
+        return file.read(most)
 
 
 def sha256(path: Path) -> str | None:

@@ -20,12 +20,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pytest
 from conftest import HISTORY, NUMBERS, ROOT, Finished, command, rows, surroundings, wait_for
 from processes import MARK, Family
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 FULL = os.environ.get("CHAOS_FULL") == "1"
 TABLE = os.environ.get("CHAOS_TABLE")
+MISHAPS = [
+    pytest.mark.mishap,
+    pytest.mark.timeout(3000),
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc"),
+]
+full_only = pytest.mark.chaos  # not of the short form
 SIDE_BY_SIDE = 2
 # Finished and not stored when a trial dies: the epoch whose message is on its way, and the one that waits for it.
 UNDER_WAY = 2

@@ -10,14 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from sandbox import SIDE_BY_SIDE, WALK, dice, note, quiet, sandbox, times, undisturbed, walk
+from sandbox import MISHAPS, SIDE_BY_SIDE, WALK, dice, full_only, note, quiet, sandbox, times, undisturbed, walk
 
-pytestmark = [
-    pytest.mark.mishap,
-    pytest.mark.timeout(3000),
-    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc"),
-]
-full_only = pytest.mark.chaos
+pytestmark = MISHAPS
 
 
 @pytest.mark.parametrize("commands", [2, pytest.param(8, marks=full_only)])

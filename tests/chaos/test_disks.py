@@ -11,15 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sandbox import SIDE_BY_SIDE, Sandbox, dice, note, quiet, sandbox, times, undisturbed, walk
+from sandbox import MISHAPS, SIDE_BY_SIDE, Sandbox, dice, full_only, note, quiet, sandbox, times, undisturbed, walk
 
-pytestmark = [
-    pytest.mark.mishap,
-    pytest.mark.timeout(1800),
-    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc"),
-]
+pytestmark = MISHAPS
 WALK = walk(epochs=12)
-full_only = pytest.mark.chaos
 
 
 @contextmanager

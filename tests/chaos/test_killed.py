@@ -9,15 +9,25 @@ from pathlib import Path
 
 import pytest
 from processes import PARTS
-from sandbox import DIGITS, SIDE_BY_SIDE, SPIRAL, Sandbox, Subject, dice, note, quiet, sandbox, times, undisturbed, walk
+from sandbox import (
+    DIGITS,
+    MISHAPS,
+    SIDE_BY_SIDE,
+    SPIRAL,
+    Sandbox,
+    Subject,
+    dice,
+    full_only,
+    note,
+    quiet,
+    sandbox,
+    times,
+    undisturbed,
+    walk,
+)
 
-pytestmark = [
-    pytest.mark.mishap,
-    pytest.mark.timeout(1800),
-    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc"),
-]
+pytestmark = MISHAPS
 LONG = walk(epochs=12)
-full_only = pytest.mark.chaos
 
 
 def again(epochs: int) -> str:

@@ -14,6 +14,7 @@ from tune_mnist.errors import UserError, unknown
 from tune_mnist.fingerprint.source import drop_unused
 from tune_mnist.measure import Measure
 from tune_mnist.mnist.task import MNIST
+from tune_mnist.names import plain
 from tune_mnist.store.regular import Unfit
 from tune_mnist.store.store import Store
 from tune_mnist.task import Task, learned
@@ -123,11 +124,11 @@ class _Run:
         settings |= {name: f"{name}={_written(name, value)}" for name, value in config.items()}
         if self.record.get("alone"):
             settings["alone"] = f"for the point {self.record['alone']} alone"
-        plain = {name: "".join(filter(str.isprintable, text)) for name, text in settings.items()}
+        legible = {name: "".join(filter(str.isprintable, text)) for name, text in settings.items()}
         judged = self._judged() if self.last else None
         return Listed(
             self.key,
-            plain if self.record else {"": "?"},
+            legible if self.record else {"": "?"},
             "damaged" if self.wrong else str(self.epochs),
             judged.stem if judged else "",
             judged.brief(self.last[judged.name]) if judged else "-",
@@ -156,9 +157,9 @@ def _filtered(found: Sequence[_Run], filters: Sequence[str]) -> list[_Run]:
     names = dict.fromkeys(name for one in found for name in one.values)
     for text in filters:
         name, equals, value = text.partition("=")
-        name = name.strip().replace("-", "_")
         if not equals:
             raise UserError(f"--filter takes NAME=VALUE, as in lr=0.05, not '{text}'")
+        name = plain(name)
         if name not in names:
             raise unknown("name to filter by", name, names)
         wanted = [one for one in wanted if name in one.values and _is(_written(name, one.values[name]), value.strip())]

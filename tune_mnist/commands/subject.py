@@ -17,7 +17,7 @@ from tune_mnist.mnist.task import MNIST, TITLES, check_precision, prepared
 from tune_mnist.names import plain
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.request import Options
-from tune_mnist.plan.sweepfile import is_foreign, named_task, written_conditions, written_values
+from tune_mnist.plan.sweepfile import WAYS, is_foreign, named_task, written_conditions, written_values
 from tune_mnist.plan.sweeps import split_assignment
 from tune_mnist.plan.values import listed
 from tune_mnist.task import Task
@@ -25,7 +25,6 @@ from tune_mnist.tasks import user
 from tune_mnist.tasks.loop import Loop, find
 
 Say = Callable[[str], None]
-WAYS = {"lower": "minimize", "higher": "maximize"}  # which way is better, as options and sweep files say it
 
 
 class Subject(Protocol):
@@ -157,7 +156,7 @@ def subject(chosen: Chosen, mnist: Mnist, options: Options, given: Sequence[str]
     when = written_conditions(options.config) if options.config else {}
     named: dict[str, Any] = {"task": spec}
     if judge:
-        named["judge"] = {WAYS[judge[1]]: judge[0]}
+        named["judge"] = {way: judge[0] for way, better in WAYS.items() if better == judge[1]}
     return Own(loop, user.described(loop, judge, _values(options), when), chosen.same_code, chosen.trust, named)
 
 

@@ -25,6 +25,7 @@ from tune_mnist.plan.yaml12 import Refused, line_of, refuse_repeated_keys
 from tune_mnist.plan.yaml12 import read as read_yaml
 from tune_mnist.task import Config, Task
 
+WAYS = {"minimize": "lower", "maximize": "higher"}  # how a judge is written -> which way is better
 SWEEPS = ("vary", "cross", "zip")  # the sections that hold lists of values
 Values = dict[str, list[Any]]
 
@@ -109,11 +110,10 @@ def named_task(path: Path) -> tuple[str | None, tuple[str, str] | None]:
         task = str(path.parent / task)
     if judge is None:
         return task, None
-    ways = {"minimize": "lower", "maximize": "higher"}
-    if not isinstance(judge, dict) or len(judge) != 1 or not set(judge) <= set(ways):
+    if not isinstance(judge, dict) or len(judge) != 1 or not set(judge) <= set(WAYS):
         parsed.refuse(("judge",), "judge takes minimize: NAME or maximize: NAME")
     ((way, name),) = judge.items()
-    return task, (str(name), ways[way])
+    return task, (str(name), WAYS[way])
 
 
 def is_foreign(path: Path) -> bool:
