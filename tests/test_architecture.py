@@ -38,7 +38,7 @@ mnist
 machine
 task
 parameter  measure
-names
+names  statistics
 errors  files  words  exits  background
 """
 LEVELS = {name: level for level, line in enumerate(reversed(HOUSE.split("\n"))) for name in line.split()}

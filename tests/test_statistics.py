@@ -15,7 +15,7 @@ from tables import CURVE, curve_sweep, sweep
 
 from tune_mnist.mnist.task import MNIST
 from tune_mnist.results import summary
-from tune_mnist.results.intervals import estimate, holm, paired, unpaired
+from tune_mnist.statistics.intervals import estimate, holm, paired, unpaired
 
 NUMBERS = st.lists(st.floats(-100, 100, allow_nan=False), min_size=2, max_size=9)
 

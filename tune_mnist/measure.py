@@ -28,6 +28,8 @@ class Measure:
     column: str = ""  # in the table of epochs, where a parameter has its name
     in_points: bool = True  # whether the table of points has it, too
     may_miss: bool = False  # whether an epoch may be without it
+    examples: int = 0  # of a share of right answers: how many were asked; 0 if unknown
+    chance: float | None = None  # what guessing reaches, if known
 
     @property
     def words(self) -> str:

@@ -21,7 +21,7 @@ from tune_mnist.report.weaknesses import gaps, weaknesses
 from tune_mnist.results.columns import TIME, all_variables
 from tune_mnist.results.fixed import data_name
 from tune_mnist.results.folder import HISTORY_CSV, find_results
-from tune_mnist.results.intervals import LEVEL
+from tune_mnist.statistics.intervals import LEVEL
 from tune_mnist.results.read import Results
 from tune_mnist.results.reference import compare_reference
 from tune_mnist.results.summary import without_stem

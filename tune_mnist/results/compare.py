@@ -8,7 +8,7 @@ from __future__ import annotations
 import pandas as pd
 
 from tune_mnist.results.columns import all_variables, fixed_columns
-from tune_mnist.results.intervals import LEVEL, Difference, holm, paired, unpaired
+from tune_mnist.statistics.intervals import LEVEL, Difference, holm, paired, unpaired
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import texts, values_of
 from tune_mnist.task import Task
