@@ -11,8 +11,8 @@ from tune_mnist.measure import Measure
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, variables
-from tune_mnist.statistics.intervals import estimate
 from tune_mnist.results.values import said, values_of
+from tune_mnist.statistics.intervals import estimate
 from tune_mnist.task import Task
 from tune_mnist.words import duration, plural, several
 

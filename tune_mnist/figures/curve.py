@@ -22,9 +22,9 @@ from tune_mnist.measure import Measure
 from tune_mnist.parameter import Parameter
 from tune_mnist.results.columns import TIME, all_variables, fixed_columns, require
 from tune_mnist.results.fixed import data_name, fixed, timed_on
-from tune_mnist.statistics.intervals import bounded, estimate
 from tune_mnist.results.summary import finished, timed_alike
 from tune_mnist.results.values import numbers_or_names, text, texts
+from tune_mnist.statistics.intervals import bounded, estimate
 from tune_mnist.task import Task
 from tune_mnist.words import plural
 

@@ -19,9 +19,9 @@ from tune_mnist.figures.style import INK, SERIES, VERMILION, as_is, framed, lege
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, all_variables, variables
 from tune_mnist.results.fixed import data_name, fixed, timed_on
-from tune_mnist.statistics.intervals import bounded, estimate, paired, unpaired
 from tune_mnist.results.summary import finished, timed_alike
 from tune_mnist.results.values import text, values_of
+from tune_mnist.statistics.intervals import bounded, estimate, paired, unpaired
 from tune_mnist.task import Task
 from tune_mnist.words import plural
 

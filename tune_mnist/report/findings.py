@@ -14,9 +14,9 @@ import pandas as pd
 from tune_mnist.measure import Measure
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, variables
-from tune_mnist.statistics.intervals import LEVEL
 from tune_mnist.results.summary import without_stem
 from tune_mnist.results.values import rows_of, said
+from tune_mnist.statistics.intervals import LEVEL
 from tune_mnist.task import Task
 from tune_mnist.words import percent, seconds, several
 

@@ -21,11 +21,11 @@ from tune_mnist.report.weaknesses import gaps, weaknesses
 from tune_mnist.results.columns import TIME, all_variables
 from tune_mnist.results.fixed import data_name
 from tune_mnist.results.folder import HISTORY_CSV, find_results
-from tune_mnist.statistics.intervals import LEVEL
 from tune_mnist.results.read import Results
 from tune_mnist.results.reference import compare_reference
 from tune_mnist.results.summary import without_stem
 from tune_mnist.results.values import rows_of, said, text, texts, values_of
+from tune_mnist.statistics.intervals import LEVEL
 from tune_mnist.task import Task
 from tune_mnist.words import seconds, several
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import pandas as pd
 
 from tune_mnist.results.columns import all_variables, fixed_columns
-from tune_mnist.statistics.intervals import LEVEL, Difference, holm, paired, unpaired
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import texts, values_of
+from tune_mnist.statistics.intervals import LEVEL, Difference, holm, paired, unpaired
 from tune_mnist.task import Task
 
 COLUMNS = ["sweep", "value", "n_a", "n_b", "mean_a", "mean_b", "difference", "low", "high", "test", "p"]

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from tune_mnist.results.columns import TIME
-from tune_mnist.statistics.intervals import estimate
 from tune_mnist.results.summary import finished, timed_alike
+from tune_mnist.statistics.intervals import estimate
 from tune_mnist.task import Task
 
 COLUMNS = ["sweep", "value", "published", "measured", "low", "high", "n", "difference", "published_time", "time"]

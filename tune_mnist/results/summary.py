@@ -18,8 +18,8 @@ import pandas as pd
 from tune_mnist.measure import Measure
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, TIMES, same_timing, variables
-from tune_mnist.statistics.intervals import LEVEL, Difference, Estimate, bounded, estimate, holm, paired
 from tune_mnist.results.values import text, values_of
+from tune_mnist.statistics.intervals import LEVEL, Difference, Estimate, bounded, estimate, holm, paired
 from tune_mnist.task import Task
 
 
