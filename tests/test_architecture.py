@@ -36,6 +36,7 @@ store
 fingerprint
 mnist
 machine
+learned
 task
 parameter  measure
 names  statistics

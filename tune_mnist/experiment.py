@@ -16,6 +16,7 @@ from tune_mnist import keeping
 from tune_mnist.display.log import Printed, log, stage
 from tune_mnist.display.progress import Progress
 from tune_mnist.files import now
+from tune_mnist.learned import learned
 from tune_mnist.machine import environment
 from tune_mnist.plan.forecast import stored_epoch_times
 from tune_mnist.plan.plan import Plan, Run, make_plan, run_names
@@ -24,7 +25,7 @@ from tune_mnist.plan.timeleft import TimeLeft
 from tune_mnist.results.folder import LOGS, TENSORBOARD, check_place, log_file, log_name
 from tune_mnist.results.tables import Outcome, history_frame, points_frame
 from tune_mnist.store.store import Held, Row, Store
-from tune_mnist.task import Task, learned
+from tune_mnist.task import Task
 from tune_mnist.tuning.nodes import Room, check_room
 from tune_mnist.tuning.overdue import LEAST_S, TIMES
 from tune_mnist.tuning.resources import Resources, slots

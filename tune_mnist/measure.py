@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
 LOWER = ("loss", "error", "perplexity", "mse", "mae", "cost", "time")  # in a name: the less the better
 UNSEEN = ("val_", "valid", "test_", "eval_")  # a name begins with it: of data that are not trained on
+_PART = re.compile(r"(test|eval|val|valid|validation)_")  # how the names of measures of the same thing begin
 
 
 def usual_way(name: str) -> str:
     """Which way is better, as far as a measure's name tells."""
     return "lower" if any(word in name.lower() for word in LOWER) else "higher"
+
+
+def of_validation(name: str) -> bool:
+    """Whether a measure of that name is of data that are there to choose by."""
+    found = _PART.match(name)
+    return found is not None and found[1].startswith("val")
+
+
+def of_same(one: str, other: str) -> bool:
+    """Whether two names are of the same thing measured on other data: `test_loss`, `val_loss` and `loss`."""
+    return _PART.sub("", one, count=1) == _PART.sub("", other, count=1)
 
 
 @dataclass(frozen=True)

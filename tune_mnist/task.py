@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
 from tune_mnist.errors import UserError, unknown
-from tune_mnist.measure import UNSEEN, Measure, Reference, usual_way
+from tune_mnist.measure import Measure, Reference, of_same, of_validation
 from tune_mnist.names import canonical
 from tune_mnist.parameter import Parameter, conditions_of, inactive
 
+At = Literal["last", "best"]  # the epoch of a training at which a point's values are read
 Epochs = Iterator[tuple[Mapping[str, Any], Any]]
 
 
@@ -113,6 +114,7 @@ class Task:
     unit: str = "epoch"  # what a training yields after: an epoch, a round, some steps
     learns: bool = False  # whether its measures are those that it yields, beside the declared ones (`learned`)
     judge: tuple[str, str] | None = None  # of a task that learns: the judged measure, and which way is better
+    at: At = "last"  # at which epoch of a training a point's values are read: at the one that validation is best at
     takes_seed: bool = True  # whether its trainings are told their seed
     about: Mapping[str, Any] = field(default_factory=dict)  # what else a run's record tells of it
     keep: Callable[[Path], None] = _nothing  # keeps what its key stands for in a store's folder
@@ -140,8 +142,27 @@ class Task:
 
     @property
     def headline(self) -> tuple[Measure, ...]:
-        """The measures that are said where there is little room: the judged one, and the one after it."""
-        return self.measures[:2]
+        """The measures that are said where there is little room: the judged one, and what is chosen by, or the next."""
+        by = self.chosen_by
+        return (self.judged, by) if by and by.name != self.judged.name else self.measures[:2]
+
+    @property
+    def chosen_by(self) -> Measure | None:
+        """The measure that the best point, and the best epoch, are chosen by; without one, none is called so.
+
+        The judged one, if it is of validation data, else the one of validation data that measures the same.
+        """
+        judged, all_ = self.judged, self.measures
+        if of_validation(judged.name):
+            return judged
+        found = next((one for one in all_ if of_validation(one.name) and of_same(one.name, judged.name)), None)
+        return replace(found, better=judged.better) if found else None
+
+    @property
+    def reading(self) -> str:
+        """Where in its training a point's values are read, in words: "at the last epoch"."""
+        by = self.chosen_by if self.at == "best" else None
+        return f"at the {self.unit} of the {by.best} {by.words}" if by else f"at the last {self.unit}"
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -212,7 +233,7 @@ class Task:
     def record(self) -> dict[str, Any]:
         """What reading, figures and reports need of the task, as values that JSON knows."""
         said: dict[str, Any] = {"name": self.name, "examples": self.examples, "remark": self.remark, "unit": self.unit}
-        said |= {"learns": self.learns}
+        said |= {"learns": self.learns, "at": self.at}
         parts = {"parameters": self.parameters, "measures": self.measures, "context": self.context}
         one = {"data": self.data, "reference": self.reference}
         return (
@@ -226,51 +247,12 @@ def recorded(record: Mapping[str, Any]) -> Task:
     """The task of a `Task.record`, which cannot train. Raises UserError if it is none."""
     adapters: dict[str, Any] = {"parameters": tuple[Parameter, ...], "measures": tuple[Measure, ...]}
     adapters |= {"context": tuple[Parameter, ...], "data": Parameter | None, "reference": Reference | None}
-    adapters |= dict.fromkeys(("name", "examples", "remark", "unit"), str) | {"learns": bool}
+    adapters |= dict.fromkeys(("name", "examples", "remark", "unit"), str) | {"learns": bool, "at": At}
     try:
-        renamed = {**record, "parameters": [_renamed(one) for one in record["parameters"]]}
+        renamed = {"at": "last", **record, "parameters": [_renamed(one) for one in record["parameters"]]}
         return Task(**{key: TypeAdapter(kind).validate_python(renamed[key]) for key, kind in adapters.items()})
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"the record of its task is damaged ({str(error).splitlines()[0]})") from None
-
-
-# Columns of ours in the tables and rows: no parameter and no measure of a user's may be called so.
-TAKEN: tuple[str, ...] = (
-    "sweep",
-    "variable",
-    "value",
-    "baseline",
-    "run",
-    "status",
-    "error",
-    "log",
-    "device",
-    "threads",
-    "epoch",
-)
-TAKEN += ("trial_id", "hostname", "finished", "concurrent", "crc32")
-BOOKKEEPING = ("epoch", "train_time_s", "eval_time_s", "cpu_time_s", "trial_id", "hostname", "finished", "concurrent")
-
-
-def learned(task: Task, rows: Iterable[Mapping[str, Any]]) -> Task:
-    """The task with the measures that these stored rows have, if it learns them; the judged one first.
-
-    Without a word of the user's, the first one of unseen data is judged, and its name tells which way is better.
-    Raises UserError if the judged measure is none of them.
-    """
-    if not task.learns:
-        return task
-    known = {one.name: one for one in task.measures}
-    names = list(dict.fromkeys(name for row in rows for name in row if name not in BOOKKEEPING))
-    if not names:
-        return task
-    judged, better = task.judge or (next((name for name in names if name.startswith(UNSEEN)), names[0]), "")
-    if judged not in names:
-        raise unknown("measure", judged, names)
-    found = [known.get(name, Measure(name, better=usual_way(name), may_miss=True)) for name in names]
-    first = next(one for one in found if one.name == judged)
-    rest = [one for one in found if one.name != judged]
-    return replace(task, measures=(replace(first, better=better or first.better, may_miss=False), *rest))
 
 
 def run_key(config: Config, conditions: Mapping[str, Any], apart: str = "") -> str:

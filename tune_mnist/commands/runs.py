@@ -12,12 +12,13 @@ from tune_mnist.display.listing import Listed, listing, short_keys
 from tune_mnist.display.log import console
 from tune_mnist.errors import UserError, unknown
 from tune_mnist.fingerprint.source import drop_unused
+from tune_mnist.learned import learned
 from tune_mnist.measure import Measure
 from tune_mnist.mnist.task import MNIST
 from tune_mnist.names import plain
 from tune_mnist.store.regular import Unfit
 from tune_mnist.store.store import Store
-from tune_mnist.task import Task, learned
+from tune_mnist.task import Task
 from tune_mnist.words import plural, typed
 
 # What a run was trained under, in words; each where it is recorded.

@@ -12,10 +12,11 @@ from rich.text import Text
 
 from tune_mnist.display.live import Display
 from tune_mnist.display.log import log, stage
+from tune_mnist.learned import learned
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.timeleft import TimeLeft
 from tune_mnist.store.store import Row
-from tune_mnist.task import Task, learned
+from tune_mnist.task import Task
 from tune_mnist.words import duration, plural
 
 MOST_SHOWN = 12  # runs under way, of which a big cluster has more than anybody reads

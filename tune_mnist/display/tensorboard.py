@@ -14,11 +14,12 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 
 from tune_mnist.display.log import ByProduct
 from tune_mnist.files import write_whole
+from tune_mnist.learned import learned
 from tune_mnist.plan.plan import Plan
 from tune_mnist.results.columns import TIME
 from tune_mnist.results.folder import TENSORBOARD, run_name
 from tune_mnist.store.store import Row
-from tune_mnist.task import Config, Task, learned
+from tune_mnist.task import Config, Task
 
 TOTAL = "train_time_total_s"  # up to each epoch: the table of hyper-parameters shows a scalar's last value
 EVENTS = "events.out.tfevents."  # TensorBoard reads the files that are called so

@@ -22,10 +22,11 @@ from tune_mnist.files import write_whole
 from tune_mnist.fingerprint.changes import changes
 from tune_mnist.fingerprint.digest import digest
 from tune_mnist.fingerprint.source import CODE, Source, keep, kept, read_source
+from tune_mnist.learned import TAKEN
 from tune_mnist.machine.devices import device_kind
 from tune_mnist.measure import Measure
 from tune_mnist.store.store import Store
-from tune_mnist.task import TAKEN, Config, Epochs, Task
+from tune_mnist.task import Config, Epochs, Task
 from tune_mnist.tasks.loop import Loop
 from tune_mnist.tasks.settings import completed, conditioned, filled, opened, renamed
 from tune_mnist.tasks.shipped import Carried, Code, Shipped

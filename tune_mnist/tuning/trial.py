@@ -21,10 +21,11 @@ from ray import tune
 
 from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.files import now
+from tune_mnist.learned import TAKEN, learned
 from tune_mnist.machine.devices import device_kind
 from tune_mnist.store.checkpoint import packed, unpacked
 from tune_mnist.store.store import Row
-from tune_mnist.task import TAKEN, Config, Epochs, Task, learned
+from tune_mnist.task import Config, Epochs, Task
 from tune_mnist.tuning.resources import Resources
 from tune_mnist.tuning.workers import Worker
 from tune_mnist.words import plural
