@@ -20,7 +20,7 @@ from tune_mnist.learned import learned
 from tune_mnist.machine import environment
 from tune_mnist.plan.forecast import stored_epoch_times
 from tune_mnist.plan.plan import Plan, Run, make_plan, run_names
-from tune_mnist.plan.request import Request
+from tune_mnist.plan.request import Request, reading
 from tune_mnist.plan.timeleft import TimeLeft
 from tune_mnist.results.folder import LOGS, TENSORBOARD, check_place, log_file, log_name
 from tune_mnist.results.tables import Outcome, history_frame, points_frame
@@ -63,6 +63,7 @@ class Experiment:
     def __post_init__(self) -> None:
         for point in self.request.points:
             self.task.check(point.config)
+        self.task = replace(self.task, at=self.request.at)
         self.look()
         self.names = run_names(self.plan, self.request.baseline, self.task)
 
@@ -70,6 +71,7 @@ class Experiment:
         """Plan again by what the store has now: every history is read. A task may learn its measures from it."""
         self.plan = make_plan(self.request.points, self.task, self._usable, self.share)
         self.task = learned(self.task, (row for run in self.plan.runs for row in run.held.rows))
+        reading(self.task.at, self.task, is_known=any(not run.to_train for run in self.plan.runs))
         return self.plan
 
     def _usable(self, key: str) -> Held:

@@ -25,7 +25,12 @@ def of_validation(name: str) -> bool:
 
 def of_same(one: str, other: str) -> bool:
     """Whether two names are of the same thing measured on other data: `test_loss`, `val_loss` and `loss`."""
-    return _PART.sub("", one, count=1) == _PART.sub("", other, count=1)
+    return without_part(one) == without_part(other)
+
+
+def without_part(name: str) -> str:
+    """A measure's name without the data that it is of: `test_loss` and `val_loss` are losses."""
+    return _PART.sub("", name, count=1)
 
 
 @dataclass(frozen=True)

@@ -63,12 +63,16 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training and a test split. `checksums`: file -> SHA-256; for digits, array -> SHA-256 of its bytes."""
+    """A training and a test split. `checksums`: file -> SHA-256; for digits, array -> SHA-256 of its bytes.
+
+    `validation`: what was held out of the training split (validation.py), if anything was.
+    """
 
     name: str
     train: Split
     test: Split
     checksums: dict[str, str]
+    validation: Split | None = None
 
     @property
     def checksum(self) -> str:

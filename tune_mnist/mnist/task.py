@@ -39,6 +39,8 @@ MEASURES = (
     Measure("train_loss", label="training loss", better="lower", least=0),
     Measure("lr", label="learning rate", column="epoch_lr", in_points=False),
 )
+# Only where images are held out: those who hold out none have neither its columns nor its part in the key.
+VALIDATION = Parameter("validation", kind="whole", default=0, ge=0, silent="0", later=True)
 
 
 def _needs_total(config: Mapping[str, Any]) -> bool:
@@ -72,13 +74,25 @@ MNIST = Task(
 )
 
 
+def validated(task: Task, images: int = 0) -> Task:
+    """The task with measures of validation data, which are of so many images (0: that is not known yet)."""
+    accuracy = Measure("val_accuracy", label="validation accuracy", unit="%", examples=images, chance=0.1)
+    loss = Measure("val_loss", label="validation loss", better="lower", least=0)
+    return replace(
+        task,
+        measures=(*task.measures[:2], accuracy, loss, *task.measures[2:]),
+        context=(*task.context, VALIDATION),
+    )
+
+
 def prepared(data: Dataset, device: str, threads: int, precision: str) -> Task:
     """MNIST on these data, ready to be swept: each training on the device, in the precision, on so many threads."""
+    task = MNIST if data.validation is None else validated(MNIST, len(data.validation.labels))
     images = len(data.train.labels)
     how: dict[str, Any] = {"data": data, "device": device, "threads": threads, "precision": precision}
     sized = tuple(replace(one, none_is=images if one.name == "train_size" else None) for one in MNIST.parameters)
     return replace(
-        MNIST,
+        task,
         train=partial(train, **how),
         parameters=sized,
         conditions=conditions(data, device, threads, precision),
@@ -92,6 +106,7 @@ def prepared(data: Dataset, device: str, threads: int, precision: str) -> Task:
 
 def conditions(data: Dataset, device: str, threads: int, precision: str) -> dict[str, Any]:
     """What is the same for every training of a command on this machine, and shapes its numbers as the config does."""
+    held_out = {} if data.validation is None else {VALIDATION.name: len(data.validation.labels)}
     return {
         "dataset": data.name,
         "data_checksum": data.checksum,
@@ -100,7 +115,7 @@ def conditions(data: Dataset, device: str, threads: int, precision: str) -> dict
         "precision": precision,
         "torch_version": version("torch"),
         "training_version": TRAINING_VERSION,
-    }
+    } | held_out
 
 
 def train(
@@ -112,7 +127,7 @@ def train(
     check_precision(precision, device, local=True)  # the driver could only check its own machine
     training = Training(TrainConfig(**config), data, device, threads, state, precision)
     while True:
-        result = asdict(training.run_epoch())
+        result = {name: value for name, value in asdict(training.run_epoch()).items() if value is not None}
         del result["epoch"]
         yield result, training.state()
 

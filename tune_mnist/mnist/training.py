@@ -30,7 +30,8 @@ EVAL_BATCH = 100  # a pass over 10,000 images took 4.2 s; 5.8 s in batches of 25
 class EpochResult:
     """What one epoch gave. Losses are mean negative log-likelihoods; accuracies are fractions; times are seconds.
 
-    Those of training are taken as it goes, with dropout and while the weights change; those of the test after it.
+    Those of training are taken as it goes, with dropout and while the weights change; those of the test after it, as
+    are those of validation, if the data have any.
     """
 
     epoch: int
@@ -42,6 +43,8 @@ class EpochResult:
     train_time_s: float
     eval_time_s: float
     cpu_time_s: float
+    val_loss: float | None = None
+    val_accuracy: float | None = None
 
 
 class Training:
@@ -65,7 +68,8 @@ class Training:
         self.config, self.threads, self.epoch = config, threads, 0
         self.device, self.precision = torch.device(device), precision
         self.train_images, self.train_labels = self._place(data.train, config.train_size)
-        self.test_images, self.test_labels = self._place(data.test, None)
+        self.test = self._place(data.test, None)
+        self.validation = self._place(data.validation, None) if data.validation else None
         self._shuffling = torch.Generator().manual_seed(config.seed)
         self._dropping = torch.Generator(self.device).manual_seed(config.seed)
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
@@ -92,22 +96,24 @@ class Training:
             yield self.run_epoch()
 
     def run_epoch(self) -> EpochResult:
-        """Train one epoch more and evaluate on the test images."""
+        """Train one epoch more and evaluate on the test images, and on those of validation."""
         # Per thread in OpenMP, so set here, in the thread that trains, and not once for the process.
         torch.set_num_threads(self.threads)
         cpu, start = time.process_time(), time.perf_counter()
         lr = self.optimizer.param_groups[0]["lr"]
         train_loss, train_accuracy = self._train()
         trained = time.perf_counter()
-        test_loss, accuracy = self._evaluate()
+        test_loss, accuracy = self._evaluate(*self.test)
+        val_loss, val_accuracy = self._evaluate(*self.validation) if self.validation else (None, None)
         end = time.perf_counter()
         self.epoch += 1
-        if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
+        if not all(map(math.isfinite, (train_loss, test_loss, val_loss or 0.0))):
             raise TrainingFailed(
                 f"the loss is no longer a number at epoch {self.epoch} (train {train_loss}, test {test_loss})"
             )
         times = trained - start, end - trained, time.process_time() - cpu
-        return EpochResult(self.epoch, lr, train_loss, train_accuracy, test_loss, accuracy, *times)
+        measured = train_loss, train_accuracy, test_loss, accuracy, *times, val_loss, val_accuracy
+        return EpochResult(self.epoch, lr, *measured)
 
     def _train(self) -> tuple[float, float]:
         self.model.train()
@@ -145,15 +151,15 @@ class Training:
         return scores.float()  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def _evaluate(self) -> tuple[float, float]:
+    def _evaluate(self, images: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+        """Mean loss and accuracy. It draws no random number, so the training goes on as if it had not been."""
         self.model.eval()
         losses, hits = [], []
-        batches = torch.split(self.test_images, EVAL_BATCH), torch.split(self.test_labels, EVAL_BATCH)
-        for images, labels in zip(*batches, strict=True):
-            scores = self._scores(_normalised(images))
-            losses.append(F.nll_loss(scores, labels, reduction="sum"))
-            hits.append(_right(scores, labels))
-        n = len(self.test_labels)
+        for some, answers in zip(torch.split(images, EVAL_BATCH), torch.split(labels, EVAL_BATCH), strict=True):
+            scores = self._scores(_normalised(some))
+            losses.append(F.nll_loss(scores, answers, reduction="sum"))
+            hits.append(_right(scores, answers))
+        n = len(labels)
         return math.fsum(torch.stack(losses).tolist()) / n, int(torch.stack(hits).sum()) / n
 
     def state(self) -> dict[str, Any]:
@@ -218,9 +224,10 @@ def probe_epoch_seconds(config: TrainConfig, data: Dataset, device: str, threads
     images, labels = training.train_images[: config.batch_size], training.train_labels[: config.batch_size]
     steps = math.ceil(len(training.train_labels) / config.batch_size)
     step = _seconds(lambda: float(training.step(_normalised(images), labels)[0]))
-    evaluations = math.ceil(len(training.test_labels) / EVAL_BATCH)
-    training.test_images, training.test_labels = training.test_images[:EVAL_BATCH], training.test_labels[:EVAL_BATCH]
-    return steps * step + evaluations * _seconds(training._evaluate)
+    parts = [labels for _, labels in filter(None, (training.test, training.validation))]
+    evaluations = sum(math.ceil(len(labels) / EVAL_BATCH) for labels in parts)
+    some = [one[:EVAL_BATCH] for one in training.test]
+    return steps * step + evaluations * _seconds(lambda: training._evaluate(*some))
 
 
 def _seconds(action: Callable[[], object], repeats: int = 5) -> float:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from tune_mnist.errors import UserError, unknown
+from tune_mnist.measure import without_part
 from tune_mnist.names import said_of
 from tune_mnist.plan import sweepfile
 from tune_mnist.plan.sweeps import Point, Sweep, check_count, notes, one_variable, refuse_unused, split_assignment
 from tune_mnist.plan.values import listed, seeds_of
-from tune_mnist.task import Config, Task
+from tune_mnist.task import At, Config, Task
 
 SEED = "seed"
 
@@ -26,6 +27,7 @@ class Request:
     baseline: Config
     seeds: tuple[int, ...]
     said: tuple[str, ...] = ()
+    at: At = "last"
 
     def __post_init__(self) -> None:
         check_count(sum(len(sweep.grid) for sweep in self.sweeps) * len(self.seeds))
@@ -55,6 +57,7 @@ class Options:
     seed: int | str | None = None
     seeds: int | str | Sequence[int] | None = None
     words: Sequence[str] = ()
+    at: str | None = None
 
 
 @dataclass
@@ -119,7 +122,23 @@ def build(task: Task, options: Options) -> Request:
         chosen.append(Sweep("cross", asked.cross, baseline, task, exclude=file.exclude))
     _refuse_namesakes(chosen)
     refuse_unused(changes, baseline, chosen)
-    return Request(file.name, tuple(chosen), baseline, seeds, tuple(dict.fromkeys([*file.said, *asked.said])))
+    said = tuple(dict.fromkeys([*file.said, *asked.said]))
+    return Request(file.name, tuple(chosen), baseline, seeds, said, reading(options.at or file.at, task))
+
+
+def reading(at: str, task: Task, is_known: bool = False) -> At:
+    """At which epoch of a training a point's values are to be read. Raises UserError.
+
+    So, too, where no validation data tell which epoch is the best; `is_known`: what a task measures that learns it.
+    """
+    found: At | None = next((one for one in get_args(At) if one == at), None)
+    if found is None:
+        raise unknown("--at", at, get_args(At))
+    if found == "best" and task.chosen_by is None and (is_known or not task.learns):
+        way = f"yield val_{without_part(task.judged.name)}, too" if task.learns else "hold some out with --validation N"
+        said = f"--at best reads values at the best epoch by validation data, and {task.name} has none"
+        raise UserError(f"{said}; {way}, or leave it out")
+    return found
 
 
 def _named(task: Task, text: str, option: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
 from tune_mnist.plan.values import entries, seeds_of
 from tune_mnist.plan.yaml12 import Refused, line_of, refuse_repeated_keys
 from tune_mnist.plan.yaml12 import read as read_yaml
-from tune_mnist.task import Config, Task
+from tune_mnist.task import At, Config, Task
 
 WAYS = {"minimize": "lower", "maximize": "higher"}  # how a judge is written -> which way is better
 SWEEPS = ("vary", "cross", "zip")  # the sections that hold lists of values
@@ -43,6 +43,9 @@ class _Form(BaseModel):
     seeds: Any = 1
     task: str | None = None
     judge: dict[str, str] = {}
+    at: At = "last"
+    validation: int = Field(0, ge=0)
+    val_fraction: float = Field(0.0, ge=0, lt=1)
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class SweepFile:
     exclude: tuple[Values, ...] = ()
     first_seed: int = 1
     seeds: Any = 1  # how many, or which
+    at: At = "last"
     said: tuple[str, ...] = ()
 
     def sweeps(self, **changes: Any) -> list[Sweep]:
@@ -114,6 +118,15 @@ def named_task(path: Path) -> tuple[str | None, tuple[str, str] | None]:
         parsed.refuse(("judge",), "judge takes minimize: NAME or maximize: NAME")
     ((way, name),) = judge.items()
     return task, (str(name), WAYS[way])
+
+
+def held_out(path: Path) -> tuple[int, float]:
+    """(how many examples, which share of them) a sweep file holds out to choose by: one of them 0. Raises UserError."""
+    parsed = _parsed(path)
+    form = _form(parsed)
+    if form.validation and form.val_fraction:
+        parsed.refuse(("val_fraction",), "validation and val_fraction say the same; give one of them")
+    return form.validation, form.val_fraction
 
 
 def is_foreign(path: Path) -> bool:
@@ -187,10 +200,7 @@ class _Checker:
         self.refuse = parsed.refuse
 
     def check(self) -> SweepFile:
-        try:
-            form = _Form.model_validate(self.parsed.content)
-        except ValidationError as error:
-            self._refuse_form(error)
+        form = _form(self.parsed)
         baseline = {name: values[0] for name, values in self._section("baseline", form.baseline).items()}
         vary, cross, together = (self._section(section, getattr(form, section)) for section in SWEEPS)
         asked = [one.pop("seed") for one in (vary, cross, together) if "seed" in one]
@@ -200,6 +210,7 @@ class _Checker:
             exclude=tuple(self._excluded(place, one) for place, one in enumerate(form.exclude)),
             first_seed=first,
             seeds=asked[0] if asked else form.seeds,
+            at=form.at,
         )
         self._conditions()
         self._try(("seeds",), lambda: seeds_of(file.seeds, first, self.task.parameter("seed").read))
@@ -270,13 +281,20 @@ class _Checker:
         except UserError as error:
             self.refuse(where, str(error))
 
-    def _refuse_form(self, error: ValidationError) -> NoReturn:
-        first = error.errors()[0]
-        where = first["loc"]
-        if first["type"] == "extra_forbidden":
-            self.refuse(where, str(unknown("key", where[-1], _Form.model_fields)))
-        if first["type"] == "missing":
-            self.refuse((), f"'{where[-1]}' is missing")
-        name = ".".join(str(part) for part in where)
-        said = repr(first["input"])[:60]
-        self.refuse(where, f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, not {said}")
+
+def _form(parsed: _Parsed) -> _Form:
+    try:
+        return _Form.model_validate(parsed.content)
+    except ValidationError as error:
+        _refuse_form(parsed, error.errors()[0])
+
+
+def _refuse_form(parsed: _Parsed, first: Any) -> NoReturn:
+    where = first["loc"]
+    if first["type"] == "extra_forbidden":
+        parsed.refuse(where, str(unknown("key", where[-1], _Form.model_fields)))
+    if first["type"] == "missing":
+        parsed.refuse((), f"'{where[-1]}' is missing")
+    name = ".".join(str(part) for part in where)
+    said = repr(first["input"])[:60]
+    parsed.refuse(where, f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, not {said}")
