@@ -23,7 +23,7 @@ from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.experiment import Experiment
 from tune_mnist.machine.cpu import cpu_count, memory
 from tune_mnist.machine.devices import gpu_count
-from tune_mnist.plan.request import Request
+from tune_mnist.plan.request import Request, reading
 from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
 from tune_mnist.plan.values import seeds_of
 from tune_mnist.results.columns import as_one, variables
@@ -69,6 +69,7 @@ def sweep(
     baseline: Mapping[str, Any] | None = None,
     epochs: int | None = None,
     seeds: int | Sequence[int] = 1,
+    at: str = "last",
     minimize: str | None = None,
     maximize: str | None = None,
     version: str | None = None,
@@ -87,8 +88,9 @@ def sweep(
 
     `train(config, state=None)` yields (metrics, state) after each epoch, in a loop that never ends. Each name of `vary`
     is a sweep of its own around `baseline`; `cross` is every combination; `seeds` is how many, or which. `minimize` or
-    `maximize` names the measure that is judged. A function that lies in no file, as in a notebook, needs a `version`:
-    raise it whenever it changes. `epoch_timeout`: seconds without an epoch after which a trial is started again
+    `maximize` names the measure that is judged. `at="best"` reads each point's values at the epoch that its validation
+    measure (`val_…`) is best at, instead of the last. A function that lies in no file, as in a notebook, needs a
+    `version`: raise it whenever it changes. `epoch_timeout`: seconds without an epoch after which a trial is started again
     (default: ten times its longest, at least 120). `address` joins a Ray cluster that runs; one that asks for no token
     only if `insecure`, or on loopback. `trust` shares and extends runs without a check that the loop goes on exactly
     from its state.
@@ -100,7 +102,7 @@ def sweep(
     loop = loop_of(train, sys.modules[_function(train).__module__], version=version)
     judge = (minimize, "lower") if minimize else (maximize, "higher") if maximize else None
     task = user.described(loop, judge, _given(vary or {}, cross or {}, baseline or {}))
-    asked = _Asked(vary or {}, cross or {}, dict(baseline or {}), epochs, seeds)
+    asked = _Asked(vary or {}, cross or {}, dict(baseline or {}), epochs, seeds, at)
     request = _request(task, asked)
     wanted = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, epoch_timeout=epoch_timeout)
     resources = _resources(wanted, is_local=address is None)
@@ -159,6 +161,7 @@ class _Asked:
     baseline: dict[str, Any]
     epochs: int | None
     seeds: int | Sequence[int]
+    at: str = "last"
 
 
 def _request(task: Task, asked: _Asked) -> Request:
@@ -173,7 +176,8 @@ def _request(task: Task, asked: _Asked) -> Request:
     said = asked.seeds if isinstance(asked.seeds, int) else list(asked.seeds)
     seeds = seeds_of(said, baseline["seed"], task.parameter("seed").read)
     task.check_seeds(len(seeds))
-    return Request("standard", tuple(sweeps), task.config(baseline, seed=seeds[0]), seeds)
+    first = task.config(baseline, seed=seeds[0])
+    return Request("standard", tuple(sweeps), first, seeds, at=reading(asked.at, task))
 
 
 def _function(train: Callable[..., Any]) -> Any:

@@ -58,9 +58,11 @@ class Asked:
     baseline: Config
 
     def elsewhere(self, conditions: Mapping[str, Any] | None = None) -> Asked:
-        """The same on another machine, under these conditions; as long as it is not known which, of the same data."""
-        data = self.task.data.name if self.task.data else None
-        here = {name: value for name, value in self.task.conditions.items() if name == data}
+        """The same on another machine, under these conditions; as long as these are not known, under those that are
+        not a machine's: of the same data, and what tables name.
+        """
+        asked = {one.name for one in (*self.task.context, *([self.task.data] if self.task.data else []))}
+        here = {name: value for name, value in self.task.conditions.items() if name in asked}
         return replace(self, task=replace(self.task, conditions=here if conditions is None else conditions))
 
 
@@ -145,9 +147,11 @@ def _refuse_contradictions(folder: Path, sweeps: list[str], facts: Mapping[str, 
         raise UserError(f"{said}, and no {ENVIRONMENT_JSON} that tells how they were trained; {_WAY_OUT}")
     now = json.loads(json.dumps({name: value for name, value in asked.baseline.items() if name != "seed"}))
     pairs = _unlike({name: value for name, value in baseline.items() if name != "seed"}, now)
-    known = json.loads(json.dumps(dict(asked.task.conditions)))
-    pairs += _unlike({name: value for name, value in conditions.items() if name in known}, known)
-    pairs += _judged(facts, asked.task)
+    task = recorded(facts["task"]) if facts.get("task") else None  # of what is read by now
+    later = {one.name: one.default for of in (task, asked.task) if of for one in of.context if one.later}
+    known = later | json.loads(json.dumps(dict(asked.task.conditions)))
+    pairs += _unlike({name: value for name, value in (later | conditions).items() if name in known}, known)
+    pairs += _judged(task, asked.task) + _reading(task, asked.task)
     if pairs:
         raise UserError(f"{said}, which this command would contradict: {'; '.join(pairs)}; {_WAY_OUT}")
 
@@ -162,9 +166,15 @@ def _said(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 
-def _judged(facts: Mapping[str, Any], task: Task) -> list[str]:
+def _reading(then: Task | None, task: Task) -> list[str]:
+    """At which epoch values are read, if that differs: a table would mix both."""
+    at = then.at if then else "last"
+    return [] if at == task.at else [f"values are read at the {at} epoch, now at the {task.at}"]
+
+
+def _judged(before: Task | None, task: Task) -> list[str]:
     """What the sweeps are judged by, if it differs, and as far as it is known before anything is trained."""
-    then = recorded(facts["task"]).measures[:1] if facts.get("task") else ()  # of what is read by now
+    then = before.measures[:1] if before else ()
     if not then or (task.learns and not task.measures and task.judge is None):
         return []
     pairs = [(f"{one.name} ({one.better} is better)") for one in (*then, task.judged)]

@@ -18,6 +18,8 @@ from tune_mnist.results.values import rows_of, said
 if TYPE_CHECKING:
     import pandas as pd
 
+    from tune_mnist.task import Task
+
 
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A results folder.")],
@@ -29,26 +31,37 @@ def compare(
     """
     for folder in (first, second):
         check_folder(folder)
+    from tune_mnist.display.overview import best_lines
     from tune_mnist.mnist.task import MNIST
-    from tune_mnist.results.compare import compare_points, differing, uncompared
+    from tune_mnist.results.compare import alike, compare_points, differing, uncompared
     from tune_mnist.results.read import read_points, read_task
 
     task, other = read_task(first, MNIST), read_task(second, MNIST)
     if task.name != other.name:
         raise UserError(f"{first} is of task {task.name}, {second} of task {other.name}: they have no point in common")
-    a, b = read_points(first, task), read_points(second, task)
+    shared = alike(task, other)
+    a, b = read_points(first, shared), read_points(second, shared)
     table = compare_points(a, b, task)
     if table.empty:
         raise UserError(f"{first} and {second} have no finished point in common: no sweep and value is in both")
     screen = console()
-    for line in differing(a, b, task):
+    for line in [*differing(a, b, shared), *_read_apart(task, other)]:
         screen.print(line)
     screen.print(_drawn(table, task.judged))
     for line in uncompared(a, b, task):
         screen.print(line)
+    for name, folder, of in (("A", first, task), ("B", second, other)):
+        for line in best_lines(read_points(folder, of), of) if of.chosen_by else ():
+            screen.print(f"{name}: {line}")
     unit = " in percentage points" if task.judged.unit == "%" else ""
-    screen.print(f"difference: B - A{unit}, with its 95 % interval; p is corrected within each sweep (Holm)")
+    read = "" if _read_apart(task, other) else f"values {task.reading}; "
+    screen.print(f"{read}difference: B - A{unit}, with its 95 % interval; p is corrected within each sweep (Holm)")
     return 0
+
+
+def _read_apart(a: Task, b: Task) -> list[str]:
+    """Where the values of two folders are read at unlike epochs."""
+    return [f"values: A {a.reading}, B {b.reading}"] if a.reading != b.reading else []
 
 
 def _drawn(table: pd.DataFrame, judged: Measure) -> Table:

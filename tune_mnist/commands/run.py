@@ -40,8 +40,10 @@ ASKING = (
     "seeds",
     "minimize",
     "maximize",
+    "validation",
+    "at",
 )  # what a sweep file says, too
-MNISTS = ("dataset", "data_dir", "precision")  # the options that another task has no use for
+MNISTS = ("validation", "dataset", "data_dir", "precision")  # the options that another task has no use for
 
 
 def run(
@@ -85,6 +87,20 @@ def run(
     maximize: Annotated[
         str | None,
         typer.Option(rich_help_panel=WHAT, metavar="NAME", help="Judge your loop by this: higher is better."),
+    ] = None,
+    validation: Annotated[
+        int,
+        typer.Option(
+            rich_help_panel=WHAT, metavar="N", help="Hold N training images out, to choose by (default: 0, none)."
+        ),
+    ] = 0,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=WHAT,
+            metavar="EPOCH",
+            help="Read each point at its last epoch, or at its best by validation (default: last).",
+        ),
     ] = None,
     dataset: Annotated[
         str,
@@ -214,9 +230,10 @@ def run(
     tune-mnist run --vary dropout=0,0.25,0.5 --set epochs=2
     tune-mnist run --task train.py --vary lr=0.01,0.1
     """
-    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or ())
+    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or (), at)
     chosen = Chosen(task, minimize, maximize, same_code, trust)
-    what = subject(chosen, Mnist(dataset, data_dir, precision), options, shared.given(ctx, MNISTS))
+    mnist = Mnist(dataset, data_dir, precision, validation)
+    what = subject(chosen, mnist, options, shared.given(ctx, MNISTS))
     request = build(what.described, options)  # what is asked is refused before anything is loaded
     if print_config:
         return sweeping.print_config(request, what, config, not shared.given(ctx, ASKING))

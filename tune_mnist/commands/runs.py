@@ -24,7 +24,7 @@ from tune_mnist.words import plural, typed
 # What a run was trained under, in words; each where it is recorded.
 CONDITIONS = {"dataset": "{}", "data_checksum": "data {:.6}", "code": "code {:.6}", "version": "version {}"}
 CONDITIONS |= {"device": "{}", "precision": "{}", "torch_version": "torch {}", "threads": "threads {}"}
-CONDITIONS |= {"training_version": "training version {}"}
+CONDITIONS |= {"validation": "{} for validation", "training_version": "training version {}"}
 NAMED = 10  # damaged files that are named, each in a line
 
 

@@ -6,18 +6,19 @@ Either becomes a task in two steps: described, to check options against, and pre
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from tune_mnist.checking.confirm import confirmed
 from tune_mnist.errors import UserError
 from tune_mnist.mnist import datasets
-from tune_mnist.mnist.task import MNIST, TITLES, check_precision, prepared
+from tune_mnist.mnist.task import MNIST, TITLES, check_precision, prepared, validated
+from tune_mnist.mnist.validation import check_count, counted, without_validation
 from tune_mnist.names import plain
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.request import Options
-from tune_mnist.plan.sweepfile import WAYS, is_foreign, named_task, written_conditions, written_values
+from tune_mnist.plan.sweepfile import WAYS, is_foreign, named_task, read, written_conditions, written_values
 from tune_mnist.plan.sweeps import split_assignment
 from tune_mnist.plan.values import listed
 from tune_mnist.task import Task
@@ -61,8 +62,17 @@ class Mnist:
     dataset: str
     data_dir: Path
     precision: str
-    described: Task = MNIST
-    named: Mapping[str, Any] = field(default_factory=dict)
+    validation: int = 0  # how many training images are held out to choose by, or
+    val_fraction: float = 0.0  # which share of them
+
+    @property
+    def described(self) -> Task:
+        return validated(MNIST) if self.validation or self.val_fraction else MNIST
+
+    @property
+    def named(self) -> Mapping[str, Any]:
+        said = {"validation": self.validation, "val_fraction": self.val_fraction}
+        return {name: value for name, value in said.items() if value}
 
     @property
     def title(self) -> str:
@@ -74,6 +84,7 @@ class Mnist:
     def prepared(self, where: user.Where, say: Say) -> Task:
         data = datasets.load(self.dataset, self.data_dir, say)
         self.dataset = data.name
+        data = without_validation(data, self.validation or counted(self.val_fraction, data))
         return prepared(data, where.device, where.threads, self.precision)
 
     def confirmed(self, task: Task, _plan: Plan, _where: user.Where, _say: Say) -> Task:
@@ -149,15 +160,27 @@ def subject(chosen: Chosen, mnist: Mnist, options: Options, given: Sequence[str]
         if judge or chosen.same_code or chosen.trust:
             options_of_own = "--minimize, --maximize, --same-code and --trust"
             raise UserError(f"{options_of_own} are for a training loop of your own; give --task FILE.py")
-        return mnist
+        return _validated(mnist, options.config, "--validation" in given)
     if given:
-        raise UserError(f"{given[0]} is for MNIST; leave it out with --task {spec}")
+        own = ", because your loop holds data out itself and yields val_…" if given[0] == "--validation" else ""
+        raise UserError(f"{given[0]} is for MNIST; leave it out with --task {spec}{own}")
     loop = find(spec)
     when = written_conditions(options.config) if options.config else {}
     named: dict[str, Any] = {"task": spec}
     if judge:
         named["judge"] = {way: judge[0] for way, better in WAYS.items() if better == judge[1]}
     return Own(loop, user.described(loop, judge, _values(options), when), chosen.same_code, chosen.trust, named)
+
+
+def _validated(mnist: Mnist, path: Path | None, is_given: bool) -> Mnist:
+    """MNIST with the validation data that options or their sweep file ask for. Raises UserError."""
+    check_count(mnist.validation)
+    if path is None:
+        return mnist
+    file = read(path, MNIST)
+    if is_given and file.val_fraction:
+        raise UserError(f"--validation and {path}'s val_fraction say the same; give one of them")
+    return mnist if is_given else replace(mnist, validation=file.validation, val_fraction=file.val_fraction)
 
 
 def _judge(chosen: Chosen) -> tuple[str, str] | None:

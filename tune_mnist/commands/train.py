@@ -17,6 +17,7 @@ from tune_mnist.machine.devices import DEVICES, resolve
 from tune_mnist.mnist import datasets
 from tune_mnist.mnist.config import NAMES, TrainConfig
 from tune_mnist.mnist.task import check_precision
+from tune_mnist.mnist.validation import check_count, without_validation
 from tune_mnist.words import plural
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ def train(
     data_dir: Annotated[
         Path, typer.Option(metavar="DIR", envvar="TUNE_MNIST_DATA", help="Where the data sets lie.")
     ] = Path("data"),
+    validation: Annotated[
+        int, typer.Option(metavar="N", help="Hold N training images out, and evaluate on them, too.")
+    ] = 0,
     save_model: Annotated[Path | None, typer.Option(metavar="PATH", help="Write the weights there.")] = None,
     device: Annotated[
         str, typer.Option(metavar="NAME", rich_help_panel="How to train", help=", ".join(DEVICES) + ".")
@@ -76,7 +80,8 @@ def train(
     _check(threads, save_model)
     on = resolve(device)
     check_precision(precision, on, local=True)
-    data = datasets.load(dataset, data_dir, lambda text: print(text, flush=True))
+    check_count(validation)
+    data = without_validation(datasets.load(dataset, data_dir, lambda text: print(text, flush=True)), validation)
     if dry_run:
         config = config.but(epochs=1, train_size=min(config.batch_size, config.train_size or config.batch_size))
     from tune_mnist.mnist.training import Training
@@ -113,6 +118,8 @@ def _check(threads: int | None, save_model: Path | None) -> None:
 def _print_epochs(training: Training) -> None:
     for result in training:
         accuracy = f"test accuracy {result.test_accuracy:.2%}, test loss {result.test_loss:.4f}"
+        if result.val_accuracy is not None:
+            accuracy += f", validation accuracy {result.val_accuracy:.2%}, validation loss {result.val_loss:.4f}"
         seconds = f"{result.train_time_s:.1f} s to train, {result.eval_time_s:.1f} s to evaluate"
         epoch = f"epoch {result.epoch}/{training.config.epochs}"
         print(f"{epoch}: train loss {result.train_loss:.4f}, {accuracy}; {seconds}", flush=True)

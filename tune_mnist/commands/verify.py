@@ -19,7 +19,8 @@ from tune_mnist.machine.cpu import cpu_model
 from tune_mnist.machine.devices import resolve
 from tune_mnist.machine.environment import package_version
 from tune_mnist.mnist import datasets
-from tune_mnist.mnist.task import MNIST, check_precision, prepared
+from tune_mnist.mnist.task import MNIST, VALIDATION, check_precision, prepared
+from tune_mnist.mnist.validation import without_validation
 from tune_mnist.results.columns import TIME
 from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV
 from tune_mnist.results.read import read_environment, read_history, read_points, read_task
@@ -73,7 +74,9 @@ def _prepared(row: Any, data_dir: Path) -> Task:
     """The task under the conditions that the row was trained under, as far as this machine has them."""
     device, precision = resolve(str(row["device"])), str(row["precision"])
     check_precision(precision, device, local=True)
-    return prepared(datasets.load(str(row["dataset"]), data_dir, print), device, int(row["threads"]), precision)
+    data = datasets.load(str(row["dataset"]), data_dir, print)
+    data = without_validation(data, int(row.get(VALIDATION.name, 0)))
+    return prepared(data, device, int(row["threads"]), precision)
 
 
 def _chosen(history: pd.DataFrame, key: str | None, folder: Path) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -42,7 +42,8 @@ def points_table(points: pd.DataFrame, task: Task) -> Table:
     """One row per point over its seeds: what was varied, and what came of it, as means with 95 % intervals."""
     seeded = points["seed"].nunique() > 1
     measures = task.headline
-    table = Table("sweep", "value", box=None, pad_edge=False)
+    look: dict[str, Any] = {"caption": f"values {task.reading}", "caption_justify": "left"}
+    table = Table("sweep", "value", box=None, pad_edge=False, **look)
     for words in (*(["seeds"] if seeded else []), *(one.words for one in measures), "train time", "status"):
         table.add_column(words, no_wrap=True)
     for (sweep, value), rows in _points(points):
@@ -81,16 +82,25 @@ def _status(statuses: pd.Series) -> str:
 
 
 def best_lines(points: pd.DataFrame, task: Task) -> list[str]:
-    """For each sweep the value of the best mean, or those that tie. It describes the sweep; it selects nothing."""
-    lines, judged = [], task.judged
-    for sweep, rows in points[points["status"] == "done"].groupby("sweep", sort=False):
-        means = rows.groupby(values_of(rows), sort=False)[judged.name].mean()
-        best = means.max() if judged.better == "higher" else means.min()
-        shown = [str(value) for value in means.index[means.map(judged.brief) == judged.brief(best)]]
+    """For each sweep the value that is best by validation data, or those that tie, and its judged measure.
+
+    Without such data it is the value of the highest or lowest mean, and is called no more: nothing is selected.
+    """
+    lines, judged, by = [], task.judged, task.chosen_by or task.judged
+    measured = points[(points["status"] == "done") & points[by.name].notna()]
+    for sweep, rows in measured.groupby("sweep", sort=False):
+        of = values_of(rows)
+        means, others = (rows.groupby(of, sort=False)[one.name].mean() for one in (by, judged))
+        top = means.max() if by.better == "higher" else means.min()
+        ties = means.index[means.map(by.brief) == by.brief(top)]
         names, seeds = variables(rows), rows["seed"].nunique()
-        told = f"{_settings(names, shown)}, {judged.words} {judged.brief(best)}"
-        of_seeds = f" (mean of {seeds} seeds)" if seeds > 1 else ""
-        lines.append(f"best of {_called(str(sweep), names, task)}: {told}{of_seeds}")
+        told = f"{_settings(names, [*map(str, ties)])}, {by.brief(top)}"
+        if by.name != judged.name:
+            told += f"; {judged.words} there {several(others[ties].map(judged.brief))}"
+        of_seeds = f" (mean{'s' * (by.name != judged.name)} of {seeds} seeds)" if seeds > 1 else ""
+        called = _called(str(sweep), names, task)
+        what = f"best of {called} by {by.words}" if task.chosen_by else f"{by.best} {by.words} of {called}"
+        lines.append(f"{what}: {told}{of_seeds}")
     return lines
 
 

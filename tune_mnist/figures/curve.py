@@ -21,7 +21,7 @@ from tune_mnist.figures.style import BLUE, GREY, INK, VERMILION, as_is, framed, 
 from tune_mnist.measure import Measure
 from tune_mnist.parameter import Parameter
 from tune_mnist.results.columns import TIME, all_variables, fixed_columns, require
-from tune_mnist.results.fixed import data_name, fixed, timed_on
+from tune_mnist.results.fixed import data_name, fixed, read_at, timed_on
 from tune_mnist.results.summary import finished, timed_alike
 from tune_mnist.results.values import numbers_or_names, text, texts
 from tune_mnist.statistics.intervals import bounded, estimate
@@ -81,7 +81,7 @@ def draw(points: pd.DataFrame, measure: Measure, task: Task) -> Figure:
     title = f"{measure.words} by {task.words(variable)}"
     if means.empty:
         raise UserError(f"no finished point to draw {title} from")
-    lines = [fixed(rows, [variable], task), *([timed_on(rows)] if measure == TIME else [])]
+    lines = [fixed(rows, [variable], task), *([timed_on(rows)] if measure == TIME else read_at(task))]
     note = _note(points, measure, int(means["n"].max()), task)
     figure, room = framed(f"{title}: {data_name(rows, task)}", lines, note)
     axes = figure.add_axes(room)

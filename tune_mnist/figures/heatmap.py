@@ -22,7 +22,7 @@ from tune_mnist.figures.labels import axis_of, ticks
 from tune_mnist.figures.style import VERMILION, as_is, framed
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import variables
-from tune_mnist.results.fixed import data_name, fixed
+from tune_mnist.results.fixed import data_name, fixed, read_at
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import numbers_or_names, text
 from tune_mnist.task import Task
@@ -102,7 +102,7 @@ def draw_cross(points: pd.DataFrame, task: Task) -> Figure:
     columns = _columns(made)
     note = _note(points, done, made, len(cells) - len(made))
     held = fixed(done, [first, second, *others], task)
-    figure, room = framed(title, [held], note, height_for(len(made), columns))
+    figure, room = framed(title, [held, *read_at(task)], note, height_for(len(made), columns))
     left, bottom, width, height = room
     lower = 0.35 / figure.get_figheight()  # there is no legend
     room = (left + 0.03, bottom - lower, width - 0.14, height + lower)

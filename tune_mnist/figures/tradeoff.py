@@ -18,7 +18,7 @@ from tune_mnist.figures.labels import label_points
 from tune_mnist.figures.style import INK, SERIES, VERMILION, as_is, framed, legend_below, plain
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, all_variables, variables
-from tune_mnist.results.fixed import data_name, fixed, timed_on
+from tune_mnist.results.fixed import data_name, fixed, read_at, timed_on
 from tune_mnist.results.summary import finished, timed_alike
 from tune_mnist.results.values import text, values_of
 from tune_mnist.statistics.intervals import bounded, estimate, paired, unpaired
@@ -92,7 +92,7 @@ def draw_tradeoff(points: pd.DataFrame, task: Task) -> Figure:
     title = f"{measure.stem.replace('_', ' ')} against {TIME.words}"
     if table.empty:
         raise UserError(f"no finished point to draw {title} from")
-    lines = [fixed(timed, all_variables(points), task), timed_on(timed)]
+    lines = [fixed(timed, all_variables(points), task), timed_on(timed), *read_at(task)]
     figure, room = framed(f"{title}: {data_name(timed, task)}", lines, _note(points, table, task))
     axes = figure.add_axes(room)
     shown = ["measured", "low", "high"]

@@ -136,7 +136,7 @@ def reading(at: str, task: Task, is_known: bool = False) -> At:
         raise unknown("--at", at, get_args(At))
     if found == "best" and task.chosen_by is None and (is_known or not task.learns):
         way = f"yield val_{without_part(task.judged.name)}, too" if task.learns else "hold some out with --validation N"
-        said = f"--at best reads values at the best epoch by validation data, and {task.name} has none"
+        said = f"--at=best needs validation data, and {task.name} has none"
         raise UserError(f"{said}; {way}, or leave it out")
     return found
 

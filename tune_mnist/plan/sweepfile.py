@@ -66,6 +66,8 @@ class SweepFile:
     first_seed: int = 1
     seeds: Any = 1  # how many, or which
     at: At = "last"
+    validation: int = 0  # how many examples are held out to choose by, or
+    val_fraction: float = 0.0  # which share of them
     said: tuple[str, ...] = ()
 
     def sweeps(self, **changes: Any) -> list[Sweep]:
@@ -118,15 +120,6 @@ def named_task(path: Path) -> tuple[str | None, tuple[str, str] | None]:
         parsed.refuse(("judge",), "judge takes minimize: NAME or maximize: NAME")
     ((way, name),) = judge.items()
     return task, (str(name), WAYS[way])
-
-
-def held_out(path: Path) -> tuple[int, float]:
-    """(how many examples, which share of them) a sweep file holds out to choose by: one of them 0. Raises UserError."""
-    parsed = _parsed(path)
-    form = _form(parsed)
-    if form.validation and form.val_fraction:
-        parsed.refuse(("val_fraction",), "validation and val_fraction say the same; give one of them")
-    return form.validation, form.val_fraction
 
 
 def is_foreign(path: Path) -> bool:
@@ -200,7 +193,10 @@ class _Checker:
         self.refuse = parsed.refuse
 
     def check(self) -> SweepFile:
-        form = _form(self.parsed)
+        try:
+            form = _Form.model_validate(self.parsed.content)
+        except ValidationError as error:
+            self._refuse_form(error)
         baseline = {name: values[0] for name, values in self._section("baseline", form.baseline).items()}
         vary, cross, together = (self._section(section, getattr(form, section)) for section in SWEEPS)
         asked = [one.pop("seed") for one in (vary, cross, together) if "seed" in one]
@@ -210,12 +206,19 @@ class _Checker:
             exclude=tuple(self._excluded(place, one) for place, one in enumerate(form.exclude)),
             first_seed=first,
             seeds=asked[0] if asked else form.seeds,
-            at=form.at,
+            **form.model_dump(include={"at", "validation", "val_fraction"}),
         )
+        self._held_out([key for key in ("validation", "val_fraction") if getattr(form, key)])
         self._conditions()
         self._try(("seeds",), lambda: seeds_of(file.seeds, first, self.task.parameter("seed").read))
         self._sweeps(file)
         return replace(file, said=tuple(dict.fromkeys(self.said)))
+
+    def _held_out(self, said: list[str]) -> None:
+        if len(said) > 1:
+            self.refuse((said[1],), f"{' and '.join(said)} say the same; give one of them")
+        if said and self.task.learns:
+            self.refuse((said[0],), f"a loop of your own holds data out itself and yields val_…; leave {said[0]} out")
 
     def _section(self, section: str, named: dict[str, Any]) -> Values:
         """Every name as the task has it, with its values, each of which the task's parameter takes."""
@@ -281,20 +284,13 @@ class _Checker:
         except UserError as error:
             self.refuse(where, str(error))
 
-
-def _form(parsed: _Parsed) -> _Form:
-    try:
-        return _Form.model_validate(parsed.content)
-    except ValidationError as error:
-        _refuse_form(parsed, error.errors()[0])
-
-
-def _refuse_form(parsed: _Parsed, first: Any) -> NoReturn:
-    where = first["loc"]
-    if first["type"] == "extra_forbidden":
-        parsed.refuse(where, str(unknown("key", where[-1], _Form.model_fields)))
-    if first["type"] == "missing":
-        parsed.refuse((), f"'{where[-1]}' is missing")
-    name = ".".join(str(part) for part in where)
-    said = repr(first["input"])[:60]
-    parsed.refuse(where, f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, not {said}")
+    def _refuse_form(self, error: ValidationError) -> NoReturn:
+        first = error.errors()[0]
+        where = first["loc"]
+        if first["type"] == "extra_forbidden":
+            self.refuse(where, str(unknown("key", where[-1], _Form.model_fields)))
+        if first["type"] == "missing":
+            self.refuse((), f"'{where[-1]}' is missing")
+        name = ".".join(str(part) for part in where)
+        said = repr(first["input"])[:60]
+        self.refuse(where, f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, not {said}")

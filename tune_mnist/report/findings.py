@@ -14,7 +14,7 @@ import pandas as pd
 from tune_mnist.measure import Measure
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, variables
-from tune_mnist.results.summary import without_stem
+from tune_mnist.results.summary import chosen_column, without_stem
 from tune_mnist.results.values import rows_of, said
 from tune_mnist.statistics.intervals import LEVEL
 from tune_mnist.task import Task
@@ -259,15 +259,21 @@ def _point(variable: str, value: str) -> str:
 
 
 def best(summary: pd.DataFrame, task: Task) -> str:
-    """The point of the best mean in all sweeps."""
-    judged, summary = task.judged, without_stem(summary, task)
-    done = summary[summary["n"] > 0]
+    """The point that is best by validation data in all sweeps; without such data, that of the highest or lowest mean."""
+    judged, by, summary = task.judged, task.chosen_by or task.judged, without_stem(summary, task)
+    column = chosen_column(task) or "mean"
+    done = summary[(summary["n"] > 0) & summary[column].notna()]
     if done.empty:
         return "No point is done."
     named = [_point(variable, value) for variable, value in zip(done["variable"], done["value"], strict=True)]
     done = done.assign(named=named)
-    first, *equal = rows_of(done[done["mean"] == _end(done, judged.best)["mean"]])
+    top = done[column].max() if by.better == "higher" else done[column].min()
+    first, *equal = rows_of(done[done[column] == top])
     like = f" (as {several(row.named for row in equal)} {'do' if len(equal) > 1 else 'does'})" if equal else ""
     interval = f"95 % interval {span(judged, first.low, first.high)}, {first.n} seeds"
     reached = f"{judged.text(first.mean)} ({interval if first.n > 1 else 'one seed'})"
-    return f"{first.named} reaches the {judged.best} {judged.words}{like}, {reached}."
+    if task.chosen_by is None:
+        return f"{first.named} reaches the {judged.best} {judged.words}{like}, {reached}."
+    if by.name == judged.name:
+        return f"Best by {by.words}: {first.named}{like}, {reached}."
+    return f"Best by {by.words}: {first.named}{like}, {by.text(top)}; the {judged.words} of {first.named} is {reached}."

@@ -23,7 +23,7 @@ from tune_mnist.results.fixed import data_name
 from tune_mnist.results.folder import HISTORY_CSV, find_results
 from tune_mnist.results.read import Results
 from tune_mnist.results.reference import compare_reference
-from tune_mnist.results.summary import without_stem
+from tune_mnist.results.summary import chosen_column, without_stem
 from tune_mnist.results.values import rows_of, said, text, texts, values_of
 from tune_mnist.statistics.intervals import LEVEL
 from tune_mnist.task import Task
@@ -70,7 +70,7 @@ def _answer(points: pd.DataFrame, summary: pd.DataFrame, task: Task) -> tuple[Bl
     swept = several(map(task.words, all_variables(points)))
     question = f"How do {task.judged.words} and {TIME.words} change with {swept}, one thing changed and the rest held?"
     answers = [f"{key}: {' '.join(findings.answer(rows, task).sentences)}" for key, rows in _by_sweep(summary)]
-    return Text(question), Bullets(tuple(answers)), Text(f"Best point: {findings.best(summary, task)}")
+    return Text(question), Bullets(tuple(answers)), Text(findings.best(summary, task))
 
 
 def _failed(points: pd.DataFrame, sweep: str) -> set[str]:
@@ -93,20 +93,23 @@ def _picture(one: Drawn, shows: str = "") -> Picture:
 
 
 def _table(rows: pd.DataFrame, sweep: str, failed: set[str], task: Task) -> Grid:
-    judged = task.judged
+    judged, column = task.judged, chosen_column(task)
+    by = task.chosen_by if column else None
     head = (
         *("value", "n", judged.words, "sd", "95 % interval", "difference to baseline", "its 95 % interval"),
-        *("p, corrected", "verdict", TIME.words, "read off the training of"),
+        *("p, corrected", "verdict", *([by.words] if by else []), TIME.words, "read off the training of"),
     )
     body = tuple(
-        _line(row, "failed" if row.value in failed else "not done", judged) for row in rows_of(without_stem(rows, task))
+        _line(row, "failed" if row.value in failed else "not done", judged, by)
+        for row in rows_of(without_stem(rows, task))
     )
     differences = "differences in percentage points, paired" if judged.unit == "%" else "differences paired"
-    return Grid(f"Sweep {sweep}: means over n seeds; {differences} by seed", head, body)
+    return Grid(f"Sweep {sweep}: means over n seeds, values {task.reading}; {differences} by seed", head, body)
 
 
-def _line(row: Any, missing: str, judged: Measure) -> tuple[str, ...]:
-    """A point's cells, from its row of the summary; `missing` where it has no mean."""
+def _line(row: Any, missing: str, judged: Measure, by: Measure | None) -> tuple[str, ...]:
+    """A point's cells, from its row of the summary; `missing` where it has no mean. `by`: what else it is chosen by."""
+    chosen = getattr(row, f"{by.stem}_mean") if by else None
     return (
         said(row.value),
         str(row.n),
@@ -117,6 +120,7 @@ def _line(row: Any, missing: str, judged: Measure) -> tuple[str, ...]:
         NONE if pd.isna(row.difference_low) else changes(judged, row.difference_low, row.difference_high),
         NONE if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
         missing if row.resolved == "not done" else _verdict(row),
+        *([NONE if pd.isna(chosen) else by.text(chosen)] if by else []),
         seconds(row.time_mean) if row.time_n else NONE,
         row.same_run.replace(" ", "; " if CROSS in row.same_run else ", ").replace(CROSS, ", ") or NONE,
     )
@@ -140,7 +144,7 @@ def _all_points(points: pd.DataFrame, drawn: list[Drawn], task: Task) -> tuple[B
         )
         for row, value, time in zip(rows_of(points), points[task.judged.name], points[TIME.name], strict=True)
     )
-    caption = "Every point: one row per seed; “beside” is how many other trials ran at the same time"
+    caption = f"Every point: one row per seed, values {task.reading}; “beside” is how many other trials ran meanwhile"
     pictures = [_picture(one) for one in drawn if not one.sweep]
     return *pictures, Grid(caption, head, rows, sweep=0), Views(points, task)
 
@@ -165,4 +169,9 @@ def _published(points: pd.DataFrame, task: Task) -> list[Section]:
         )
         for row in rows_of(table)
     )
-    return [Section("Published and measured", (Text(about), Grid("Published against measured", head, rows, sweep=0)))]
+    return [
+        Section(
+            "Published and measured",
+            (Text(about), Grid(f"Published against measured, values {task.reading}", head, rows, sweep=0)),
+        )
+    ]

@@ -31,7 +31,7 @@ def weaknesses(results: Results, summary: pd.DataFrame) -> list[str]:
         _same_examples(task): bool((seeds > 1).any()),
         f"{len(failed)} of {len(points)} points failed: {_reasons(failed, bool((seeds > 1).any()))}.": len(failed) > 0,
         f"{left} of {len(points)} points are not done or not measured.": left > 0,
-        _chosen_by_test(task): len(done) > 0,
+        _chosen(task): len(done) > 0 and (task.chosen_by or task.judged).name == task.judged.name,
         _contention(results.history): bool((done["concurrent"] > 0).any()),
         f"Times come from {hosts} hosts, which may differ in speed.": hosts > 1,
         f"Points were not all trained under the same {several(mixed)}.": bool(mixed),
@@ -71,9 +71,13 @@ def _same_examples(task: Task) -> str:
     return f"Intervals are over seeds; the {part} {task.examples} are the same each time, and others would shift all."
 
 
-def _chosen_by_test(task: Task) -> str:
-    worse = "lower" if task.judged.better == "higher" else "higher"
-    return f"The best point is named by its {task.judged.words}: on new {task.examples} it would be somewhat {worse}."
+def _chosen(task: Task) -> str:
+    """Of a point that is chosen by the values that are told of it."""
+    judged = task.judged
+    worse = f"on new {task.examples} it would be somewhat {'lower' if judged.better == 'higher' else 'higher'}"
+    if task.chosen_by:
+        return f"The best point is chosen by its {judged.words}: {worse}."
+    return f"The {judged.best} {judged.words} is picked from all: {worse}. No validation data name a best point."
 
 
 def _other_data(points: pd.DataFrame, task: Task) -> str:

@@ -4,7 +4,7 @@
 
 `concurrent`: how many other trials ran beside it, at most. `baseline`: whether the swept value is the one that the
 other sweeps hold. Times: seconds, summed over the point's epochs. `status`: done, failed (then `error` says why) or
-missing.
+missing. `epoch_read`: where values are read at the best epoch, which that is.
 """
 
 from __future__ import annotations
@@ -34,7 +34,16 @@ def point_columns(task: Task) -> list[str]:
     return [
         *("sweep", "variable", "value", "baseline", *_data(task)),
         *(one.name for one in task.parameters),
-        *(*measures, *TIMES, "threads", "concurrent", "device", "hostname", *_context(task)),
+        *(
+            *measures,
+            *(["epoch_read"] if task.at == "best" else []),
+            *TIMES,
+            "threads",
+            "concurrent",
+            "device",
+            "hostname",
+            *_context(task),
+        ),
         *("trial_id", "run", *(["log"] if task.learns else []), "status", "error"),
     ]
 
@@ -91,8 +100,8 @@ def all_variables(points: pd.DataFrame) -> list[str]:
 
 
 def later_columns(task: Task) -> dict[str, Any]:
-    """The columns of parameters that older tables lack, and what they would have: those trainings had the default."""
-    return {one.name: one.shown(one.default) for one in task.parameters if one.later}
+    """The columns of parameters and conditions that other tables lack, and what they would have: the default."""
+    return {one.name: one.shown(one.default) for one in (*task.parameters, *task.context) if one.later}
 
 
 def without_inactive(table: pd.DataFrame, task: Task) -> pd.DataFrame:
@@ -122,6 +131,7 @@ def readers(task: Task) -> dict[str, tuple[Callable[[str], Any], str]]:
         **dict.fromkeys((*TIMES, "concurrent"), (_number(0, missing=True), "a number of at least 0")),
         **dict.fromkeys(("sweep", "variable", "run", "device"), (_name, "a name")),
         "baseline": (_flag, "True or False"),
+        "epoch_read": (_or_empty(_whole(1)), "a whole number above 0"),
         **{one.name: _parameter(one) for one in (*task.parameters, *task.context)},
         **({task.data.name: (_name, "a name")} if task.data else {}),
         **{one.column or one.name: _measure(one) for one in task.measures},

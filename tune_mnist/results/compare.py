@@ -5,6 +5,8 @@ compare_points(ours.points, theirs.points, ours.task)
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from tune_mnist.results.columns import all_variables, fixed_columns
@@ -37,6 +39,12 @@ def compare_points(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> pd.DataFrame
     verdicts = table["p_holm"].map(lambda p: "yes" if p < 1 - LEVEL else "no")
     table["resolved"] = verdicts.where(table["p_holm"].notna(), "-")
     return table
+
+
+def alike(a: Task, b: Task) -> Task:
+    """The first task as the tables of both are read: with the conditions that either names, and the judged measure."""
+    context = {one.name: one for one in (*a.context, *b.context)}
+    return replace(a, measures=(a.judged,), context=tuple(context.values()), at="last")
 
 
 def differing(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> list[str]:

@@ -38,6 +38,11 @@ def fixed(rows: pd.DataFrame, swept: Sequence[str], task: Task) -> str:
     return "Fixed: " + ", ".join(part.replace(" ", "\xa0") for part in parts)
 
 
+def read_at(task: Task) -> list[str]:
+    """Where in its training each value is read, if that is not at the end."""
+    return [f"Values {task.reading}"] if task.at == "best" else []
+
+
 def _seeds(rows: pd.DataFrame) -> str:
     """The seeds of all rows; where sweeps have others than their neighbours, those of each."""
     asked: dict[tuple[str, ...], list[str]] = {}

@@ -31,7 +31,8 @@ def summarise(points: pd.DataFrame, task: Task) -> pd.DataFrame:
     the sweep's other comparisons; `resolved`: yes or no, or why it cannot be said; `compared_to`: the baseline's value,
     and the sweep that it was trained in, if that is another one. `same_run`: the sweep's other values that are read off
     the same training, and so move together. `time_…`: training seconds, of the rows timed under the sweep's most usual
-    conditions; `cpu_share`: how much of the CPU time of their threads these had.
+    conditions; `cpu_share`: how much of the CPU time of their threads these had. Where the best is chosen by another
+    measure than the judged one, its mean (`val_accuracy_mean`).
     """
     points = points.reset_index(drop=True)
     tables = [_sweep(rows, points, task) for _, rows in points.groupby("sweep", sort=False)]
@@ -42,6 +43,12 @@ def without_stem(summary: pd.DataFrame, task: Task) -> pd.DataFrame:
     """The summary with the judged measure's columns as n, mean, sd, low and high, whatever its name is."""
     prefix = f"{task.judged.stem}_"
     return summary.rename(columns={prefix + name: name for name in Estimate.__dataclass_fields__})
+
+
+def chosen_column(task: Task) -> str | None:
+    """The summary's column of means that the best point is chosen by, if that is not the judged measure's own."""
+    by = task.chosen_by
+    return f"{by.stem}_mean" if by and by.name != task.judged.name else None
 
 
 def finished(points: pd.DataFrame, task: Task) -> pd.DataFrame:
@@ -91,6 +98,7 @@ def _sweep(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> pd.DataFrame
                 "baseline": bool(mine["baseline"].iloc[0]),
                 "not_done": len(mine) - len(seeds),
                 **_named(task.judged.stem, bounded(estimate(seeds.tolist()), *task.judged.bounds)),
+                **_chosen(done.loc[done.index.intersection(mine.index)], task),
                 **_compared(seeds, base, bool(mine["baseline"].iloc[0]), task.judged),
                 "compared_to": compared_to,
                 "same_run": " ".join(same_run),
@@ -123,6 +131,11 @@ def _base(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> tuple[pd.Seri
 
 def _conditions(task: Task) -> list[str]:
     return [*([task.data.name] if task.data else []), *(one.name for one in task.context)]
+
+
+def _chosen(done: pd.DataFrame, task: Task) -> dict[str, float]:
+    column = chosen_column(task)
+    return {column: done[task.chosen_by.name].mean()} if column and task.chosen_by else {}
 
 
 def _named(prefix: str, found: Estimate) -> dict[str, float]:

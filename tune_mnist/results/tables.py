@@ -32,7 +32,8 @@ def points_frame(plan: Plan, task: Task, outcome: Outcome, baseline: Config) -> 
         for point, key in zip(plan.points, plan.keys, strict=True)
     ]
     frame = pd.DataFrame(rows, columns=point_columns(task))
-    frame["concurrent"] = frame["concurrent"].astype("Int64")  # whole also beside a point that has none
+    for column in {"concurrent", "epoch_read"} & set(frame.columns):
+        frame[column] = frame[column].astype("Int64")  # whole also beside a point that has none
     frame["value"] = pd.Series([row["value"] for row in rows], dtype=object)  # 15 stays 15 beside 0.01
     return frame
 
@@ -64,14 +65,24 @@ def _shared_columns(config: Config, task: Task) -> Row:
 
 
 def _measured(epochs: tuple[Row, ...], task: Task) -> Row:
-    last = epochs[-1]
+    last, read = epochs[-1], _read(epochs, task)
     return {
-        **{one.name: last.get(one.name) for one in task.measures if one.in_points},
+        **{one.name: read.get(one.name) for one in task.measures if one.in_points},
+        "epoch_read": read.get("epoch"),
         **{name: sum(row[name] for row in epochs) for name in TIMES},
         "concurrent": max(row["concurrent"] for row in epochs),
         "hostname": "+".join(dict.fromkeys(row["hostname"] for row in epochs)),
         "trial_id": last["trial_id"],
     }
+
+
+def _read(epochs: tuple[Row, ...], task: Task) -> Row:
+    """The epoch at which a point's values are read; the earlier of two that are as good, nothing where none tells."""
+    by = task.chosen_by if task.at == "best" else None
+    if by is None:
+        return epochs[-1]
+    told = [row for row in epochs if row.get(by.name) is not None]
+    return min(told, key=lambda row: row[by.name] * (1 if by.better == "lower" else -1), default={})
 
 
 def history_frame(plan: Plan, task: Task) -> pd.DataFrame:
