@@ -115,7 +115,7 @@ def test_a_first_sweep_has_tables_figures_a_report_and_what_was_printed(home: Pa
 
 def test_the_measure_that_is_judged_can_be_chosen(home: Path) -> None:
     done = succeeded(sweep(home, "--vary", "lr=0.01,1", "--set", "epochs=2", "--maximize", "val_accuracy"))
-    assert "best of lr: lr=1, val accuracy" in done.out
+    assert "best of lr by val accuracy: lr=1" in done.out
     assert re.search(r"val accuracy \d+\.\d+%", done.out)
     wrong = sweep(home, "--vary", "lr=0.01,1", "--set", "epochs=2", "--minimize", "loss")
     assert (wrong.code, wrong.err.splitlines()) == (
@@ -234,7 +234,7 @@ def test_a_sweep_file_names_its_task_and_what_is_judged(home: Path) -> None:
     )
     (home / "sweeps" / "mine.yaml").write_text(text)
     done = succeeded(run("--config", "sweeps/mine.yaml", folder=home))
-    assert "best of lr: lr=1, val accuracy" in done.out
+    assert "best of lr by val accuracy: lr=1" in done.out
     assert (home / "results" / "spiral-mine" / "report.html").is_file()
     (home / "sweeps" / "mine.yaml").write_text(text.replace("maximize: val_accuracy", "best: val_accuracy"))
     wrong = run("--config", "sweeps/mine.yaml", folder=home)

@@ -97,7 +97,7 @@ def test_nothing_in_it_points_at_a_network(page: Page) -> None:
 
 
 def test_the_first_screen_is_the_answer(page: Page) -> None:
-    best = page.get_by_text("Best point: ")
+    best = page.get_by_text(" reaches the highest test accuracy")
     assert "lr 0.05" in best.inner_text()
     box = best.bounding_box()
     assert box
@@ -329,7 +329,7 @@ def test_without_scripts_all_is_there_but_what_needs_them(browser: Browser, fold
     with browser.new_context(viewport=WIDE, java_script_enabled=False, offline=True) as context:  # type: ignore[arg-type]
         page = context.new_page()
         page.goto((folder / "report.html").as_uri())
-        assert page.get_by_text("Best point: ").is_visible()
+        assert page.get_by_text(" reaches the highest test accuracy").is_visible()
         assert all(picture.is_visible() for picture in page.locator("figure img").all())
         table = page.locator("table").filter(has_text="Every point:")
         assert len(table.locator("tbody tr").all()) == len(rows(folder / "mnist_results.csv"))

@@ -220,7 +220,7 @@ def test_names_are_told_from_the_best_to_the_worst() -> None:
 
 def test_the_best_loss_is_the_lowest() -> None:
     summary = summarise(curve_sweep("rate", {0.1: [0.20, 0.22], 1.0: [0.30, 0.33]}), CURVE)
-    said = "rate 0.1 reaches the lowest validation loss, 0.2100 (95 % interval 0.0829 to 0.3371, 2 seeds)."
+    said = "Best by validation loss: rate 0.1, 0.2100 (95 % interval 0.0829 to 0.3371, 2 seeds)."
     assert findings.best(summary, CURVE) == said
 
 
@@ -245,7 +245,7 @@ def test_another_task_has_its_whole_report_from_its_record(tmp_path: Path) -> No
     assert "How do validation loss and training time change with step size and width" in report
     assert "validation loss is lowest at 0.1 (0.2100)" in report
     assert "![Validation loss by step size: curve. Over step size, validation loss is lowest" in report
-    assert "Best point: rate 0.1 reaches the lowest validation loss (as width" in report
+    assert "Best by validation loss: rate 0.1 (as width" in report
     assert "on new data it would be somewhat higher" in report
     assert "| rate | 0.1 | 1 | done | 0.2000 |" in report
     assert "Published" not in report
@@ -429,7 +429,8 @@ def test_each_weakness_is_said_where_it_is_so() -> None:
     plain = complete(seeded_sweep("lr", {0.01: [0.95] * 5, 0.05: [0.96] * 5}))
     assert weak(plain).split("\n") == [
         "Intervals are over seeds; the test images are the same each time, and others would shift all.",
-        "The best point is named by its test accuracy: on new images it would be somewhat lower.",
+        "The highest test accuracy is picked from all: on new images it would be somewhat lower. "
+        "No validation data name a best point.",
     ]
     assert "One seed per point" in weak(plain[plain["seed"] == 1])
     assert "3 seeds per point: intervals are wide" in weak(plain[plain["seed"] < 4])
@@ -579,7 +580,7 @@ def unaccounted(folder: Path) -> list[str]:
         wrong += [f"{sweep}: {one}" for one in re.findall(NUMBER, line) if one not in answer_numbers(mine)]
         ((_, (_, *cells)),) = tables(section(report, f"Sweep {sweep}"))
         wrong += [f"{sweep}: {cell}" for cell, row in zip(cells, mine, strict=True) if cell != summary_cells(row)]
-    (line,) = re.findall(r"^Best point: (.*)$", sentences, flags=re.MULTILINE)
+    (line,) = re.findall(r"^(.* reaches the highest .*)$", sentences, flags=re.MULTILINE)
     wrong += [f"best: {one}" for one in re.findall(NUMBER, line) if one not in answer_numbers(summary)]
     ((_, (_, *cells)),) = tables(section(report, "All points"))
     wrong += [f"points: {cell}" for cell, row in zip(cells, done, strict=True) if cell != point_cells(row)]
@@ -673,7 +674,7 @@ def test_every_number_of_a_real_report_is_in_its_tables(standard: Finished) -> N
         (r"48 points, (\d+) runs", r"49 points, \1 runs"),
         (r"1 of 48 points failed", "2 of 48 points failed"),
         (r"\| batch \| 32 \| 2 \| done \| 95\.85 %", "| batch | 32 | 2 | done | 95.84 %"),
-        (r"(Best point: .*) 98\.15 %", r"\1 98.25 %"),
+        (r"(reaches the highest .*) 98\.15 %", r"\1 98.25 %"),
     ],
 )
 def test_a_wrong_number_would_be_found(by_hand: Path, tmp_path: Path, old: str, new: str) -> None:

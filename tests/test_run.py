@@ -194,9 +194,9 @@ def test_stdout_ends_with_the_table_the_best_and_the_paths(standard: Finished) -
         assert line.split()[:2] == [point["sweep"], point["value"]]
         assert f"{float(point['test_accuracy']):.2%}" in line
     assert [re.split(r"=|,", line)[0] for line in lines[-6:-3]] == [
-        "best of epochs: epochs",
-        "best of batch: batch_size",
-        "best of lr (learning rate): lr",
+        "highest test accuracy of epochs: epochs",
+        "highest test accuracy of batch: batch_size",
+        "highest test accuracy of lr (learning rate): lr",
     ]
     best = max(standard.points(), key=lambda row: float(row["test_accuracy"]) * (row["sweep"] == "lr"))
     assert f"lr={best['value']}, test accuracy {float(best['test_accuracy']):.2%}" in lines[-4]

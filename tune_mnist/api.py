@@ -90,10 +90,10 @@ def sweep(
     is a sweep of its own around `baseline`; `cross` is every combination; `seeds` is how many, or which. `minimize` or
     `maximize` names the measure that is judged. `at="best"` reads each point's values at the epoch that its validation
     measure (`val_…`) is best at, instead of the last. A function that lies in no file, as in a notebook, needs a
-    `version`: raise it whenever it changes. `epoch_timeout`: seconds without an epoch after which a trial is started again
-    (default: ten times its longest, at least 120). `address` joins a Ray cluster that runs; one that asks for no token
-    only if `insecure`, or on loopback. `trust` shares and extends runs without a check that the loop goes on exactly
-    from its state.
+    `version`: raise it whenever it changes. `epoch_timeout`: seconds without an epoch after which a trial is started
+    again (default: ten times its longest, at least 120). `address` joins a Ray cluster that runs; one that asks for no
+    token only if `insecure`, or on loopback. `trust` shares and extends runs without a check that the loop goes on
+    exactly from its state.
 
     Raises UserError for what cannot be asked, and TrainingFailed if a training failed; the others are stored then.
     """

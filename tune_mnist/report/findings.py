@@ -259,7 +259,7 @@ def _point(variable: str, value: str) -> str:
 
 
 def best(summary: pd.DataFrame, task: Task) -> str:
-    """The point that is best by validation data in all sweeps; without such data, that of the highest or lowest mean."""
+    """The point that is best by validation data in all sweeps; without any, that of the highest or lowest mean."""
     judged, by, summary = task.judged, task.chosen_by or task.judged, without_stem(summary, task)
     column = chosen_column(task) or "mean"
     done = summary[(summary["n"] > 0) & summary[column].notna()]
