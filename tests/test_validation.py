@@ -291,6 +291,8 @@ def test_a_folder_tells_at_which_epoch_its_values_are_read(folder: Path) -> None
         in report
     )
     assert "validation 200" in report
+    assert "| sweep | value | seed | status | test accuracy | epoch read | training time |" in report
+    assert "| lr | 0.01 | 1 | done | 3.00 % | 3 | 1 min 05 s |" in report
     assert json.loads((folder / "environment.json").read_text())["task"]["at"] == "best"
     assert {one["epoch_read"] for one in rows(folder / "mnist_results.csv")} == {"3"}
     assert {one["val_accuracy"] for one in rows(folder / "history.csv")} == {"0.5", "0.8", "0.9", "0.7"}

@@ -82,6 +82,7 @@ def validated(task: Task, images: int = 0) -> Task:
         task,
         measures=(*task.measures[:2], accuracy, loss, *task.measures[2:]),
         context=(*task.context, VALIDATION),
+        remark=task.remark.replace("test images", "test and validation images"),
     )
 
 

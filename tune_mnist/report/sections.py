@@ -133,11 +133,14 @@ def _verdict(row: Any) -> str:
 
 
 def _all_points(points: pd.DataFrame, drawn: list[Drawn], task: Task) -> tuple[Block, ...]:
-    head = ("sweep", "value", "seed", "status", task.judged.words, TIME.words, "beside", "host", "run")
+    read = ["epoch_read"] if task.at == "best" else []
+    head = ("sweep", "value", "seed", "status", task.judged.words, *(f"{task.unit} read" for _ in read), TIME.words)
+    head += ("beside", "host", "run")
     rows = tuple(
         (
             *(row.sweep, said(row.value), str(row.seed), row.status),
             NONE if pd.isna(value) else task.judged.text(value),
+            *(NONE if pd.isna(getattr(row, one)) else text(getattr(row, one)) for one in read),
             NONE if pd.isna(time) else seconds(time),
             *(NONE if pd.isna(cell) else text(cell) for cell in (row.concurrent, row.hostname or None)),
             str(row.run)[:8],
