@@ -127,7 +127,9 @@ def check_nodes(nodes: int | None, dry_run: bool) -> None:
 
 def print_plan(experiment: Experiment, costs: Costs, screen: Console) -> int:
     """Show every run, and how long they will take together."""
-    screen.print(overview.plan_table(experiment.plan, experiment.names))
+    head, *lines = overview.plan_table(experiment.plan, experiment.names, screen.width)
+    screen.out(head, style="bold", highlight=False)
+    screen.out("\n".join(lines), highlight=False)
     _say_plan(experiment, costs)
     return 0
 

@@ -90,6 +90,10 @@ class Store:
         epochs = [epoch for epoch, _ in self._checkpoints(key) if epoch <= len(history.rows)]
         return Held(history.rows, max(epochs, default=0), history.damage)
 
+    def rows(self, key: str) -> tuple[Row, ...]:
+        """The run's good rows as they were last read, or added to, by this process; read now if they never were."""
+        return (self._known.get(key) or self._history(key)).rows
+
     def glance(self, key: str) -> tuple[int, Row, str | None]:
         """How many epochs the run has, the last one's row, and what is damaged: a third of the time of `held`."""
         damage = self._misplaced(key)
