@@ -20,6 +20,7 @@ Row = dict[str, Any]
 _END = len(', "crc32": "0f0f0f0f"}')
 _HEAD = re.compile(rb"tune-mnist checkpoint of run (\w+) after epoch (\d+)\n")
 _HEAD_MOST = 120  # bytes
+_DECODER = json.JSONDecoder()  # json.loads looks at its options first, at every line
 
 
 def encode(row: Row, run: str) -> bytes:
@@ -70,7 +71,7 @@ def sealed(record: Mapping[str, Any], indent: int | None = None) -> str:
 
 def _parsed(text: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(str(text, "utf-8"))
+        record = _DECODER.decode(str(text, "utf-8"))
     except (ValueError, RecursionError):
         record = {}
     return record if isinstance(record, dict) else {}
