@@ -14,22 +14,36 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-ENDING = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = 130  # the exit code then
+told = threading.Event()  # that one of them has come; cleared where the next `interruptible` block begins
 
 
 class LeaveAtOnce(SystemExit):
     """The command is done, and Ray's own way out would wait a minute for a head that is lost."""
 
 
+class InterruptedAlone(KeyboardInterrupt):
+    """An interrupt that ended Ray, too: the signal went to a whole process group. Ray's own way out would wait."""
+
+
+def ending() -> list[int]:
+    """The signals that ask for an end: Ctrl-C; `docker stop`, systemd, Slurm; a terminal that is closed, unless nohup
+    started the command.
+    """
+    hang_up = [] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGINT, signal.SIGTERM, *hang_up]
+
+
 def interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """What SIGINT and SIGTERM do: raise KeyboardInterrupt, once."""
-    for number in ENDING:
+    """What the `ending` signals do: raise KeyboardInterrupt, once."""
+    told.set()
+    for number in ending():
         signal.signal(number, signal.SIG_IGN)  # a second one must not break what the first one puts in order
     raise KeyboardInterrupt
 
 
 def stop(number: int, frame: FrameType | None) -> None:
-    """What SIGINT and SIGTERM do while runs are trained: say so at once, because Ray takes seconds to end; then raise.
+    """What the `ending` signals do while runs are trained: say so at once, as Ray takes seconds to end; then raise.
 
     Said in a thread, because the signal may have come in the middle of another line.
     """
@@ -39,18 +53,19 @@ def stop(number: int, frame: FrameType | None) -> None:
 
 
 def interruptible() -> contextlib.AbstractContextManager[None]:
-    """SIGINT and SIGTERM raise KeyboardInterrupt within the `with` block, and say what that ends."""
+    """The `ending` signals raise KeyboardInterrupt within the `with` block, and say what that ends."""
+    told.clear()
     return _handling(stop)
 
 
 def uninterrupted() -> contextlib.AbstractContextManager[None]:
-    """SIGINT and SIGTERM do nothing within the `with` block."""
+    """The `ending` signals do nothing within the `with` block."""
     return _handling(signal.SIG_IGN)
 
 
 @contextlib.contextmanager
 def _handling(handler: Any) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in ENDING}
+    before = {number: signal.signal(number, handler) for number in ending()}
     try:
         yield
     finally:

@@ -18,9 +18,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from tune_mnist import __version__
 from tune_mnist.errors import ClusterError, UserError, unknown
-from tune_mnist.exits import LeaveAtOnce, Output, interrupt, lasting_output, leave_at_once
+from tune_mnist.exits import INTERRUPTED, LeaveAtOnce, Output, ending, interrupt, lasting_output, leave_at_once
 
-INTERRUPTED = 130
 # `-` and `_` are one letter in every option's name: --batch-size and --batch_size.
 CONTEXT = {"token_normalize_func": lambda name: name.replace("_", "-"), "help_option_names": ["-h", "--help"]}
 EXAMPLES = """\b
@@ -193,7 +192,8 @@ def _about(ctx: typer.Context, version: Version = False) -> None:  # noqa: ARG00
 
 
 def start(app: Callable[..., Any], name: str | None = None) -> None:
-    """Run the application and end the process with its exit code. SIGTERM, as from `docker stop`, acts like Ctrl-C.
+    """Run the application and end the process with its exit code. SIGTERM, as from `docker stop`, and SIGHUP, of a
+    terminal that is closed, act like Ctrl-C.
 
     `name` is what it is called, if not as the process was started.
     """
@@ -238,9 +238,9 @@ def _received() -> list[int]:
         signals.append(number)
         interrupt(number, frame)
 
-    signal.signal(signal.SIGTERM, stop)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, stop)
+    for number in ending():
+        if number != signal.SIGINT or signal.getsignal(number) is signal.default_int_handler:
+            signal.signal(number, stop)
     return signals
 
 

@@ -12,6 +12,7 @@ from tune_mnist.commands import sweep as sweeping
 from tune_mnist.commands.subject import Chosen, Mnist, subject
 from tune_mnist.display.live import PLAIN, Display
 from tune_mnist.display.log import ConsoleLines, LogFile, console, listening, log
+from tune_mnist.exits import INTERRUPTED
 from tune_mnist.launch.launch import Launch
 from tune_mnist.machine.cpu import cpu_count, memory
 from tune_mnist.machine.devices import gpu_count
@@ -257,7 +258,7 @@ def run(
             return sweeping.print_plan(experiment, costs, screen)
         folder = sweeping.checked_place(experiment, output, launcher)
         if not yes and not sweeping.agreed(experiment, costs, display):
-            return shared.INTERRUPTED
+            return INTERRUPTED
         prepare_folder(folder)
         log_path = folder / log_name(experiment.task.name)
         if launcher:

@@ -125,7 +125,7 @@ class _Run:
         settings |= {name: f"{name}={_written(name, value)}" for name, value in config.items()}
         if self.record.get("alone"):
             settings["alone"] = f"for the point {self.record['alone']} alone"
-        legible = {name: "".join(filter(str.isprintable, text)) for name, text in settings.items()}
+        legible = {name: _legible(text) for name, text in settings.items()}
         judged = self._judged() if self.last else None
         return Listed(
             self.key,
@@ -145,6 +145,10 @@ class _Run:
         return judged if isinstance(self.last.get(judged.name), (int, float)) else None
 
 
+def _legible(text: str) -> str:
+    return text if text.isprintable() else "".join(filter(str.isprintable, text))
+
+
 def _written(name: str, value: Any) -> str:
     """As it is typed."""
     if value is None and name in {one.name for one in MNIST.parameters}:
@@ -155,7 +159,7 @@ def _written(name: str, value: Any) -> str:
 def _filtered(found: Sequence[_Run], filters: Sequence[str]) -> list[_Run]:
     """The runs that each filter lets through. Raises UserError for one that no run can be asked by."""
     wanted = list(found)
-    names = dict.fromkeys(name for one in found for name in one.values)
+    names = dict.fromkeys(name for one in found for name in one.values) if filters else {}
     for text in filters:
         name, equals, value = text.partition("=")
         if not equals:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from tune_mnist.commands.options import INTERRUPTED
 from tune_mnist.commands.subject import Subject
 from tune_mnist.display import overview
 from tune_mnist.display.live import Display
 from tune_mnist.display.log import LogFile, log, stage
 from tune_mnist.errors import ClusterError, UserError
-from tune_mnist.exits import LeaveAtOnce
+from tune_mnist.exits import INTERRUPTED, InterruptedAlone, LeaveAtOnce
 from tune_mnist.experiment import Experiment
 from tune_mnist.launch.launch import Job, Launch
 from tune_mnist.launch.ray_up import Launcher, read_cluster_file
@@ -128,7 +127,9 @@ def check_nodes(nodes: int | None, dry_run: bool) -> None:
 
 def print_plan(experiment: Experiment, costs: Costs, screen: Console) -> int:
     """Show every run, and how long they will take together."""
-    screen.print(overview.plan_table(experiment.plan, experiment.names))
+    head, *lines = overview.plan_table(experiment.plan, experiment.names, screen.width)
+    screen.out(head, style="bold", highlight=False)
+    screen.out("\n".join(lines), highlight=False)
     _say_plan(experiment, costs)
     return 0
 
@@ -193,11 +194,11 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
         log.info(line)
     log.info("; ".join([f"sweeps on {task.subject}: {sweeps}", *overview.plan_lines(experiment.plan, task.unit)]))
     broken: ClusterError | None = None
-    interrupted = False
+    interrupted: KeyboardInterrupt | None = None
     try:
         experiment.train(folder, resources, cluster, display)
-    except KeyboardInterrupt:
-        interrupted = True
+    except KeyboardInterrupt as signalled:
+        interrupted = signalled
     except ClusterError as error:
         log.error(str(error))
         broken = error
@@ -205,7 +206,7 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
         points, written = experiment.write(folder, report=not interrupted)
     except ClusterError as error:  # of a full disk
         log.error(str(error))
-        return INTERRUPTED if interrupted else 1
+        return _code(interrupted or broken, INTERRUPTED if interrupted else 1)
     display.end()
     display.console.print(overview.points_table(points, experiment.task))
     for line in overview.best_lines(points, experiment.task):
@@ -214,12 +215,17 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
         log.info(line)
     if interrupted:
         log.warning(_kept(experiment))
-        return INTERRUPTED
+        return _code(interrupted, INTERRUPTED)
     for key, cause in experiment.errors.items():
         log.error(f"failed: {experiment.names[key]}: {cause}")
-    if isinstance(broken, HeadLost):
-        raise LeaveAtOnce(1)
-    return 1 if experiment.errors or broken else 0
+    return _code(broken, 1 if experiment.errors or broken else 0)
+
+
+def _code(ended: BaseException | None, code: int) -> int:
+    """The exit code. Raises LeaveAtOnce with it where Ray's own way out would wait for what is no longer there."""
+    if isinstance(ended, (HeadLost, InterruptedAlone)):
+        raise LeaveAtOnce(code)
+    return code
 
 
 def _left(folder: Path, log_file: str, written: list[Path], report: bool) -> list[str]:

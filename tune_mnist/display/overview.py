@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from tune_mnist.display import listing
 from tune_mnist.measure import Measure
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.sweeps import CROSS
@@ -29,13 +30,13 @@ def plan_lines(plan: Plan, unit: str) -> list[str]:
     return [asked, stored + again]
 
 
-def plan_table(plan: Plan, names: Mapping[str, str]) -> Table:
-    """One row per run, in the order of their start."""
-    table = Table("run", "differs from the baseline in", "epochs", "in the store", "to train", box=None, pad_edge=False)
+def plan_table(plan: Plan, names: Mapping[str, str], width: int) -> list[str]:
+    """One line per run, in the order of their start, after the columns' names; none wider than `width`."""
+    rows = [("run", "differs from the baseline in", "epochs", "in the store", "to train")]
     for run in plan.runs:
         stored = min(run.held.epochs, run.config.epochs)
-        table.add_row(run.key, names[run.key], str(run.config.epochs), str(stored), str(run.to_train))
-    return table
+        rows.append((run.key, names[run.key], str(run.config.epochs), str(stored), str(run.to_train)))
+    return listing.table(rows, width)
 
 
 def points_table(points: pd.DataFrame, task: Task) -> Table:

@@ -22,7 +22,7 @@ def forecast(plan: Plan, task: Task, store: Store, slots: int, probe: Probe | No
 
     None where neither the store nor a probe tells.
     """
-    known = stored_epoch_times(store, task)
+    known = stored_epoch_times(store, task) if plan.todo else {}
     stored, probed = set(), {}
     lengths = []
     for run in plan.todo:
@@ -60,9 +60,8 @@ def stored_epoch_times(store: Store, task: Task) -> dict[Pace, float]:
     for key in store.run_keys():
         record = store.record(key)
         if _is_alike(record, task):
-            rows = store.held(key).rows
             times.setdefault(pace(record["config"], task), []).extend(
-                row["train_time_s"] + row["eval_time_s"] for row in rows
+                row["train_time_s"] + row["eval_time_s"] for row in store.rows(key)
             )
     return {alike: statistics.median(seconds) for alike, seconds in times.items() if seconds}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -32,7 +33,7 @@ class Request:
     def __post_init__(self) -> None:
         check_count(sum(len(sweep.grid) for sweep in self.sweeps) * len(self.seeds))
 
-    @property
+    @cached_property
     def points(self) -> list[Point]:
         return [point for sweep in self.sweeps for point in sweep.points(self.seeds)]
 

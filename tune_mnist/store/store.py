@@ -78,7 +78,7 @@ class Store:
 
     def checked_record(self, key: str) -> dict[str, Any]:
         """The run's record, empty if it is missing. Raises Unfit, with what is wrong, if it cannot be believed."""
-        path = self.folder / key / "run.json"
+        path = self.folder.joinpath(key, "run.json")
         with self._reading():
             content = regular.read(path, RECORD_MOST)
         with regular.naming(path):
@@ -87,13 +87,17 @@ class Store:
     def held(self, key: str) -> Held:
         """What can be used of the run. Damage other than a torn last line leaves nothing of it usable."""
         history = self._history(key)
-        epochs = [epoch for epoch, _ in self._checkpoints(key) if epoch <= len(history.rows)]
+        epochs = [epoch for epoch in self._checkpointed(key) if epoch <= len(history.rows)]
         return Held(history.rows, max(epochs, default=0), history.damage)
+
+    def rows(self, key: str) -> tuple[Row, ...]:
+        """The run's good rows as they were last read, or added to, by this process; read now if they never were."""
+        return (self._known.get(key) or self._history(key)).rows
 
     def glance(self, key: str) -> tuple[int, Row, str | None]:
         """How many epochs the run has, the last one's row, and what is damaged: a third of the time of `held`."""
         damage = self._misplaced(key)
-        return (0, {}, damage) if damage else glance(self.folder / key / "history.jsonl", key)
+        return (0, {}, damage) if damage else glance(self.folder.joinpath(key, "history.jsonl"), key)
 
     def _misplaced(self, key: str) -> str | None:
         """What is in the place of the run's folder, if anything else is."""
@@ -102,14 +106,19 @@ class Store:
         return None if found in (None, "a folder") else f"{self.folder / key} is {found}, not a folder"
 
     def _history(self, key: str) -> History:
-        folder = self.folder / key
-        if damage := self._misplaced(key):
-            return History(damage=damage)
         with self._reading():
-            history = read_history(folder / "history.jsonl", key, self._known.get(key, History()))
+            history = read_history(self.folder.joinpath(key, "history.jsonl"), key, self._known.get(key, History()))
         if history.rows:
             self._known[key] = history
+        elif damage := self._misplaced(key):
+            return History(damage=damage)
         return history
+
+    def _checkpointed(self, key: str) -> list[int]:
+        """After which epochs there is what has a checkpoint's name."""
+        return [
+            int(match[1]) for name in regular.names(self.folder / key) if (match := checkpoint.NAME.fullmatch(name))
+        ]
 
     def _checkpoints(self, key: str) -> list[tuple[int, Path]]:
         """(epoch, what has a checkpoint's name), newest first."""
@@ -183,12 +192,12 @@ class Store:
         elif fresh:
             self.prune(key)
         if damage or fresh:
-            for path in (self.folder / key / "history.jsonl", *(path for _, path in self._checkpoints(key))):
+            for path in (self.folder.joinpath(key, "history.jsonl"), *(path for _, path in self._checkpoints(key))):
                 regular.set_aside(path)
         return said + self._mend_record(key, record) + self._mend_checkpoints(key)
 
     def _mend_record(self, key: str, record: dict[str, Any]) -> list[str]:
-        path, said = self.folder / key / "run.json", []
+        path, said = self.folder.joinpath(key, "run.json"), []
         try:
             if self.checked_record(key):
                 return []
@@ -220,7 +229,7 @@ class Store:
 
         Raises OSError if it cannot be written, or cannot follow what is there.
         """
-        path, history = self.folder / key / "history.jsonl", self._end(key)
+        path, history = self.folder.joinpath(key, "history.jsonl"), self._end(key)
         rows = len(history.rows)
         if history.damage or row["epoch"] > rows + 1:
             why = history.damage or "a gap"
@@ -241,11 +250,11 @@ class Store:
     def _end(self, key: str) -> History:
         """What a row is added to; read again only where the size has changed."""
         known = self._known.get(key, History())
-        return known if known.size == regular.size(self.folder / key / "history.jsonl") else self._history(key)
+        return known if known.size == regular.size(self.folder.joinpath(key, "history.jsonl")) else self._history(key)
 
     def newest_checkpoint(self, key: str) -> int:
         """The epoch of the newest checkpoint, 0 without one."""
-        return max((epoch for epoch, _ in self._checkpoints(key)), default=0)
+        return max(self._checkpointed(key), default=0)
 
     def save_checkpoint(self, key: str, epoch: int, blob: bytes) -> None:
         """Write the state after `epoch`, whole or not at all, and free all but the last two."""

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from tune_mnist.errors import ClusterError
-from tune_mnist.exits import interruptible, leave_at_once, stop, uninterrupted
+from tune_mnist.exits import INTERRUPTED, InterruptedAlone, interruptible, leave_at_once, stop, told, uninterrupted
 from tune_mnist.machine.processes import Processes, end_of
 from tune_mnist.machine.scratch import scratch_folder
-from tune_mnist.tuning.head import LOOK_S, MISSES, Head, HeadLost, Watch, check_token, reach, unreachable
+from tune_mnist.tuning.head import LOOK_S, MISSES, TOLD_S, Head, HeadLost, Watch, check_token, reach, unreachable
 
 OBJECTS, OBJECTS_PER_CPU = 512 << 20, 32 << 20  # bytes for Ray's objects, see Cluster.objects
 SHARED_MEMORY = Path("/dev/shm")
-STOPPED_S = 6.0  # that a part of Ray may be stopped before it is lost: a shell stops them all, and continues them
+STOPPED_S = 4.0  # that a part of Ray may be stopped before it is lost: a shell stops them all, and continues them
 NEEDED = {  # Ray's names for its processes
     "raylet": "the raylet, which starts the workers of this machine's Ray,",
     "gcs_server": "the GCS server, which keeps the state of this machine's Ray,",
@@ -96,9 +96,10 @@ class Cluster:
 
     @contextlib.contextmanager
     def started(self, last: Callable[[], object] = lambda: None) -> Iterator[Connection]:
-        """Connected to Ray within the `with` block, where SIGINT and SIGTERM raise KeyboardInterrupt.
+        """Connected to Ray within the `with` block, where the signals that ask for an end raise KeyboardInterrupt.
 
-        Where Ray is lost and keeps the main thread, `last` is called in another one, and the process ended.
+        That is InterruptedAlone where they have ended this machine's Ray, too. Where Ray is lost and keeps the main
+        thread, `last` is called in another one, and the process ended.
 
         Raises UserError if no cluster is at the address, ClusterError if a local one does not start, and HeadLost,
         within seconds, where the head of another, or a part of a local one, is lost.
@@ -112,7 +113,7 @@ class Cluster:
                     self._connect(folder)
                     with self._watched(folder, last) as watch:
                         yield Connection(folder, self.ray_logs, watch)
-            except HeadLost:
+            except (HeadLost, InterruptedAlone):
                 lost = True
                 raise
             finally:
@@ -137,16 +138,17 @@ class Cluster:
         def give_up(what: str) -> None:
             said = ended(what)
             shutil.rmtree(folder, ignore_errors=True)
-            _give_up(said, last)
+            _give_up(said if watch.lost else None, last)
 
         with Watch(head.missing, 1 if local else MISSES, give_up) as watch:
             try:
                 yield watch
             except (KeyboardInterrupt, Exception) as error:
-                what = watch.lost if isinstance(error, KeyboardInterrupt) else watch.gone()
+                what = watch.gone() if local or isinstance(error, Exception) else watch.lost
                 if what is None:
                     raise
-                raise HeadLost(ended(what)) from None
+                said = ended(what)
+                raise (InterruptedAlone() if _is_told() and watch.lost is None else HeadLost(said)) from None
 
     @contextlib.contextmanager
     def _settings(self) -> Iterator[None]:
@@ -199,14 +201,28 @@ def _local_parts() -> Processes:
     return Processes(needed, list(pids.values()), STOPPED_S / LOOK_S)
 
 
-def _give_up(said: str, last: Callable[[], object]) -> None:
-    """End the process where Ray keeps its main thread: the store is as after any crash, whole."""
-    logging.getLogger("tune_mnist").error(said)
+def _is_told() -> bool:
+    """Whether a signal has told this process to end, or does so now; then it has ended Ray's processes, too."""
+    with contextlib.suppress(KeyboardInterrupt):  # its handler raises it right here
+        told.wait(TOLD_S)
+    return told.is_set()
+
+
+def _give_up(lost: str | None, last: Callable[[], object]) -> None:
+    """End the process where Ray keeps its main thread: the store is as after any crash, whole.
+
+    `lost`: what to say of what is lost; None where a signal has told the process to end.
+    """
+    log = logging.getLogger("tune_mnist")
+    if lost:
+        log.error(lost)
+    else:
+        log.warning("interrupted; every finished epoch is in the store; the same command goes on from there")
     with contextlib.suppress(Exception):
         last()
     if sys.stdout.isatty():
         sys.stdout.write("\x1b[?25h")  # the live display had hidden the cursor
-    leave_at_once(1)
+    leave_at_once(1 if lost else INTERRUPTED)
 
 
 def _free(folder: Path) -> int:

@@ -21,7 +21,7 @@ from tune_mnist.store.store import Row, Store
 from tune_mnist.tuning.overdue import Overdue
 from tune_mnist.tuning.workers import OutOfMemory, Worker
 
-ANSWER_S, STOPPED_S = 120, 10  # for an answer from the mailbox; from one that is stopped
+ANSWER_S, STOPPED_S = 120, 5  # for an answer from the mailbox; from one that is stopped
 CARRIER = "Ray's process that brings the epochs home"
 KEPT = "every finished epoch before is kept; the same command goes on from there"
 LOST = "its worker was lost"

@@ -12,10 +12,12 @@ from typing import Any
 
 from tune_mnist.background import Background
 from tune_mnist.errors import ClusterError, UserError
+from tune_mnist.exits import told
 
 REACH_S = 3.0  # to answer; Ray itself tries for 40 s before it says that nothing is there
 GRACE_S = 5.0  # for the program to leave Ray by itself once that is lost
 LOOK_S = 2.0  # between two looks at a head
+TOLD_S = 1.0  # that a signal to the whole process group, which ends Ray too, may take to reach this process
 UNAUTHENTICATED, UNAVAILABLE = "UNAUTHENTICATED", "UNAVAILABLE"  # gRPC's names
 MISSES = 4  # looks without an answer, one after another, after which it is lost: 8 to 20 s
 
@@ -145,8 +147,9 @@ class Watch(Background):
         self._missed = self._missed + 1 if missing else 0
         if missing is None or self._missed < self.misses:
             return False
-        self.lost = missing
-        os.kill(os.getpid(), signal.SIGINT)
+        if not told.wait(TOLD_S):
+            self.lost = missing
+            os.kill(os.getpid(), signal.SIGINT)
         if not self.ending.wait(GRACE_S):
             self.give_up(missing)
         return True
