@@ -128,7 +128,8 @@ class Experiment:
             stage("stopping Ray")
         reached = {run.key: run.held.epochs for run in todo}
         for run in self.look().runs:
-            if run.key in reached and run.key not in self.errors and run.held.epochs <= reached[run.key]:
+            went_on = run.held.epochs > reached.get(run.key, 0) or not run.to_train
+            if run.key in reached and run.key not in self.errors and not went_on:
                 self.errors[run.key] = "its trial ended without a result"
 
     def _last_words(self, folder: Path) -> None:
@@ -272,6 +273,11 @@ class _Listener:
         self.progress.epoch(key, row)
         if row["epoch"] == self.epochs[key]:
             self._end(key)
+
+    def diverged(self, key: str, row: Row) -> None:
+        self.board.epoch(key, row)
+        self.progress.diverged(key, row)
+        self._end(key)
 
     def lost(self, key: str, cause: str) -> None:
         self.progress.lost(key, cause)

@@ -210,6 +210,8 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
     display.console.print(overview.points_table(points, experiment.task))
     for line in overview.best_lines(points, experiment.task):
         log.info(line)
+    if ended := overview.diverged_line(points):
+        log.warning(f"{ended}; that is their result: --fresh trains them again")
     for line in _left(folder, log_name(task.name), written, report=not interrupted):
         log.info(line)
     if interrupted:

@@ -11,8 +11,10 @@ from tune_mnist.measure import Measure
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, variables
+from tune_mnist.results.summary import diverged
 from tune_mnist.results.values import said, values_of
 from tune_mnist.statistics.intervals import estimate
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 from tune_mnist.words import duration, plural, several
 
@@ -26,7 +28,8 @@ def plan_lines(plan: Plan, unit: str) -> list[str]:
     asked += f", {plural(plan.epochs_asked, unit)} asked for"
     stored = f"{plural(plan.epochs_stored, unit)} in the store, {plan.epochs_to_train} to train"
     again = f", {plan.epochs_again} of them again because their checkpoint is gone" if plan.epochs_again else ""
-    return [asked, stored + again]
+    ended = f", {plural(plan.diverged, 'run')} diverged and {'is' if plan.diverged == 1 else 'are'} not trained again"
+    return [asked, stored + again + (ended if plan.diverged else "")]
 
 
 def plan_table(plan: Plan, names: Mapping[str, str]) -> Table:
@@ -48,7 +51,7 @@ def points_table(points: pd.DataFrame, task: Task) -> Table:
     for (sweep, value), rows in _points(points):
         done = rows[rows["status"] == "done"]
         told = ["-"] * (len(measures) + 1)
-        if len(done):
+        if len(done) and not (rows["status"] == DIVERGED).any():  # those that are left are not the value
             told = [_spread(one, done[one.name]) for one in measures] + [duration(done[TIME.name].mean())]
         table.add_row(sweep, value, *([str(len(done))] if seeded else []), *told, _status(rows["status"]))
     return table
@@ -83,7 +86,7 @@ def _status(statuses: pd.Series) -> str:
 def best_lines(points: pd.DataFrame, task: Task) -> list[str]:
     """For each sweep the value of the best mean, or those that tie. It describes the sweep; it selects nothing."""
     lines, judged = [], task.judged
-    for sweep, rows in points[points["status"] == "done"].groupby("sweep", sort=False):
+    for sweep, rows in points[(points["status"] == "done") & ~diverged(points)].groupby("sweep", sort=False):
         means = rows.groupby(values_of(rows), sort=False)[judged.name].mean()
         best = means.max() if judged.better == "higher" else means.min()
         shown = [str(value) for value in means.index[means.map(judged.brief) == judged.brief(best)]]
@@ -92,6 +95,19 @@ def best_lines(points: pd.DataFrame, task: Task) -> list[str]:
         of_seeds = f" (mean of {seeds} seeds)" if seeds > 1 else ""
         lines.append(f"best of {_called(str(sweep), names, task)}: {told}{of_seeds}")
     return lines
+
+
+def diverged_line(points: pd.DataFrame) -> str:
+    """How many points diverged, and at which values: "2 of 9 points diverged: lr=1000 (2 of 3 seeds)"; else nothing."""
+    if not (count := int((points["status"] == DIVERGED).sum())):
+        return ""
+    told = []
+    for _, rows in points.groupby("sweep", sort=False):
+        for value, of in rows.groupby(values_of(rows), sort=False):
+            ended = int((of["status"] == DIVERGED).sum())
+            seeds = f" ({ended} of {plural(len(of), 'seed')})" if len(of) > 1 else ""
+            told += [_settings(variables(rows), [str(value)]) + seeds] if ended else []
+    return f"{count} of {plural(len(points), 'point')} diverged: {'; '.join(dict.fromkeys(told))}"
 
 
 def _settings(names: Sequence[str], values: Sequence[str]) -> str:

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from tune_mnist.errors import TrainingFailed
 from tune_mnist.mnist.config import TrainConfig, check_fits
 from tune_mnist.mnist.datasets import Dataset, Split
 from tune_mnist.mnist.networks import network
@@ -49,7 +48,7 @@ class Training:
 
     Every random number comes from generators of its own, seeded by `config.seed`, and every epoch runs on `threads`
     CPU threads, so the same arguments give the same results bit for bit on one kind of CPU. Raises UserError if the
-    batch or the subset is larger than the training set, TrainingFailed when the loss is no longer a number.
+    batch or the subset is larger than the training set.
     """
 
     def __init__(
@@ -102,10 +101,6 @@ class Training:
         test_loss, accuracy = self._evaluate()
         end = time.perf_counter()
         self.epoch += 1
-        if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
-            raise TrainingFailed(
-                f"the loss is no longer a number at epoch {self.epoch} (train {train_loss}, test {test_loss})"
-            )
         times = trained - start, end - trained, time.process_time() - cpu
         return EpochResult(self.epoch, lr, train_loss, train_accuracy, test_loss, accuracy, *times)
 
