@@ -15,9 +15,9 @@ from tune_mnist.errors import ClusterError, TrainingFailed, UserError
 from tune_mnist.files import write_whole
 from tune_mnist.machine.cpu import cpu_count
 from tune_mnist.machine.devices import DEVICES, resolve
+from tune_mnist.measure import divergence
 from tune_mnist.mnist import datasets
 from tune_mnist.mnist.config import NAMES, TrainConfig
-from tune_mnist.measure import divergence
 from tune_mnist.mnist.task import MNIST, check_precision
 from tune_mnist.words import plural
 

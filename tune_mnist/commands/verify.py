@@ -130,8 +130,10 @@ def _train(config: Config, task: Task, rows: pd.DataFrame, end: str) -> list[str
         unlike += [f"epoch {row['epoch']} differs: {'; '.join(off)}"] if off else []
         said = f"{judged.words} {judged.brief(now[judged.name])}, {'differs' if off else 'equal'}"
         print(f"epoch {row['epoch']}: {said}", flush=True)
-    if end and (found := divergence(next(loop)[0], judged.name)) != end.partition(" at ")[0]:
-        unlike.append(f"epoch {len(rows) + 1} differs: {found or 'the training goes on'}, was {end}")
+    if end:
+        found, then = divergence(next(loop)[0], judged.name) or "the training goes on", end.rpartition(" at ")[0]
+        unlike += [f"epoch {len(rows) + 1} differs: {found}, where {then}"] if found != then else []
+        print(f"epoch {len(rows) + 1}: {found}, {'equal' if found == then else 'differs'}", flush=True)
     return unlike
 
 

@@ -18,7 +18,6 @@ from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 from tune_mnist.words import percent, several
 
-
 NO_MEAN = "No mean, difference or time is told of a value where any seed did."
 
 

@@ -35,7 +35,7 @@ def summarise(points: pd.DataFrame, task: Task) -> pd.DataFrame:
     and the sweep that it was trained in, if that is another one. `same_run`: the sweep's other values that are read off
     the same training, and so move together. `time_…`: training seconds, of the rows timed under the sweep's most usual
     conditions; `cpu_share`: how much of the CPU time of their threads these had. `diverged`: how many seeds did; where
-    any has, n counts the others, and there is no mean, no time and no difference: those that are left are not the value.
+    any has, n counts the others, and there is no mean, time or difference: those that are left are not the value.
     """
     points = points.reset_index(drop=True)
     tables = [_sweep(rows, points, task) for _, rows in points.groupby("sweep", sort=False)]
@@ -55,11 +55,13 @@ def finished(points: pd.DataFrame, task: Task) -> pd.DataFrame:
 
 def diverged(points: pd.DataFrame) -> pd.Series:
     """Whether a seed of the row's point diverged: row by row, of any sweeps."""
-    found = pd.Series(False, index=points.index, dtype=bool)
-    is_diverged = points["status"] == DIVERGED
-    for _, rows in points[points["sweep"].isin(points.loc[is_diverged, "sweep"])].groupby("sweep", sort=False):
-        found[rows.index] = is_diverged[rows.index].groupby(values_of(rows)).transform("any")
-    return found
+    is_over = points["status"] == DIVERGED
+    found = np.zeros(len(points), bool)
+    for sweep in points.loc[is_over, "sweep"].unique():
+        mine = (points["sweep"] == sweep).to_numpy()
+        values = values_of(points[mine])
+        found[mine] = values.isin(values[is_over[mine]])
+    return pd.Series(found, index=points.index)
 
 
 def averaged(points: pd.DataFrame, task: Task) -> pd.DataFrame:

@@ -37,6 +37,11 @@ class History:
         """The last row, if the training diverged there."""
         return self.rows[-1] if self.rows and is_end(self.rows[-1]) else None
 
+    @property
+    def good(self) -> tuple[Row, ...]:
+        """The rows that have measures."""
+        return self.rows[:-1] if self.diverged else self.rows
+
     def extended(self, row: Row, line: bytes) -> History:
         """With the line that was added to the file, and its row as it is read back."""
         return History((*self.rows, row), self.size + len(line), zlib.crc32(line, self.checksum))

@@ -100,9 +100,8 @@ class Store:
     def held(self, key: str) -> Held:
         """What can be used of the run. Damage other than a torn last line leaves nothing of it usable."""
         history = self._history(key)
-        rows = history.rows[:-1] if history.diverged else history.rows
-        epochs = [epoch for epoch, _ in self._checkpoints(key) if epoch <= len(rows)]
-        return Held(rows, max(epochs, default=0), history.damage, history.diverged)
+        epochs = [epoch for epoch, _ in self._checkpoints(key) if epoch <= len(history.good)]
+        return Held(history.good, max(epochs, default=0), history.damage, history.diverged)
 
     def glance(self, key: str) -> tuple[int, Row, str | None]:
         """How many epochs the run has, the last one's row, and what is damaged: a third of the time of `held`."""
@@ -238,13 +237,11 @@ class Store:
         """
         path, history = self.folder / key / "history.jsonl", self._end(key)
         rows = len(history.rows)
-        if history.diverged:
+        if row["epoch"] <= rows or history.diverged:
             return False
         if history.damage or row["epoch"] > rows + 1:
             why = history.damage or "a gap"
             raise Unfit(f"run {key}: epoch {row['epoch']} cannot follow {rows} stored ones ({why})")
-        if row["epoch"] <= rows:
-            return False
         line = sealed.encode(row, key)
         with regular.opened(path, "ab") as file:
             file.truncate(history.size)  # a torn line of an earlier crash
