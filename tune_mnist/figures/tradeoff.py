@@ -132,7 +132,8 @@ def _note(points: pd.DataFrame, table: pd.DataFrame, task: Task) -> str:
     parts = [f"Means of {seeds} seeds with 95 % intervals; the front joins points that are apart."] if seeds > 1 else []
     parts += [f"{plural(left_out, 'point')} timed under other conditions not shown."] if left_out else []
     ended = points[diverged(points)]
-    named = dict.fromkeys(_typed(rows) for _, rows in ended.groupby(["sweep", "value"], sort=False))
+    sweeps = [rows.groupby(values_of(rows), sort=False) for _, rows in ended.groupby("sweep", sort=False)]
+    named = dict.fromkeys(_typed(rows) for values in sweeps for _, rows in values)
     parts += [f"Where trainings diverged there is no point ({'; '.join(named)})."] if named else []
     return " ".join(parts)
 

@@ -10,9 +10,7 @@ from tune_mnist.store.regular import Unfit, read
 from tune_mnist.store.sealed import Row, decode, is_as_written
 
 MOST = 64 << 20  # bytes: 100,000 epochs
-DIVERGED = (
-    "diverged"  # in the row of the epoch at which a training diverged: by what. It has no measures, and is the last
-)
+DIVERGED = "diverged"  # in the last row of a training that diverged: what shows it. The row has no measures
 
 
 def is_end(row: Row) -> bool:
