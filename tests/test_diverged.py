@@ -320,9 +320,9 @@ def test_a_point_that_diverged_in_one_folder_is_compared_by_no_mean() -> None:
     table = compare_points(ended(LR, {1000.0: [1, 3]}), other, MNIST).set_index("value")
     row = table.loc["1000"]
     assert (row["test"], row["n_a"], row["n_b"], row["diverged_a"], row["resolved"]) == ("diverged", 1, 3, 2, "-")
-    assert math.isnan(row["mean_a"])
+    assert np.isnan(row["mean_a"])
     assert row["mean_b"] == pytest.approx(0.2)
-    assert math.isnan(row["difference"])
+    assert np.isnan(row["difference"])
     assert table.loc["0.05", "test"] == "paired"
 
 
@@ -345,6 +345,12 @@ def entries(figure: Any) -> list[str]:
     return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
+def marks(axes: Any, look: str) -> list[tuple[Any, ...]]:
+    """Where marks of this look stand alone: x and, as a share of the height, y."""
+    found = [np.column_stack(line.get_data()) for line in axes.lines if line.get_marker() == look]
+    return [tuple(places[0].tolist()) for places in found if len(places) == 1]
+
+
 def words(figure: Any) -> str:
     return " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
 
@@ -354,16 +360,14 @@ def test_a_value_that_diverged_has_no_point_but_a_mark_at_the_edge() -> None:
     assert 1000 not in curve(points, MNIST.judged, MNIST)["value"].tolist()
     assert endings(points).to_dict("records") == [{"value": 1000.0, "diverged": 2, "seeds": 3}]
     figure = draw(points, MNIST.judged, MNIST)
-    (mark,) = [line for line in figure.axes[0].lines if line.get_marker() == "v"]
-    assert [*mark.get_xdata()] == [1000]  # type: ignore[arg-type]
+    assert marks(figure.axes[0], "v") == [(1000, 0.03)]
     assert "diverged (2 of 3)" in entries(figure)
     assert "Where trainings diverged no mean is shown (1000)." in words(figure)
 
 
 def test_of_a_loss_the_mark_is_at_the_upper_edge() -> None:
     points = ended(curve_sweep("rate", {0.1: [0.5, 0.6], 1.0: [0.4, 0.5], 9.0: [0.4, 0.5]}), {9.0: [1, 2]}, "rate")
-    (mark,) = [line for line in draw(points, CURVE.judged, CURVE).axes[0].lines if line.get_marker() == "^"]
-    assert mark.get_ydata()[0] > 0.9  # type: ignore[index]
+    assert marks(draw(points, CURVE.judged, CURVE).axes[0], "^") == [(9, 0.97)]
 
 
 def test_times_are_without_it_and_say_so() -> None:
@@ -386,10 +390,8 @@ def test_learning_curves_end_with_a_mark_at_its_epoch() -> None:
     assert np.isnan(mine["test_accuracy"].iloc[2])
     figure = draw_learning(points, history, MNIST)
     assert "diverged: 1000" in entries(figure)
-    marks = [
-        [line for line in axes.lines if line.get_marker() == look] for axes, look in zip(figure.axes, "^v", strict=True)
-    ]
-    assert [[*one.get_xdata()] for of in marks for one in of if len(one.get_xdata()) == 1] == [[3], [3]]  # type: ignore[arg-type]
+    loss, accuracy = figure.axes
+    assert (marks(loss, "^"), marks(accuracy, "v")) == ([(3, 0.97)], [(3, 0.03)])
 
 
 def test_a_training_that_diverged_at_once_has_a_mark_alone() -> None:
@@ -407,7 +409,7 @@ def test_a_cell_of_a_heat_map_says_it() -> None:
     points.loc[is_over, "status"], points.loc[is_over, "test_accuracy"] = "diverged", math.nan
     (cells,) = cross_cells(points, MNIST).values()
     assert cells.said(MNIST.judged)[1][0] == "∞\n2 of 3"
-    assert math.isnan(cells.means.iloc[1, 0])
+    assert cells.means.isna().iloc[1, 0]
     assert "Hatched: ∞, diverged (1)." in words(draw_cross(points, MNIST))
 
 

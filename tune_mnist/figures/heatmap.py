@@ -163,7 +163,9 @@ def _numbers(axes: Axes, cells: Cells, image: AxesImage, judged: Measure) -> Non
             axes.add_patch(frame)
         look: dict[str, Any] = {"ha": "center", "va": "center", "linespacing": 1.3}
         if said[y][x].startswith(ENDED):
-            axes.text(x, y, said[y][x] if size else ENDED, fontsize=size or 9, color=VERMILION, **look)
+            paper = {"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 2}  # over the hatches
+            told = said[y][x] if size else ENDED
+            axes.text(x, y, told, fontsize=size or 9, fontweight="bold", color=VERMILION, bbox=paper, **look)
         elif said[y][x] == "×":
             axes.text(x, y, "×", fontsize=13, fontweight="bold", color=VERMILION, **look)
         elif said[y][x] and size:
