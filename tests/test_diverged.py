@@ -13,10 +13,12 @@ import pytest
 from conftest import DIGITS, Finished, Rows, rows, run
 from tables import CURVE, LRS, complete, curve_sweep, epochs_of, read_folder, seeded_sweep, several_sweeps, write_folder
 from tasks import asked, config, mnist
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tune_mnist.__main__ import main
 from tune_mnist.display.overview import best_lines, diverged_line, plan_lines
 from tune_mnist.display.progress import Progress
+from tune_mnist.display.tensorboard import TensorBoard
 from tune_mnist.errors import UserError
 from tune_mnist.figures.curve import curve, draw, endings
 from tune_mnist.figures.gallery import save_figures
@@ -208,6 +210,20 @@ def test_a_run_that_diverges_leaves_nothing_to_train_and_answers_its_points(tmp_
     progress.diverged(run.key, last(2))
     assert progress._sweeps_line() == "epochs 3/3 points"
     assert (sum(progress.left.values()), progress.running) == (0, {})
+
+
+@pytest.mark.parametrize("live", [True, False], ids=["as it comes in", "from the store"])
+def test_tensorboard_has_a_nan_at_its_epoch(tmp_path: Path, live: bool) -> None:
+    plan = planned(Store(tmp_path / "store"), [] if live else [row(1), row(2), last(3)], **EPOCHS)
+    (run,) = plan.runs
+    board = TensorBoard(tmp_path, plan, {run.key: "lr=1000"}, TASK, {})
+    for line in [row(1), row(2), last(3)] if live else []:
+        board.epoch(run.key, line)
+    (folder,) = (tmp_path / "tensorboard").iterdir()
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    scalars = [(one.step, one.value) for one in events.Scalars("test_accuracy")]
+    assert np.array(scalars) == pytest.approx(np.array([(1, 0.2), (2, 0.2), (3, math.nan)]), nan_ok=True)
 
 
 # The summary, and what it says
