@@ -327,14 +327,15 @@ def test_each_kind_of_metric_is_handled_as_one_would_expect(tmp_path: Path) -> N
     (tmp_path / "spiral.py").write_text(KINDS)
     kinds = ("float32", "sometimes", "nan", "text", "named as a parameter", "named as a column")
     done = sweep(tmp_path, "--vary", f"kind={','.join(kinds)}", "--set", "epochs=2", "--minimize", "val_loss")
-    assert done.code == 1
+    assert done.code == 1  # for those that failed
     found = {row["kind"]: row for row in points(done)}
     first = found["float32"]
     assert (first["val_loss"], first["share"], first["count"], first["won"]) == ("0.5", "0.25", "3.0", "1.0")
     assert [found["sometimes"][name] for name in ("status", "val_loss", "share")] == ["done", "0.5", ""]
+    assert [found[kind]["status"] for kind in kinds[2:]] == ["diverged", "failed", "failed", "failed"]
     errors = [found[kind]["error"] for kind in kinds[2:]]
     assert errors == [
-        "val_loss is nan at epoch 1, and not a finite number",
+        "val_loss is nan at epoch 1",
         "metric val_loss is a str, and no number",
         "a measure is called 'kind', as a parameter is; rename one of them",
         "a measure may not be called 'status', because a column is; rename it",

@@ -511,34 +511,6 @@ def test_nothing_is_left_running_or_lying_about(interrupted: Interrupted) -> Non
     assert not any(folder.exists() for folder in folders)
 
 
-# A trial that fails
-
-
-@pytest.fixture(scope="module")
-def failed(tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    diverging = "--set", "optimizer=sgd", "--set", "model=linear", "--set", "train_size=200", "--set", "epochs=2"
-    return run(*DIGITS, *diverging, "--vary", "lr=0.1,1e38", folder=tmp_path_factory.mktemp("failed"))
-
-
-def test_a_failed_trial_is_named_with_its_error(failed: Finished) -> None:
-    assert failed.code == 1
-    assert re.search(r"failed: lr=1e38: .*the loss is no longer a number", failed.err.splitlines()[-1])
-    assert "Traceback" not in failed.out + failed.err
-
-
-def test_the_others_finish_and_the_table_tells_them_apart(failed: Finished) -> None:
-    done, lost = failed.points()
-    assert (done["value"], done["status"], done["error"]) == ("0.1", "done", "")
-    assert (lost["value"], lost["status"], lost["test_accuracy"]) == ("1e+38", "failed", "")
-    assert "the loss is no longer a number" in lost["error"]
-    assert float(done["test_accuracy"]) > 0.5
-
-
-def test_the_plots_are_there_for_the_points_that_are(failed: Finished) -> None:
-    for name in ("accuracy_vs_lr.png", "time_vs_lr.png"):
-        assert imread(failed.results / name).std() > 0.01
-
-
 # A cluster that is there
 
 

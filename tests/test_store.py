@@ -31,7 +31,7 @@ OTHERS: dict[str, Any] = {"config": {"lr": 0.2}, "conditions": {"dataset": "digi
 KEY, OTHER = (run_key(Config(one["config"]), one["conditions"]) for one in (RECORD, OTHERS))
 ROOT = Path(__file__).parents[1]
 MEASURED = st.dictionaries(
-    st.text(max_size=8).filter(lambda name: name not in ("epoch", "run", "crc32")),
+    st.text(max_size=8).filter(lambda name: name not in ("epoch", "run", "crc32", "diverged")),
     st.one_of(st.floats(allow_nan=False), st.integers(), st.text(max_size=8), st.booleans()),
     max_size=5,
 )

@@ -37,6 +37,8 @@ def counting() -> Task:
                 metrics |= dict.fromkeys(TIMES, 7.0)
             if config["way"] == "nan":
                 metrics["score"] = float("nan")
+            if config["way"] == "other":
+                metrics["steps"] = float("nan")
             if config["way"] == "unmeasured":
                 del metrics["score"]
             states = {"bytes": str(epoch).encode(), "dict": {"epoch": epoch}}
@@ -60,6 +62,9 @@ class Heard:
 
     def epoch(self, key: str, row: Row) -> None:
         self.events.append(("epoch", key, row["epoch"]))
+
+    def diverged(self, key: str, row: Row) -> None:
+        self.events.append(("diverged", key, row["epoch"]))
 
     def lost(self, key: str, cause: str) -> None:
         self.events.append(("lost", key, cause))
@@ -96,6 +101,7 @@ def train_all(folder: Path) -> Trained:
         run("clocked"),
         run("early", ends=2),
         run("nan"),
+        run("other"),
         run("unmeasured"),
         run("dict"),
     ]
@@ -163,7 +169,7 @@ def test_times_that_a_loop_takes_itself_are_kept(trained: Trained) -> None:
 @pytest.mark.parametrize(
     ("way", "said"),
     [
-        pytest.param("nan", "score is nan at epoch 1, and not a finite number", id="not finite"),
+        pytest.param("other", "steps is nan at epoch 1, and not a finite number", id="not finite"),
         pytest.param("unmeasured", "epoch 1 has no score; a task yields each of its measures", id="missing"),
     ],
 )
@@ -171,6 +177,15 @@ def test_a_measure_that_is_no_number_fails_the_run_without_a_traceback(trained: 
     ((error, trace),) = [event[2:] for event in trained.heard.events if event[:2] == ("failed", way)]
     assert said in error == trained.errors[way]
     assert trace == ""
+
+
+def test_a_run_whose_judged_measure_is_no_number_diverged_and_ended_there(trained: Trained) -> None:
+    held = trained.store.held("nan")
+    assert held.diverged is not None
+    assert held.diverged["diverged"] == "score is nan"
+    assert (held.rows, held.resume, held.answers(3)) == ((), 0, True)
+    assert [event for event in trained.heard.events if event[1] == "nan"][1:] == [("diverged", "nan", 1)]
+    assert "nan" not in trained.errors
 
 
 def test_a_worker_with_another_device_than_the_driver_says_so(trained: Trained) -> None:

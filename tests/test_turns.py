@@ -52,6 +52,9 @@ class Heard:
     def lost(self, key: str, cause: str) -> None:
         self.others.append(("lost", key, cause))
 
+    def diverged(self, key: str, row: Row) -> None:
+        self.others.append(("diverged", key, row))
+
     def failed(self, key: str, error: str, trace: str) -> None:
         self.others.append(("failed", key, error, trace))
 

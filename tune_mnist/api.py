@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from tune_mnist.checking.confirm import confirmed
 from tune_mnist.display.live import Display
 from tune_mnist.display.log import ConsoleLines, LogFile, console, listening, log
+from tune_mnist.display.overview import diverged_line
 from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.experiment import Experiment
 from tune_mnist.machine.cpu import cpu_count, memory
@@ -122,7 +123,9 @@ def sweep(
         prepare_folder(folder)
         log_file.open(folder / log_name(task.name))
         experiment.train(folder, resources, cluster, display)
-        experiment.write(folder, report=False)
+        points, _ = experiment.write(folder, report=False)
+        if ended := diverged_line(points):
+            log.warning(ended)
         for key, cause in experiment.errors.items():
             log.error(f"failed: {experiment.names[key]}: {cause}")
     if experiment.errors:

@@ -15,7 +15,7 @@ class ClusterError(Exception):
 
 
 class TrainingFailed(Exception):
-    """One training that cannot go on (its loss is no longer a number, say); the others are not concerned."""
+    """One training that cannot go on (a measure is missing, say); the others are not concerned."""
 
 
 def unknown(kind: str, value: object, choices: Iterable[str], meant: str | None = None) -> UserError:

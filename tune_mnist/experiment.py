@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import math
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tune_mnist import keeping
 from tune_mnist.display.log import Printed, log, stage
 from tune_mnist.display.progress import Progress
+from tune_mnist.display.waiting import Waiting
 from tune_mnist.files import now
 from tune_mnist.learned import learned
 from tune_mnist.machine import environment
@@ -27,9 +26,7 @@ from tune_mnist.results.tables import Outcome, history_frame, points_frame
 from tune_mnist.store.store import Held, Row, Store
 from tune_mnist.task import Task
 from tune_mnist.tuning.nodes import Room, check_room
-from tune_mnist.tuning.overdue import LEAST_S, TIMES
 from tune_mnist.tuning.resources import Resources, slots
-from tune_mnist.words import duration, plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,11 +99,11 @@ class Experiment:
         board = TensorBoard(folder, self.plan, self.names, self.task, found.runs)
         board.forget(found.replaced - self.names.keys())
         try:
-            waiting = _Waiting(self.store, resources.epoch_timeout)
+            waiting = Waiting(self.store, resources.epoch_timeout)
             while todo := [run for run in self.plan.todo if run.key not in self.errors]:
                 with self.store.claim([run.key for run in todo]) as mine:
                     if mine:
-                        waiting = _Waiting(self.store, resources.epoch_timeout)
+                        waiting = Waiting(self.store, resources.epoch_timeout)
                         self.look()  # another command may have trained some before the locks were ours
                         self._train(set(mine), resources, cluster, _Screen(display, board, folder))
                         continue
@@ -131,7 +128,8 @@ class Experiment:
             stage("stopping Ray")
         reached = {run.key: run.held.epochs for run in todo}
         for run in self.look().runs:
-            if run.key in reached and run.key not in self.errors and run.held.epochs <= reached[run.key]:
+            went_on = run.held.epochs > reached.get(run.key, 0) or not run.to_train
+            if run.key in reached and run.key not in self.errors and not went_on:
                 self.errors[run.key] = "its trial ended without a result"
 
     def _last_words(self, folder: Path) -> None:
@@ -221,38 +219,6 @@ class _Screen:
     folder: Path
 
 
-@dataclass
-class _Waiting:
-    """Says for whom this command waits, and when none of their runs has had an epoch for long; each once."""
-
-    store: Store
-    limit: float | None
-    said: set[str] = field(default_factory=set)
-
-    def say(self, runs: list[Run]) -> None:
-        holders: dict[str, list[Run]] = {}
-        for run in runs:
-            if who := self.store.holder(run.key):  # else it has just ended: the next look tells
-                holders.setdefault(who, []).append(run)
-        for who, its in holders.items():
-            waited = f"waiting for {plural(len(its), 'run')} that another command is training ({who})"
-            self._once(who, logging.INFO, waited)
-            silent = time.time() - max(self.store.grown(run.key) for run in its)
-            if silent > self._most(its):
-                said = f"no epoch came of them for {duration(silent)}; once it is ended, this command goes on"
-                self._once(f"{who}, silent", logging.WARNING, f"{waited}: {said}")
-
-    def _most(self, runs: list[Run]) -> float:
-        """Seconds; without an end while no epoch has told how long one takes."""
-        epochs = [row["train_time_s"] + row["eval_time_s"] for run in runs for row in run.held.rows]
-        return self.limit or (max(LEAST_S, TIMES * max(epochs)) if epochs else math.inf)
-
-    def _once(self, what: str, level: int, text: str) -> None:
-        if what not in self.said:
-            log.log(level, text)
-        self.said.add(what)
-
-
 @dataclass(frozen=True)
 class _Listener:
     """Passes what happens to the display, each epoch to TensorBoard, and the end of a run to who asks for machines.
@@ -275,6 +241,11 @@ class _Listener:
         self.progress.epoch(key, row)
         if row["epoch"] == self.epochs[key]:
             self._end(key)
+
+    def diverged(self, key: str, row: Row) -> None:
+        self.board.epoch(key, row)
+        self.progress.diverged(key, row)
+        self._end(key)
 
     def lost(self, key: str, cause: str) -> None:
         self.progress.lost(key, cause)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +112,17 @@ class Reference:
     matched: tuple[str, ...]
     apart: str
     rows: tuple[dict[str, Any], ...]
+
+
+def divergence(metrics: Mapping[str, Any], judged: str) -> str:
+    """What shows that the training has diverged, such as "train_loss is nan"; nothing where it has not.
+
+    It has where a loss, which is a measure with that word in its name, or the measure that is `judged` is NaN or
+    infinite: every epoch after it would be, too. Another measure may be, and is then missing.
+    """
+    telling = {name: value for name, value in metrics.items() if name == judged or "loss" in name.lower()}
+    numbers = {name: value for name, value in telling.items() if isinstance(value, (int, float))}
+    return next((f"{name} is {value}" for name, value in numbers.items() if not math.isfinite(value)), "")
 
 
 def _plain(value: float) -> str:

@@ -70,11 +70,14 @@ def _drawn(table: pd.DataFrame, judged: Measure) -> Table:
     for row in rows_of(table):
         ends = "-" if math.isnan(row.low) else f"{_signed(judged, row.low)} to {_signed(judged, row.high)}"
         p = "-" if math.isnan(row.p_holm) else f"{row.p_holm:.4f}"
-        means = (f"{judged.brief(mean)} (n={n})" for mean, n in ((row.mean_a, row.n_a), (row.mean_b, row.n_b)))
-        drawn.add_row(
-            *(row.sweep, said(row.value), *means, _signed(judged, row.difference)), ends, row.test, p, row.resolved
-        )
+        means = _mean(judged, row.mean_a, row.n_a, row.diverged_a), _mean(judged, row.mean_b, row.n_b, row.diverged_b)
+        apart = "-" if math.isnan(row.difference) else _signed(judged, row.difference)
+        drawn.add_row(*(row.sweep, said(row.value), *means, apart), ends, row.test, p, row.resolved)
     return drawn
+
+
+def _mean(judged: Measure, mean: float, n: int, diverged: int) -> str:
+    return f"{diverged} of {n + diverged} diverged" if diverged else f"{judged.brief(mean)} (n={n})"
 
 
 def _signed(judged: Measure, difference: float) -> str:

@@ -16,6 +16,7 @@ from tune_mnist.learned import learned
 from tune_mnist.measure import Measure
 from tune_mnist.mnist.task import MNIST
 from tune_mnist.names import plain
+from tune_mnist.store.history import is_end
 from tune_mnist.store.regular import Unfit
 from tune_mnist.store.store import Store
 from tune_mnist.task import Task
@@ -127,18 +128,21 @@ class _Run:
             settings["alone"] = f"for the point {self.record['alone']} alone"
         legible = {name: _legible(text) for name, text in settings.items()}
         judged = self._judged() if self.last else None
+        result = judged.brief(self.last[judged.name]) if judged else "-"
         return Listed(
             self.key,
             legible if self.record else {"": "?"},
             "damaged" if self.wrong else str(self.epochs),
             judged.stem if judged else "",
-            judged.brief(self.last[judged.name]) if judged else "-",
+            f"diverged at {self.last['epoch']}" if is_end(self.last) else result,
             str(self.last.get("finished") or self.record.get("created") or "-"),
         )
 
     def _judged(self) -> Measure | None:
         """The measure that the run is judged by, if its rows have it."""
         judged = MNIST.judged
+        if is_end(self.last):
+            return None
         if self.task != MNIST.name:
             said = self.record.get("judged")
             judged = Measure(**said) if said else learned(Task("", learns=True), [self.last]).judged

@@ -24,7 +24,7 @@ from tune_mnist.plan.forecast import forecast
 from tune_mnist.plan.request import Options, Request, build
 from tune_mnist.plan.written import written
 from tune_mnist.results.folder import log_name
-from tune_mnist.task import Config
+from tune_mnist.task import Config, Task
 from tune_mnist.tasks.user import Where
 from tune_mnist.tuning.cluster import Cluster
 from tune_mnist.tuning.head import HeadLost
@@ -32,6 +32,7 @@ from tune_mnist.tuning.resources import Resources, slots
 from tune_mnist.words import plural
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
 
@@ -208,9 +209,7 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
         log.error(str(error))
         return _code(interrupted or broken, INTERRUPTED if interrupted else 1)
     display.end()
-    display.console.print(overview.points_table(points, experiment.task))
-    for line in overview.best_lines(points, experiment.task):
-        log.info(line)
+    _say_found(points, experiment.task, display.console)
     for line in _left(folder, log_name(task.name), written, report=not interrupted):
         log.info(line)
     if interrupted:
@@ -226,6 +225,14 @@ def _code(ended: BaseException | None, code: int) -> int:
     if isinstance(ended, (HeadLost, InterruptedAlone)):
         raise LeaveAtOnce(code)
     return code
+
+
+def _say_found(points: pd.DataFrame, task: Task, screen: Console) -> None:
+    screen.print(overview.points_table(points, task))
+    for line in overview.best_lines(points, task):
+        log.info(line)
+    if ended := overview.diverged_line(points):
+        log.warning(f"{ended}; that is their result: only --fresh trains them again")
 
 
 def _left(folder: Path, log_file: str, written: list[Path], report: bool) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +15,10 @@ from tune_mnist.errors import ClusterError, TrainingFailed, UserError
 from tune_mnist.files import write_whole
 from tune_mnist.machine.cpu import cpu_count
 from tune_mnist.machine.devices import DEVICES, resolve
+from tune_mnist.measure import divergence
 from tune_mnist.mnist import datasets
 from tune_mnist.mnist.config import NAMES, TrainConfig
-from tune_mnist.mnist.task import check_precision
+from tune_mnist.mnist.task import MNIST, check_precision
 from tune_mnist.mnist.validation import check_count, without_validation
 from tune_mnist.words import plural
 
@@ -91,7 +93,7 @@ def train(
     try:
         _print_epochs(training)
     except TrainingFailed as failure:
-        print(f"failed: {failure}", flush=True)
+        print(failure, flush=True)
         return 1
     if save_model is not None:
         _save(training, save_model)
@@ -116,6 +118,7 @@ def _check(threads: int | None, save_model: Path | None) -> None:
 
 
 def _print_epochs(training: Training) -> None:
+    """Raises TrainingFailed at the epoch at which the training diverges: it leaves no network to use."""
     for result in training:
         accuracy = f"test accuracy {result.test_accuracy:.2%}, test loss {result.test_loss:.4f}"
         if result.val_accuracy is not None:
@@ -123,6 +126,8 @@ def _print_epochs(training: Training) -> None:
         seconds = f"{result.train_time_s:.1f} s to train, {result.eval_time_s:.1f} s to evaluate"
         epoch = f"epoch {result.epoch}/{training.config.epochs}"
         print(f"{epoch}: train loss {result.train_loss:.4f}, {accuracy}; {seconds}", flush=True)
+        if shown := divergence(asdict(result), MNIST.judged.name):
+            raise TrainingFailed(f"diverged: {shown} at epoch {result.epoch}")
 
 
 def _save(training: Training, path: Path) -> None:

@@ -18,12 +18,14 @@ from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.machine.cpu import cpu_model
 from tune_mnist.machine.devices import resolve
 from tune_mnist.machine.environment import package_version
+from tune_mnist.measure import divergence
 from tune_mnist.mnist import datasets
 from tune_mnist.mnist.task import MNIST, VALIDATION, check_precision, prepared
 from tune_mnist.mnist.validation import without_validation
 from tune_mnist.results.columns import TIME
 from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV
 from tune_mnist.results.read import read_environment, read_history, read_points, read_task
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Config, Task
 from tune_mnist.words import plural
 
@@ -54,7 +56,7 @@ def verify(
     said = ", ".join(f"{one.name}={config[one.name]}" for one in task.parameters if config[one.name] != one.default)
     again = f"training {plural(len(rows), 'epoch')} again"
     print(f"run {rows.iloc[0]['run']} ({said or 'all defaults'}): {again}", flush=True)
-    unlike = _train(config, task, rows)
+    unlike = _train(config, task, rows, _end(rows, points))
     if not unlike:
         print(f"equal: {plural(len(rows), 'epoch')}, every number the same to the last bit")
         return 0
@@ -111,8 +113,14 @@ def _config(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> Config:
     return task.config(values, epochs=int(asked.max()) if len(asked) else len(rows))
 
 
-def _train(config: Config, task: Task, rows: pd.DataFrame) -> list[str]:
-    """Trains, printing each epoch; what differs, a line each."""
+def _end(rows: pd.DataFrame, points: pd.DataFrame) -> str:
+    """How the run ended, if it diverged after its epochs: "train_loss is nan at epoch 3"."""
+    ended = points[(points["run"] == rows.iloc[0]["run"]) & (points["status"] == DIVERGED)]
+    return str(ended["error"].iloc[0]) if len(ended) else ""
+
+
+def _train(config: Config, task: Task, rows: pd.DataFrame, end: str) -> list[str]:
+    """Trains, printing each epoch; what differs, a line each. `end`: what shows that it diverges after them."""
     loop, judged = task.train(config, None), task.judged
     unlike: list[str] = []
     compared = [one.name for one in task.measures if one.in_points]
@@ -125,6 +133,10 @@ def _train(config: Config, task: Task, rows: pd.DataFrame) -> list[str]:
         unlike += [f"epoch {row['epoch']} differs: {'; '.join(off)}"] if off else []
         said = f"{judged.words} {judged.brief(now[judged.name])}, {'differs' if off else 'equal'}"
         print(f"epoch {row['epoch']}: {said}", flush=True)
+    if end:
+        found, then = divergence(next(loop)[0], judged.name) or "the training goes on", end.rpartition(" at ")[0]
+        unlike += [f"epoch {len(rows) + 1} differs: {found}, where {then}"] if found != then else []
+        print(f"epoch {len(rows) + 1}: {found}, {'equal' if found == then else 'differs'}", flush=True)
     return unlike
 
 

@@ -12,8 +12,10 @@ from tune_mnist.measure import Measure
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, variables
+from tune_mnist.results.summary import diverged
 from tune_mnist.results.values import said, values_of
 from tune_mnist.statistics.intervals import estimate
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 from tune_mnist.words import duration, plural, several
 
@@ -27,7 +29,8 @@ def plan_lines(plan: Plan, unit: str) -> list[str]:
     asked += f", {plural(plan.epochs_asked, unit)} asked for"
     stored = f"{plural(plan.epochs_stored, unit)} in the store, {plan.epochs_to_train} to train"
     again = f", {plan.epochs_again} of them again because their checkpoint is gone" if plan.epochs_again else ""
-    return [asked, stored + again]
+    ended = f", {plural(plan.diverged, 'run')} diverged and {'is' if plan.diverged == 1 else 'are'} not trained again"
+    return [asked, stored + again + (ended if plan.diverged else "")]
 
 
 def plan_table(plan: Plan, names: Mapping[str, str], width: int) -> list[str]:
@@ -50,7 +53,7 @@ def points_table(points: pd.DataFrame, task: Task) -> Table:
     for (sweep, value), rows in _points(points):
         done = rows[rows["status"] == "done"]
         told = ["-"] * (len(measures) + 1)
-        if len(done):
+        if len(done) and not (rows["status"] == DIVERGED).any():  # those that are left are not the value
             told = [_spread(one, done[one.name]) for one in measures] + [duration(done[TIME.name].mean())]
         table.add_row(sweep, value, *([str(len(done))] if seeded else []), *told, _status(rows["status"]))
     return table
@@ -88,7 +91,7 @@ def best_lines(points: pd.DataFrame, task: Task) -> list[str]:
     Without such data it is the value of the highest or lowest mean, and is called no more: nothing is selected.
     """
     lines, judged, by = [], task.judged, task.chosen_by or task.judged
-    measured = points[(points["status"] == "done") & points[by.name].notna()]
+    measured = points[(points["status"] == "done") & points[by.name].notna() & ~diverged(points)]
     for sweep, rows in measured.groupby("sweep", sort=False):
         of = values_of(rows)
         means, others = (rows.groupby(of, sort=False)[one.name].mean() for one in (by, judged))
@@ -103,6 +106,19 @@ def best_lines(points: pd.DataFrame, task: Task) -> list[str]:
         what = f"best of {called} by {by.words}" if task.chosen_by else f"{by.best} {by.words} of {called}"
         lines.append(f"{what}: {told}{of_seeds}")
     return lines
+
+
+def diverged_line(points: pd.DataFrame) -> str:
+    """How many points diverged, and at which values: "2 of 9 points diverged: lr=1000 (2 of 3 seeds)"; else nothing."""
+    if not (count := int((points["status"] == DIVERGED).sum())):
+        return ""
+    told = []
+    for _, rows in points.groupby("sweep", sort=False):
+        for value, of in rows.groupby(values_of(rows), sort=False):
+            ended = int((of["status"] == DIVERGED).sum())
+            seeds = f" ({ended} of {plural(len(of), 'seed')})" if len(of) > 1 else ""
+            told += [_settings(variables(rows), [str(value)]) + seeds] if ended else []
+    return f"{count} of {plural(len(points), 'point')} diverged: {'; '.join(dict.fromkeys(told))}"
 
 
 def _settings(names: Sequence[str], values: Sequence[str]) -> str:

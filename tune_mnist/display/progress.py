@@ -15,6 +15,7 @@ from tune_mnist.display.log import log, stage
 from tune_mnist.learned import learned
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.timeleft import TimeLeft
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.store.store import Row
 from tune_mnist.task import Task
 from tune_mnist.words import duration, plural
@@ -29,9 +30,10 @@ class Progress:
 
     def __init__(self, plan: Plan, names: Mapping[str, str], task: Task, display: Display, time_left: TimeLeft) -> None:
         self.plan, self.names, self.task, self.display, self.time_left = plan, names, task, display, time_left
-        self.reached = {run.key: min(run.held.epochs, run.config.epochs) for run in plan.runs}
+        asked = {run.key: run.config.epochs for run in plan.runs}
+        self.reached = {run.key: run.held.epochs if run.to_train else asked[run.key] for run in plan.runs}
         self.left = {run.key: run.to_train for run in plan.runs}
-        self.epochs = {run.key: run.config.epochs for run in plan.runs}
+        self.epochs = asked
         self.running: dict[str, Row | None] = {}
         self._is_shown = False
 
@@ -59,6 +61,13 @@ class Progress:
             self._ended(key)
             log.info(f"{self.names[key]}: done, {plural(self.epochs[key], self.task.unit)}, {self._measured(row)}")
             self._stop_at_end()
+
+    def diverged(self, key: str, row: Row) -> None:
+        """A trial's training diverged: that is its result, and answers all of its points."""
+        self._ended(key)
+        self.reached[key], self.left[key] = self.epochs[key], 0
+        log.warning(f"{self.names[key]}: diverged: {row[DIVERGED]} at {self.task.unit} {row['epoch']}")
+        self._stop_at_end()
 
     def lost(self, key: str, cause: str) -> None:
         """A trial's worker or machine went away; Ray will start it again."""

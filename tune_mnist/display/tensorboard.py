@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from tune_mnist.learned import learned
 from tune_mnist.plan.plan import Plan
 from tune_mnist.results.columns import TIME
 from tune_mnist.results.folder import TENSORBOARD, run_name
+from tune_mnist.store.history import is_end
 from tune_mnist.store.store import Row
 from tune_mnist.task import Config, Task
 
@@ -52,7 +54,7 @@ class TensorBoard:
     def catch_up(self, plan: Plan) -> None:
         """Write what the store has and this has not, other commands' epochs too."""
         for run in plan.runs:
-            rows = run.held.rows[: run.config.epochs]
+            rows = run.held.lines[: run.config.epochs]
             if run.key in self._configs and len(rows) > self._written[run.key]:
                 with self._product.written():
                     self._begin(run.key, rows)
@@ -92,7 +94,10 @@ class TensorBoard:
         finished = datetime.fromisoformat(row["finished"]).timestamp()
         self._seconds[key] += row.get(TIME.name, 0.0)
         shown = {**row, TOTAL: self._seconds[key]}
-        names = (*(one.name for one in learned(self.task, [row]).measures), TIME.name, TOTAL)
+        measures = self.task.headline if is_end(row) else learned(self.task, [row]).measures
+        if is_end(row):  # TensorBoard marks NaN on a curve, and its table shows it
+            shown |= {one.name: math.nan for one in measures}
+        names = (*(one.name for one in measures), TIME.name, TOTAL)
         values = [Summary.Value(tag=name, simple_value=shown[name]) for name in names if name in shown]
         return [Event(wall_time=finished, step=row["epoch"], summary=Summary(value=[value])) for value in values]
 

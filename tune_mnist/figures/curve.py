@@ -17,14 +17,15 @@ from matplotlib.ticker import MaxNLocator
 
 from tune_mnist.errors import UserError
 from tune_mnist.figures.labels import axis_of, label_points, numbers, ticks
-from tune_mnist.figures.style import BLUE, GREY, INK, VERMILION, as_is, framed, legend_below, plain
+from tune_mnist.figures.style import BLUE, GREY, INK, VERMILION, as_is, ended_at, framed, legend_below, plain
 from tune_mnist.measure import Measure
 from tune_mnist.parameter import Parameter
 from tune_mnist.results.columns import TIME, all_variables, fixed_columns, require
 from tune_mnist.results.fixed import data_name, fixed, read_at, timed_on
-from tune_mnist.results.summary import finished, timed_alike
+from tune_mnist.results.summary import averaged, diverged, timed_alike
 from tune_mnist.results.values import numbers_or_names, text, texts
 from tune_mnist.statistics.intervals import bounded, estimate
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 from tune_mnist.words import plural
 
@@ -42,7 +43,7 @@ def needed(measure: Measure, task: Task) -> list[str]:
 
 def measured(points: pd.DataFrame, measure: Measure, task: Task) -> pd.DataFrame:
     """The rows that a plot of the measure shows: of times, those taken under the most usual conditions."""
-    rows = timed_alike(points, task) if measure == TIME else finished(points, task)
+    rows = timed_alike(points, task) if measure == TIME else averaged(points, task)
     return rows[rows[measure.name].notna()]
 
 
@@ -51,7 +52,8 @@ def curve(points: pd.DataFrame, measure: Measure, task: Task) -> pd.DataFrame:
 
     low and high are the ends of the mean's 95 % interval over its n seeds (`intervals.estimate`), cut where the measure
     has no values, nan for one seed.
-    Numbers ascend, names keep their order, failed points are left out. Raises UserError if a column is missing.
+    Numbers ascend, names keep their order; failed points, and values where a seed diverged, are left out. Raises
+    UserError if a column is missing.
     """
     require(points, needed(measure, task))
     points = points.reset_index(drop=True)  # of tables put together
@@ -72,6 +74,14 @@ def failures(points: pd.DataFrame) -> pd.Series[Any]:
     return values[points["status"] == "failed"].drop_duplicates()
 
 
+def endings(points: pd.DataFrame) -> pd.DataFrame:
+    """The values of one sweep at which trainings diverged, in the order asked: value, diverged, seeds."""
+    values = numbers_or_names(points[_variable(points)])
+    counted = (points["status"] == DIVERGED).groupby(values, sort=False).agg(["sum", "size"])
+    table = counted[counted["sum"] > 0].reset_index()
+    return table.set_axis(["value", "diverged", "seeds"], axis="columns")
+
+
 def draw(points: pd.DataFrame, measure: Measure, task: Task) -> Figure:
     """One sweep's curve, the baseline ringed. Raises UserError also if no point is done."""
     require(points, needed(measure, task))
@@ -87,16 +97,20 @@ def draw(points: pd.DataFrame, measure: Measure, task: Task) -> Figure:
     axes = figure.add_axes(room)
     means[["mean", "low", "high"]] *= measure.factor
     seeds = rows[measure.name] * measure.factor
-    failed = failures(points)
-    places = _x_axis(axes, variable, _asked(points, [*means["value"], *failed]), means, task)
+    failed, ended = failures(points), endings(points)
+    places = _x_axis(axes, variable, _asked(points, [*means["value"], *failed, *ended["value"]]), means, task)
     means["x"] = means["value"].map(places)
     _y_axis(axes, measure, np.nanmin([*means["low"], *seeds]), np.nanmax([*means["high"], *seeds]))
     _points(axes, means, rows[variable].map(text), seeds)
     _ring(axes, means, variable)
+    marked = [(place, CROSS_AT) for place in failed.map(places)]
     _crosses(axes, failed.map(places).tolist())
+    if measure != TIME:
+        edge = ended_at(axes, ended["value"].map(places).tolist(), measure, _label_of(ended))
+        marked += [(place, edge) for place in ended["value"].map(places)]
     legend_below(figure, axes)
     if len(means) <= MOST_NUMBERED:
-        _label(axes, means, measure, failed.map(places).tolist())
+        _label(axes, means, measure, marked)
     return figure
 
 
@@ -119,7 +133,12 @@ def _note(points: pd.DataFrame, measure: Measure, n: int, task: Task) -> str:
     """What is not there: the spread of a single seed, the points that failed, times that compare with nothing."""
     hidden = points.drop(measured(points, measure, task).index)
     parts = ["One seed per point: no interval to show."] if n == 1 else []
-    timed = finished(points, task)[TIME.name].dropna().index
+    ended = hidden[diverged(hidden)]  # with the seeds that did not
+    if len(ended):
+        said = "no time is shown" if measure == TIME else "no mean is shown"
+        parts.append(f"Where trainings diverged {said} ({', '.join(texts(ended[_variable(points)]))}).")
+    hidden = hidden.drop(ended.index)
+    timed = averaged(points, task)[TIME.name].dropna().index
     unlike = hidden.index.intersection(timed if measure == TIME else [])
     if len(unlike):
         parts.append(f"{plural(len(unlike), 'point')} timed under other conditions not shown.")
@@ -194,6 +213,15 @@ def _crosses(axes: Axes, places: list[float]) -> None:
         axes.plot(places, [CROSS_AT] * len(places), "x", transform=axes.get_xaxis_transform(), label="failed", **look)
 
 
+def _label_of(ended: pd.DataFrame) -> str:
+    """How many seeds of how many diverged, at each value or from one to another."""
+    if ended.empty or ended["seeds"].max() == 1:
+        return "diverged"
+    counts, seeds = (sorted({*ended[name]}) for name in ("diverged", "seeds"))
+    said = [f"{some[0]}" if len(some) == 1 else f"{some[0]} to {some[-1]}" for some in (counts, seeds)]
+    return f"diverged ({said[0]} of {said[1]})"
+
+
 def _ring(axes: Axes, means: pd.DataFrame, variable: str) -> None:
     ringed = means[means["baseline"]]
     if len(ringed):
@@ -201,10 +229,10 @@ def _ring(axes: Axes, means: pd.DataFrame, variable: str) -> None:
         axes.plot(ringed["x"], ringed["mean"], "o", ms=13, mfc="none", mec=VERMILION, mew=1.8, zorder=4, label=label)
 
 
-def _label(axes: Axes, means: pd.DataFrame, measure: Measure, failed: list[float]) -> None:
-    """Each mean's number, beside the line between the means, the bars of their intervals, and the crosses."""
+def _label(axes: Axes, means: pd.DataFrame, measure: Measure, marked: list[tuple[float, float]]) -> None:
+    """Each mean's number, beside the line between the means, the bars of their intervals, and the marks at an edge."""
     bars = means.fillna({"low": means["mean"], "high": means["mean"]})
     at, lows, highs = (axes.transData.transform(bars[["x", end]]) for end in ("mean", "low", "high"))
-    crosses = axes.get_xaxis_transform().transform([(place, CROSS_AT) for place in failed] or np.empty((0, 2)))
+    crosses = axes.get_xaxis_transform().transform(marked or np.empty((0, 2)))
     drawn = np.concatenate([*np.linspace(at[:-1], at[1:], 80), *np.linspace(lows, highs, 30), crosses])
     label_points(axes, at, numbers(measure, [*means["mean"]]), drawn)

@@ -25,7 +25,8 @@ from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, as_one, require, variables
 from tune_mnist.results.folder import FIGURES
 from tune_mnist.results.read import Results
-from tune_mnist.results.summary import finished, timed_alike
+from tune_mnist.results.summary import averaged, timed_alike
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 from tune_mnist.words import plural
 
@@ -75,15 +76,15 @@ def _figures(results: Results) -> Iterator[Callable[[], Drawn]]:
     task, history, points = results.task, results.history, results.points.reset_index(drop=True)
     place = partial(partial, _saved, results.folder)
     for key, rows in points.groupby("sweep", sort=False):
-        sweep, done = str(key), finished(rows, task)
+        sweep, tried = str(key), rows["status"].isin(("done", DIVERGED))
         single, of = as_one(rows, task)
         if len(variables(single)) == 1:
             for one in (task.judged, TIME):
                 if len(measured(single, one, of)):
                     yield place(f"{one.stem}_vs_{sweep}", partial(draw, single, one, of), sweep, one)
-        elif len(done):
+        elif len(averaged(rows, task)):
             yield place(f"heatmap_{sweep}", partial(draw_cross, rows, task), sweep, task.judged)
-        if history is not None and done["run"].isin(history["run"]).any():
+        if history is not None and rows.loc[tried, "run"].isin(history["run"]).any():
             yield place(f"learning_{sweep}", partial(draw_learning, rows, history, task), sweep)
     if len(timed_alike(points, task)):
         yield place(f"{task.judged.stem}_vs_{TIME.stem}", partial(draw_tradeoff, points, task))

@@ -23,11 +23,13 @@ from tune_mnist.figures.style import VERMILION, as_is, framed
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import variables
 from tune_mnist.results.fixed import data_name, fixed, read_at
-from tune_mnist.results.summary import finished
+from tune_mnist.results.summary import averaged, diverged
 from tune_mnist.results.values import numbers_or_names, text
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 from tune_mnist.words import several
 
+ENDED = "∞"  # in a cell whose trainings, or some of them, diverged
 SIZES = (9, 7.5, 6.5)  # points: of the numbers in the cells, the largest that fits
 WIDE, HIGH = 0.0095, 0.019  # inches of a letter and of a line, for each point of its size
 
@@ -40,12 +42,25 @@ class Cells:
     sds: pd.DataFrame  # nan: one seed
     failed: pd.DataFrame
     baseline: pd.DataFrame
+    diverged: pd.DataFrame  # seeds that did
+    seeds: pd.DataFrame
 
     def said(self, measure: Measure) -> list[list[str]]:
-        """The numbers of each cell: the mean, and the seeds' standard deviation."""
+        """The numbers of each cell: the mean, and the seeds' standard deviation; or how many of the seeds diverged."""
         means, sds, failed = self.means.to_numpy(float), self.sds.to_numpy(float), self.failed.to_numpy(bool)
+        ended, seeds = self.diverged.to_numpy(int), self.seeds.to_numpy(int)
         rows, columns = means.shape
-        return [[_said(means[y, x], sds[y, x], failed[y, x], measure) for x in range(columns)] for y in range(rows)]
+        return [
+            [
+                _ended(ended[y, x], seeds[y, x]) or _said(means[y, x], sds[y, x], failed[y, x], measure)
+                for x in range(columns)
+            ]
+            for y in range(rows)
+        ]
+
+
+def _ended(diverged: int, seeds: int) -> str:
+    return "" if not diverged else ENDED if seeds == 1 else f"{ENDED}\n{diverged} of {seeds}"
 
 
 def _said(mean: float, sd: float, failed: bool, measure: Measure) -> str:
@@ -73,8 +88,9 @@ def cross_cells(points: pd.DataFrame, task: Task) -> dict[str, Cells]:
     first, second, others = crossed(points)
     rows = points.assign(row=numbers_or_names(points[first]), column=numbers_or_names(points[second]))
     rows["facet"] = facet_names(rows, others)
-    rows["shown"] = rows[task.judged.name].where(rows["status"] == "done") * task.judged.factor
+    rows["shown"] = rows[task.judged.name].where((rows["status"] == "done") & ~diverged(rows)) * task.judged.factor
     rows["failed"], rows["base"] = rows["status"] == "failed", rows["baseline"].astype(bool)
+    rows["ended"], rows["asked"] = rows["status"] == DIVERGED, 1
     index, columns = rows["row"].unique(), rows["column"].unique()
 
     def table(mine: pd.DataFrame, column: str, how: Any) -> pd.DataFrame:
@@ -85,6 +101,7 @@ def cross_cells(points: pd.DataFrame, task: Task) -> dict[str, Cells]:
         str(facet): Cells(
             *(table(mine, "shown", how) for how in ("mean", "std")),
             *(table(mine, column, "max").eq(True) for column in ("failed", "base")),
+            *(table(mine, column, "sum").fillna(0).astype(int) for column in ("ended", "asked")),
         )
         for facet, mine in rows.groupby("facet", sort=False)
     }
@@ -92,7 +109,7 @@ def cross_cells(points: pd.DataFrame, task: Task) -> dict[str, Cells]:
 
 def draw_cross(points: pd.DataFrame, task: Task) -> Figure:
     """The heat maps of a sweep over several variables; what is not done is hatched. Raises UserError if nothing is."""
-    done, (first, second, others) = finished(points, task), crossed(points)
+    done, (first, second, others) = averaged(points, task), crossed(points)
     if done.empty:
         raise UserError("no finished point to draw a heat map from")
     cells = cross_cells(points, task)
@@ -145,7 +162,11 @@ def _numbers(axes: Axes, cells: Cells, image: AxesImage, judged: Measure) -> Non
             frame = Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, fill=False, edgecolor=VERMILION, linewidth=2.5)
             axes.add_patch(frame)
         look: dict[str, Any] = {"ha": "center", "va": "center", "linespacing": 1.3}
-        if said[y][x] == "×":
+        if said[y][x].startswith(ENDED):
+            paper = {"facecolor": axes.get_facecolor(), "edgecolor": "none", "pad": 2}  # over the hatches
+            told = said[y][x] if size else ENDED
+            axes.text(x, y, told, fontsize=size or 9, fontweight="bold", color=VERMILION, bbox=paper, **look)
+        elif said[y][x] == "×":
             axes.text(x, y, "×", fontsize=13, fontweight="bold", color=VERMILION, **look)
         elif said[y][x] and size:
             axes.text(x, y, said[y][x], fontsize=size, color="white" if value < limit else "black", **look)
@@ -168,16 +189,19 @@ def _note(points: pd.DataFrame, done: pd.DataFrame, made: dict[str, Cells], left
     # A value that is inactive beside another is not asked for there.
     not_asked = 0 if left_out else cells - points.groupby([*variables(points)], dropna=False).ngroups
     failed = any((one.failed & one.means.isna()).any(axis=None) for one in made.values())
+    ended = sum(int((one.diverged > 0).sum().sum()) for one in made.values())
     parts = {
         f"Each cell: the mean of {n} seeds ± their standard deviation.": counts.max() > 1,
         "One seed per point: no spread to show.": counts.max() == 1,
-        f"Hatched: {_hatched(not_asked, empty - not_asked)}{'; ×: failed' if failed else ''}.": empty > 0,
+        f"Hatched: {_hatched(not_asked, empty - not_asked - ended, ended)}{'; ×: failed' if failed else ''}.": empty
+        > 0,
         "The baseline is framed.": any(one.baseline.any(axis=None) for one in made.values()),
         f"{left_out} other maps not shown.": left_out > 0,
     }
     return " ".join(said for said, so in parts.items() if so)
 
 
-def _hatched(not_asked: int, not_done: int) -> str:
+def _hatched(not_asked: int, not_done: int, ended: int) -> str:
     said = {f"not asked for ({not_asked})": not_asked, f"not done ({not_done})": not_done}
+    said |= {f"{ENDED}, diverged ({ended})": ended}
     return ", ".join(words for words, count in said.items() if count)

@@ -18,12 +18,13 @@ from matplotlib.ticker import MaxNLocator
 
 from tune_mnist.errors import UserError
 from tune_mnist.figures.facets import MOST_FACETS, columns_for, facet_names, facets, height_for, spread
-from tune_mnist.figures.style import INK, Picture, Room, as_is, below, framed, plain
+from tune_mnist.figures.style import INK, VERMILION, Picture, Room, as_is, below, ended_at, framed, plain
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import require, variables
 from tune_mnist.results.fixed import data_name, fixed
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import texts, values_of
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 from tune_mnist.words import plural, several
 
@@ -69,18 +70,19 @@ def learning_curves(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> 
 
     `values` names the swept values that are read off the training: those that differ in epochs only share one. In a
     cross they are those of one `variable`, and `facet` has those of the others. `baseline`: whether the training has
-    the baseline's point. Raises UserError if a column is missing.
+    the baseline's point. Where one of the seeds diverged, the means end before that epoch, whose row has none and is
+    marked `diverged`. Raises UserError if a column is missing.
     """
     measures = [one.name for one in _measures(task)]
     require(history, ["run", "epoch", *measures])
-    done = finished(points, task)
+    done = _tried(points, task)
     done = done.assign(value=values_of(done) if len(done) else "")
     shared: dict[frozenset[str], pd.DataFrame] = {}
     for _, rows in done.groupby("value", sort=False):
         runs = frozenset(rows["run"])
         shared[runs] = pd.concat([shared[runs], rows]) if runs in shared else rows
     swept = pd.DataFrame([{one: ", ".join(texts(mine[one])) for one in variables(done)} for mine in shared.values()])
-    columns = ["variable", "values", "facet", "baseline", "epoch", "n", *measures]
+    columns = ["variable", "values", "facet", "baseline", "epoch", "n", *measures, "diverged"]
     if not shared:
         return pd.DataFrame(columns=columns)
     line, *others = sorted(swept.columns, key=lambda one: -swept[one].nunique())
@@ -88,18 +90,36 @@ def learning_curves(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> 
     tables = []
     for (runs, mine), value, facet in zip(shared.items(), swept[line], facet_names(swept, others), strict=True):
         rows = history[history["run"].isin(runs) & (history["epoch"] <= mine["epochs"].max())]
-        means = rows.groupby("epoch")[measures].mean().assign(n=rows.groupby("epoch").size()).reset_index()
+        means = _ended(rows, mine, measures).reset_index()
         tables.append(means.assign(values=value, facet=facet, variable=line, baseline=bool(mine["baseline"].any())))
     table: pd.DataFrame = pd.concat(tables, ignore_index=True)[columns]
     return table
+
+
+def _tried(points: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """The points whose trainings have curves: those that are done, and those that diverged."""
+    return points[points.index.isin(finished(points, task).index) | (points["status"] == DIVERGED)]
+
+
+def _ended(rows: pd.DataFrame, points: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
+    """By epoch the means over the points' trainings, whose epochs are the rows, up to where the first one diverged."""
+    means = rows.groupby("epoch")[measures].mean().assign(n=rows.groupby("epoch").size(), diverged=False)
+    ended = points.loc[points["status"] == DIVERGED, "run"].unique()
+    if not len(ended):
+        return means
+    reached = rows.groupby("run").size().reindex(ended, fill_value=0)
+    end = int(reached.min()) + 1
+    epochs = pd.Index([*means.index[means.index < end], end], name="epoch")
+    counts = means["n"].reindex(epochs, fill_value=0).where(epochs < end, int((reached == reached.min()).sum()))
+    return means.loc[means.index < end, measures].reindex(epochs).assign(n=counts, diverged=epochs == end)
 
 
 def draw_learning(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> Figure:
     """One sweep's learning curves; a cross has a facet for each value of its other variables, of the judged measure
     alone. Raises UserError also if no point is done.
     """
-    curves, done = learning_curves(points, history, task), finished(points, task)
-    if curves.empty:
+    curves, done = learning_curves(points, history, task), _tried(points, task)
+    if curves[~curves["diverged"]].empty:
         raise UserError("no finished training to draw learning curves from")
     at_baseline = curves[curves["baseline"]]
     kept = spread([*curves["values"].unique()], MOST, at_baseline["values"].unique())
@@ -112,7 +132,8 @@ def draw_learning(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> Fi
     columns = columns_for(len(parts))
     figure, (left, bottom, width, height) = framed(title, [subtitle], note, height_for(len(parts), columns))
     known = {one: one in set(at_baseline["values"]) for one in kept}
-    more = _legend(figure, known, curves["variable"].iloc[0], made, task.examples)
+    ended = curves.loc[curves["diverged"], "values"].drop_duplicates().tolist()
+    more = _legend(figure, known, curves["variable"].iloc[0], made, task.examples, ended)
     room = (left + 0.005, bottom + more, width - 0.02, height - more)
     if len(parts) > 1:
         found = facets(figure, room, parts, columns, (as_is(task.unit), as_is(made[0].label)))
@@ -159,7 +180,7 @@ def _dashes(parts: set[str]) -> dict[str, Any]:
 
 def _draw(axes: Axes, curves: pd.DataFrame, panel: Panel, known: dict[str, bool]) -> None:
     for values, (colour, mark) in _looks(list(known)).items():
-        mine = curves[curves["values"] == values]
+        mine = curves[(curves["values"] == values) & ~curves["diverged"]]
         for part, look in _dashes(set(panel.measures)).items():
             measure = panel.measures[part]
             style: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 4, "linestyle": look}
@@ -168,6 +189,10 @@ def _draw(axes: Axes, curves: pd.DataFrame, panel: Panel, known: dict[str, bool]
                 style["markerfacecolor"] = "white"  # without a line, as of one epoch, dashes do not show
             if len(mine):
                 axes.plot(mine["epoch"], mine[measure.name] * measure.factor, **style)
+        ends = curves.loc[(curves["values"] == values) & curves["diverged"], "epoch"].tolist()
+        if ends:
+            axes.margins(y=0.1)  # the edge is not where other curves end
+        ended_at(axes, ends, next(iter(panel.measures.values())), markerfacecolor=colour)
     plain(axes)
     first, last = curves["epoch"].min(), curves["epoch"].max()
     if first == last:  # a locator would find fractions of an epoch around it
@@ -177,7 +202,9 @@ def _draw(axes: Axes, curves: pd.DataFrame, panel: Panel, known: dict[str, bool]
         axes.xaxis.set_major_locator(MaxNLocator(min(8, last - first), integer=True))
 
 
-def _legend(figure: Picture, known: dict[str, bool], variable: str, drawn: list[Panel], examples: str) -> float:
+def _legend(
+    figure: Picture, known: dict[str, bool], variable: str, drawn: list[Panel], examples: str, ended: list[str]
+) -> float:
     """The legend below, in as many columns as fit; returns how much of the height its rows after the first take."""
     lines = [
         Line2D([], [], color=c, marker=m, markersize=4, linewidth=2.4 if known[v] else 1.3, label=_named(v, known[v]))
@@ -185,7 +212,7 @@ def _legend(figure: Picture, known: dict[str, bool], variable: str, drawn: list[
     ]
     looks = _dashes({part for panel in drawn for part in panel.measures if part})
     parts = [_part(one, look, examples) for one, look in looks.items()]
-    entries, row = [Line2D([], [], linestyle="none", label=as_is(f"{variable}:")), *lines, *parts], 0.0
+    entries, row = [Line2D([], [], linestyle="none", label=as_is(f"{variable}:")), *lines, *parts, *_ends(ended)], 0.0
     for columns in range(len(entries), 0, -1):
         # matplotlib fills column after column; people read row after row.
         by_row = [entry for start in range(columns) for entry in entries[start::columns]]
@@ -196,6 +223,11 @@ def _legend(figure: Picture, known: dict[str, bool], variable: str, drawn: list[
             return max(0.0, float(box.height - row))
         legend.remove()
     return 0.0
+
+
+def _ends(ended: list[str]) -> list[Line2D]:
+    label = as_is(f"diverged: {', '.join(ended)}")
+    return [Line2D([], [], linestyle="none", marker="v", color=VERMILION, label=label)] if ended else []
 
 
 def _named(values: str, is_baseline: bool) -> str:

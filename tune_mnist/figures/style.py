@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from matplotlib.figure import Figure
 
 from tune_mnist import __version__
 from tune_mnist.files import write_whole
+from tune_mnist.measure import Measure
 from tune_mnist.results.folder import FIGURES
 from tune_mnist.words import legible
 
 DPI = 150
+EDGE = 0.03  # of the height: how far from the edge a mark stands that has no value
 WIDTH, HEIGHT = 7.5, 5.0  # inches
 LINE = {"title": 0.25, "under it": 0.185, "note": 0.15}  # inches from one line to the next
 BLUE, VERMILION, GREY, INK = "#0072B2", "#D55E00", "#8c8c8c", "#333333"  # Okabe and Ito's: safe for the colour-blind
@@ -80,6 +82,19 @@ def plain(axes: Axes) -> None:
     axes.set_axisbelow(True)
     axes.grid(axis="y", color="#e4e4e4")
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def ended_at(axes: Axes, places: Sequence[float], measure: Measure, label: str = "", **look: Any) -> float:
+    """A mark at the edge where the measure is worst, at each place of x where a training diverged: it points out of
+    the axes. Returns how high it stands, of the height.
+    """
+    is_above = measure.better == "lower"
+    high = 1 - EDGE if is_above else EDGE
+    how: dict[str, Any] = {"color": VERMILION, "ms": 9, "zorder": 5, "clip_on": False, "linestyle": "none"}
+    how |= {"marker": "^" if is_above else "v", "transform": axes.get_xaxis_transform(), "label": label or None}
+    if len(places):
+        axes.plot(places, [high] * len(places), **how, **look)
+    return high
 
 
 def legend_below(figure: Picture, axes: Axes, columns: int = 4) -> None:

@@ -19,7 +19,7 @@ from tune_mnist.figures.style import INK, SERIES, VERMILION, as_is, framed, lege
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, all_variables, variables
 from tune_mnist.results.fixed import data_name, fixed, read_at, timed_on
-from tune_mnist.results.summary import finished, timed_alike
+from tune_mnist.results.summary import averaged, diverged, timed_alike
 from tune_mnist.results.values import text, values_of
 from tune_mnist.statistics.intervals import bounded, estimate, paired, unpaired
 from tune_mnist.task import Task
@@ -128,9 +128,13 @@ def _points(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _note(points: pd.DataFrame, table: pd.DataFrame, task: Task) -> str:
-    left_out, seeds = len(finished(points, task)) - len(timed_alike(points, task)), int(table["n"].max())
+    left_out, seeds = len(averaged(points, task)) - len(timed_alike(points, task)), int(table["n"].max())
     parts = [f"Means of {seeds} seeds with 95 % intervals; the front joins points that are apart."] if seeds > 1 else []
     parts += [f"{plural(left_out, 'point')} timed under other conditions not shown."] if left_out else []
+    ended = points[diverged(points)]
+    sweeps = [rows.groupby(values_of(rows), sort=False) for _, rows in ended.groupby("sweep", sort=False)]
+    named = dict.fromkeys(_typed(rows) for values in sweeps for _, rows in values)
+    parts += [f"Where trainings diverged there is no point ({'; '.join(named)})."] if named else []
     return " ".join(parts)
 
 

@@ -17,7 +17,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from tune_mnist.errors import TrainingFailed
 from tune_mnist.mnist.config import TrainConfig, check_fits
 from tune_mnist.mnist.datasets import Dataset, Split
 from tune_mnist.mnist.networks import network
@@ -52,7 +51,7 @@ class Training:
 
     Every random number comes from generators of its own, seeded by `config.seed`, and every epoch runs on `threads`
     CPU threads, so the same arguments give the same results bit for bit on one kind of CPU. Raises UserError if the
-    batch or the subset is larger than the training set, TrainingFailed when the loss is no longer a number.
+    batch or the subset is larger than the training set.
     """
 
     def __init__(
@@ -107,10 +106,6 @@ class Training:
         val_loss, val_accuracy = self._evaluate(*self.validation) if self.validation else (None, None)
         end = time.perf_counter()
         self.epoch += 1
-        if not all(map(math.isfinite, (train_loss, test_loss, val_loss or 0.0))):
-            raise TrainingFailed(
-                f"the loss is no longer a number at epoch {self.epoch} (train {train_loss}, test {test_loss})"
-            )
         times = trained - start, end - trained, time.process_time() - cpu
         measured = train_loss, train_accuracy, test_loss, accuracy, *times, val_loss, val_accuracy
         return EpochResult(self.epoch, lr, *measured)

@@ -29,8 +29,8 @@ class Run:
 
     @property
     def to_train(self) -> int:
-        """Epochs: none if the store has a row for each, else from the last checkpoint on."""
-        return 0 if self.held.epochs >= self.config.epochs else self.config.epochs - self.held.resume
+        """Epochs: none if the store answers for each, else from the last checkpoint on."""
+        return 0 if self.held.answers(self.config.epochs) else self.config.epochs - self.held.resume
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ class Plan:
     def epochs_again(self) -> int:
         """Epochs to train of which the store has the row: no checkpoint is left to go on from."""
         return sum(run.held.epochs - run.held.resume for run in self.todo)
+
+    @property
+    def diverged(self) -> int:
+        """Runs that ended before they had the epochs asked for, because they diverged."""
+        return sum(run.held.diverged is not None and run.held.epochs < run.config.epochs for run in self.runs)
 
     @property
     def shares(self) -> bool:

@@ -14,12 +14,13 @@ import pandas as pd
 from tune_mnist.measure import Measure
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, variables
-from tune_mnist.results.summary import chosen_column, without_stem
+from tune_mnist.results.summary import BASELINE_DIVERGED, chosen_column, without_stem
 from tune_mnist.results.values import rows_of, said
 from tune_mnist.statistics.intervals import LEVEL
 from tune_mnist.task import Task
 from tune_mnist.words import percent, seconds, several
 
+NO_BASELINE = ("no baseline", BASELINE_DIVERGED)  # verdicts: nothing tells by a difference which points are apart
 MOST = 0.9  # of a sweep's whole change: where that much is reached, it is called flat
 BUSY = 0.9  # of the CPU time of their threads: with less, times are of waiting, too, and are not compared
 LIKE = 0.95  # of the longest time: what takes at least that much of it takes as long, as far as a shared machine tells
@@ -46,13 +47,32 @@ def answer(summary: pd.DataFrame, task: Task) -> Answer:
     if len(swept) > 1:  # in brackets, because the values of a list have commas between them, too
         values, compared = summary["value"].map(said), summary["compared_to"].map(said)
         summary = summary.assign(value="(" + values + ")", compared_to=compared)
-    rows = _in_order(summary[summary["n"] > 0])
-    if rows.empty:
-        return Answer("No point of this sweep is done.")
-    missing = summary.loc[summary["n"] == 0, "value"]
+    rows = _in_order(summary[summary["mean"].notna()])
+    missing = summary.loc[(summary["n"] == 0) & (summary["diverged"] == 0), "value"]
     lacking = f" Not done: {several(missing)}." if len(missing) else ""
+    ended = "".join(f" {sentence}" for sentence in diverged(summary, task))
+    if rows.empty:
+        nothing = f"No value of {swept_words(summary, task)} has a mean."
+        return Answer(f"{nothing}{ended}{lacking}" if ended else "No point of this sweep is done.")
     course = _course(rows, swept_words(summary, task), task.judged)
-    return Answer(course[:1].upper() + course[1:] + lacking, _cost(rows), _resolved(rows, task.judged))
+    return Answer(course[:1].upper() + course[1:] + ended + lacking, _cost(rows), _resolved(rows, task.judged))
+
+
+def diverged(summary: pd.DataFrame, task: Task) -> list[str]:
+    """Of one sweep's rows, at which values trainings diverged: "2 of 3 seeds diverged at learning rate 1000."."""
+    counted: dict[tuple[int, int], list[str]] = {}
+    for row in rows_of(summary[summary["diverged"] > 0]):
+        counted.setdefault((row.diverged, row.diverged + row.n + row.not_done), []).append(str(row.value))
+    where = swept_words(summary, task)
+    return [
+        f"{_seeds(count, asked)} diverged at {where} {several(values)}." for (count, asked), values in counted.items()
+    ]
+
+
+def _seeds(count: int, asked: int) -> str:
+    if asked == 1:
+        return "Training"
+    return f"All {asked} seeds" if count == asked else f"{count} of {asked} seeds"
 
 
 def swept_words(rows: pd.DataFrame, task: Task) -> str:
@@ -95,7 +115,7 @@ def _level(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
     """No two ends apart: what lies between is not called a rise or a peak."""
     low, high = _at(_end(rows, "lowest"), judged), _at(_end(rows, "highest"), judged)
     verdicts = rows["resolved"]
-    if (verdicts == "no baseline").any():
+    if verdicts.isin(NO_BASELINE).any():
         why = "whose 95 % intervals overlap"
     elif (verdicts == "yes").any():
         why = "which are not told apart"
@@ -162,7 +182,7 @@ def _may_be_chance(one: pd.Series, other: pd.Series) -> bool:
     """
     if one["n"] == other["n"] == 1:
         return False
-    if "no baseline" in (one["resolved"], other["resolved"]):
+    if {one["resolved"], other["resolved"]} & set(NO_BASELINE):
         return _overlap(one, other, "")
     tested = [row for row in (one, other) if not row["baseline"]]
     if not any(row["resolved"] == "yes" for row in tested):
@@ -224,6 +244,9 @@ def _resolved(rows: pd.DataFrame, judged: Measure) -> str:
     verdicts = others["resolved"]
     if others.empty:
         return "There is no other point to take a difference to."
+    if (verdicts == BASELINE_DIVERGED).any():
+        named = others["compared_to"].iloc[0]
+        return f"Training diverged at the baseline ({named}), so there is nothing to take a difference to."
     if (verdicts == "no baseline").any():
         return "No point at the baseline is done, so there is nothing to take a difference to."
     if (rows["n"] == 1).all():
@@ -262,7 +285,7 @@ def best(summary: pd.DataFrame, task: Task) -> str:
     """The point that is best by validation data in all sweeps; without any, that of the highest or lowest mean."""
     judged, by, summary = task.judged, task.chosen_by or task.judged, without_stem(summary, task)
     column = chosen_column(task) or "mean"
-    done = summary[(summary["n"] > 0) & summary[column].notna()]
+    done = summary[summary["mean"].notna() & summary[column].notna()]
     if done.empty:
         return "No point is done."
     named = [_point(variable, value) for variable, value in zip(done["variable"], done["value"], strict=True)]

@@ -16,11 +16,12 @@ from bokeh.models import ColumnDataSource, FixedTicker, HoverTool, Legend, Plot
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
-from tune_mnist.figures.style import SERIES
+from tune_mnist.figures.style import SERIES, VERMILION
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, all_variables
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import numbers_or_names, said, text
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 from tune_mnist.words import seconds
 
@@ -62,11 +63,15 @@ def mark_names(sweep: str) -> tuple[str, str]:
 
 
 def draw_views(points: pd.DataFrame, task: Task) -> Embedded:
-    """The views of the points that are done, measured and timed; `NOTHING` if none is. Equal points give equal text."""
-    done = finished(points, task)
-    done = done[done[TIME.name].notna()].reset_index(drop=True)
-    if done.empty:
+    """The views of the points that are done, measured and timed; `NOTHING` if none is. Equal points give equal text.
+
+    Those that diverged stand at the edge where the judged measure is worst.
+    """
+    done, ended = finished(points, task), points[points["status"] == DIVERGED]
+    if done[TIME.name].isna().all():
         return NOTHING
+    done = pd.concat([done, ended]).sort_index()
+    done = done[done[TIME.name].notna()].reset_index(drop=True)
     made = {"Every point": _scatter(done, task), "Every run, on parallel axes": _parallel(done, task)}
     code, places = components(made)
     known: dict[str, str] = {}
@@ -95,8 +100,23 @@ def _source(rows: pd.DataFrame, task: Task, **more: object) -> ColumnDataSource:
         "took": [seconds(time) for time in rows[TIME.name]],
         "beside": [text(count) for count in rows["concurrent"]],
     }
-    measured = {f"said_{one.stem}": [one.text(value) for value in rows[one.name]] for one in _told(task)}
+    measured = {f"said_{one.stem}": [_said(one, value) for value in rows[one.name]] for one in _told(task)}
+    measured["said_" + task.judged.stem] = [
+        f"diverged: {row['error']}" if row["status"] == DIVERGED else _said(task.judged, row[task.judged.name])
+        for _, row in rows.iterrows()
+    ]
     return ColumnDataSource({**told, **measured, **more})
+
+
+def _said(one: Measure, value: float) -> str:
+    return "–" if pd.isna(value) else one.text(value)
+
+
+def _edge(values: pd.Series, judged: Measure) -> float:
+    """Where a point stands that has no value: a little beyond the worst."""
+    low, high = float(values.min()), float(values.max())
+    beyond = 0.08 * (high - low) or 0.5
+    return high + beyond if judged.better == "lower" else low - beyond
 
 
 def _hover(task: Task) -> HoverTool:
@@ -107,10 +127,16 @@ def _hover(task: Task) -> HoverTool:
 def _scatter(done: pd.DataFrame, task: Task) -> Plot:
     plot = figure(height=380, x_axis_label=TIME.axis, y_axis_label=task.judged.axis, **BARE)
     plot.add_tools(_hover(task))
-    for (sweep, rows), (colour, _), mark in zip(done.groupby("sweep", sort=False), SERIES * 9, MARKS * 9, strict=False):
+    ended, edge = done["status"] == DIVERGED, _edge(done[task.judged.name], task.judged)
+    for (sweep, rows), (colour, _), mark in zip(
+        done[~ended].groupby("sweep", sort=False), SERIES * 9, MARKS * 9, strict=False
+    ):
         look = {"marker": mark, "size": 9, "color": colour, "alpha": 0.8, "legend_label": f"sweep {sweep}"}
         look["name"] = mark_names(str(sweep))[0]
         plot.scatter("time", "judged", source=_source(rows, task), **look)
+    for sweep, rows in done[ended].assign(**{task.judged.name: edge}).groupby("sweep", sort=False):
+        look = {"marker": "x", "size": 11, "line_width": 3, "color": VERMILION, "legend_label": "diverged"}
+        plot.scatter("time", "judged", source=_source(rows, task), name=mark_names(str(sweep))[0], **look)
     plot.add_layout(plot.legend[0], "below")  # inside, it would cover marks on a phone
     plot.legend.update(**HIDEABLE, orientation="horizontal")
     return plot
@@ -121,7 +147,9 @@ def _parallel(done: pd.DataFrame, task: Task) -> Plot:
     seeds = ["seed"] if done["seed"].nunique() > 1 else []
     swept = [*all_variables(done), *seeds]
     axes = [_axis(task.words(column), done[column]) for column in swept]
-    axes += [_axis(one.axis, done[one.name] * one.factor) for one in (TIME, task.judged)]
+    measured = done[done["status"] != DIVERGED]
+    judged = _axis(task.judged.axis, measured[task.judged.name] * task.judged.factor)
+    axes += [_axis(TIME.axis, done[TIME.name]), _with_ends(judged, done, task.judged)]
     plot = figure(height=420, x_range=(-0.4, len(axes) - 0.3), y_range=(-0.12, 1.1), **BARE)
     renderers = []
     # A point of several sweeps has one line: that of the first.
@@ -151,6 +179,14 @@ def _axis(words: str, column: pd.Series) -> Axis:
         return Axis(words, values.map(at), [(place, text(value)) for value, place in at.items()])
     low, high = min(known), max(known)
     return Axis(words, (values - low) / (high - low), [(0, f"{low:.3g}"), (1, f"{high:.3g}")])
+
+
+def _with_ends(axis: Axis, rows: pd.DataFrame, judged: Measure) -> Axis:
+    """The axis of the judged measure with a place for the rows that diverged, beyond the worst."""
+    if len(axis.places) == len(rows):
+        return axis
+    edge = _edge(pd.Series([0.0, 1.0]), judged)
+    return Axis(axis.words, axis.places.reindex(rows.index, fill_value=edge), [*axis.ticks, (edge, "diverged")])
 
 
 def _draw_axes(plot: Plot, axes: list[Axis]) -> None:

@@ -99,12 +99,16 @@ def _table(rows: pd.DataFrame, sweep: str, failed: set[str], task: Task) -> Grid
         *("value", "n", judged.words, "sd", "95 % interval", "difference to baseline", "its 95 % interval"),
         *("p, corrected", "verdict", *([by.words] if by else []), TIME.words, "read off the training of"),
     )
-    body = tuple(
-        _line(row, "failed" if row.value in failed else "not done", judged, by)
-        for row in rows_of(without_stem(rows, task))
-    )
+    body = tuple(_line(row, _missing(row, failed), judged, by) for row in rows_of(without_stem(rows, task)))
     differences = "differences in percentage points, paired" if judged.unit == "%" else "differences paired"
     return Grid(f"Sweep {sweep}: means over n seeds, values {task.reading}; {differences} by seed", head, body)
+
+
+def _missing(row: Any, failed: set[str]) -> str:
+    """What stands in place of a mean."""
+    if row.diverged:
+        return f"{row.diverged} of {row.n + row.not_done + row.diverged} diverged"
+    return "failed" if row.value in failed else "not done"
 
 
 def _line(row: Any, missing: str, judged: Measure, by: Measure | None) -> tuple[str, ...]:
@@ -113,9 +117,9 @@ def _line(row: Any, missing: str, judged: Measure, by: Measure | None) -> tuple[
     return (
         said(row.value),
         str(row.n),
-        judged.text(row.mean) if row.n else missing,
-        judged.text(row.sd) if row.n > 1 else NONE,
-        span(judged, row.low, row.high) if row.n > 1 else NONE,
+        missing if pd.isna(row.mean) else judged.text(row.mean),
+        NONE if pd.isna(row.sd) else judged.text(row.sd),
+        NONE if pd.isna(row.low) else span(judged, row.low, row.high),
         NONE if pd.isna(row.difference) else judged.change(row.difference),
         NONE if pd.isna(row.difference_low) else changes(judged, row.difference_low, row.difference_high),
         NONE if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",

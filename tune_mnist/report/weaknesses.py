@@ -14,22 +14,27 @@ from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV
 from tune_mnist.results.read import Results, commands
 from tune_mnist.results.summary import cpu_share, finished
 from tune_mnist.results.values import rows_of, said
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 from tune_mnist.words import percent, several
+
+NO_MEAN = "No mean, difference or time is told of a value where any seed did."
 
 
 def weaknesses(results: Results, summary: pd.DataFrame) -> list[str]:
     """What would weaken the results; each only where it is so."""
     points, task = results.points, results.task
     done, seeds = finished(points, task), seeds_per_point(points)
-    failed = points[points["status"] == "failed"]
-    hosts, left = done["hostname"].nunique(), len(points) - len(done) - len(failed)
+    failed, ended = (points[points["status"] == status] for status in ("failed", DIVERGED))
+    hosts, left = done["hostname"].nunique(), len(points) - len(done) - len(failed) - len(ended)
+    seeded = bool((seeds > 1).any())
     mixed = [one for one in ("device", "threads", *(one.name for one in task.context)) if done[one].nunique() > 1]
     found = {
         _one_seed(seeds): bool((seeds == 1).any()),
         _few_seeds(seeds): bool(seeds.between(2, 4).any()),
-        _same_examples(task): bool((seeds > 1).any()),
-        f"{len(failed)} of {len(points)} points failed: {_reasons(failed, bool((seeds > 1).any()))}.": len(failed) > 0,
+        _same_examples(task): seeded,
+        f"{len(failed)} of {len(points)} points failed: {_reasons(failed, seeded)}.": len(failed) > 0,
+        f"{len(ended)} of {len(points)} points diverged: {_reasons(ended, seeded)}. {NO_MEAN}": len(ended) > 0,
         f"{left} of {len(points)} points are not done or not measured.": left > 0,
         _chosen(task): len(done) > 0 and (task.chosen_by or task.judged).name == task.judged.name,
         _contention(results.history): bool((done["concurrent"] > 0).any()),

@@ -3,8 +3,9 @@
     point_columns(task)
 
 `concurrent`: how many other trials ran beside it, at most. `baseline`: whether the swept value is the one that the
-other sweeps hold. Times: seconds, summed over the point's epochs. `status`: done, failed (then `error` says why) or
-missing. `epoch_read`: where values are read at the best epoch, which that is.
+other sweeps hold. Times: seconds, summed over the point's epochs. `status`: done, diverged or failed (then `error` says
+why), or missing. A point that diverged has its times, up to that epoch, and no measures. `epoch_read`: where values are
+read at the best epoch, which that is.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tune_mnist.plan.sweeps import CROSS, ZIP
 from tune_mnist.task import Task
 from tune_mnist.words import several
 
-STATUSES = ("done", "failed", "missing")
+STATUSES = ("done", "diverged", "failed", "missing")
 TIME = Measure("train_time_s", label="training time", unit="s", better="lower", short="time", least=0)
 TIMES = (TIME.name, "eval_time_s", "cpu_time_s")
 

@@ -5,6 +5,7 @@ compare_points(ours.points, theirs.points, ours.task)
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pandas as pd
@@ -13,9 +14,11 @@ from tune_mnist.results.columns import all_variables, fixed_columns
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import texts, values_of
 from tune_mnist.statistics.intervals import LEVEL, Difference, holm, paired, unpaired
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 
 COLUMNS = ["sweep", "value", "n_a", "n_b", "mean_a", "mean_b", "difference", "low", "high", "test", "p"]
+COLUMNS += ["diverged_a", "diverged_b"]
 
 
 def compare_points(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> pd.DataFrame:
@@ -24,7 +27,8 @@ def compare_points(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> pd.DataFrame
 
     Where there are seeds that both have, n, mean and difference are of those alone. test: `paired` on two or more of
     them; `Welch` on independent seeds; `same runs` where both read the same trainings; `one seed` where nothing can be
-    tested.
+    tested; `diverged` where seeds of either did (`diverged_a` and `diverged_b`: how many): it then has no mean, and the
+    two have no difference.
     """
     ours, theirs = _by_point(a, task), _by_point(b, task)
     rows = [
@@ -71,15 +75,33 @@ def uncompared(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> list[str]:
 
 
 def _by_point(points: pd.DataFrame, task: Task) -> dict[tuple[str, str], pd.DataFrame]:
-    done = finished(points, task)
+    ended = pd.concat([finished(points, task), points[points["status"] == DIVERGED]]).sort_index()
     found = {}
-    for sweep, rows in done.groupby("sweep", sort=False):
+    for sweep, rows in ended.groupby("sweep", sort=False):
         for value, mine in rows.groupby(values_of(rows), sort=False):
             found[str(sweep), str(value)] = mine.set_index("seed")
     return found
 
 
+def _without_difference(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> dict[str, object]:
+    """The row where seeds of either diverged: the mean is of the other one alone."""
+    row: dict[str, object] = {
+        "difference": math.nan,
+        "low": math.nan,
+        "high": math.nan,
+        "test": DIVERGED,
+        "p": math.nan,
+    }
+    for name, rows in (("a", a), ("b", b)):
+        ended = int((rows["status"] == DIVERGED).sum())
+        row |= {f"n_{name}": len(rows) - ended, f"diverged_{name}": ended}
+        row[f"mean_{name}"] = math.nan if ended else rows[task.judged.name].mean()
+    return row
+
+
 def _row(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> dict[str, object]:
+    if any((rows["status"] == DIVERGED).any() for rows in (a, b)):
+        return _without_difference(a, b, task)
     shared = a.index.intersection(b.index)
     if len(shared):
         a, b = a.loc[shared], b.loc[shared]
@@ -92,4 +114,5 @@ def _row(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> dict[str, object]:
     elif not len(shared) and len(a) > 1 and len(b) > 1:
         found, test = unpaired(second.tolist(), first.tolist()), "Welch"
     means = {"n_a": len(a), "n_b": len(b), "mean_a": first.mean(), "mean_b": second.mean()}
+    means |= {"diverged_a": 0, "diverged_b": 0}
     return means | {"difference": found.mean, "low": found.low, "high": found.high, "test": test, "p": found.p}

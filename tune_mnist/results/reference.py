@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tune_mnist.results.columns import TIME
-from tune_mnist.results.summary import finished, timed_alike
+from tune_mnist.results.summary import averaged, timed_alike
 from tune_mnist.statistics.intervals import estimate
 from tune_mnist.task import Task
 
@@ -26,7 +26,7 @@ def compare_reference(points: pd.DataFrame, task: Task) -> pd.DataFrame:
     """
     if task.reference is None:
         return pd.DataFrame(columns=COLUMNS)
-    alike = _where(finished(points, task), task.reference.recipe)
+    alike = _where(averaged(points, task), task.reference.recipe)
     timed, rows = timed_alike(alike, task), []
     for known in task.reference.rows:
         mine = _where(alike, {name: known[name] for name in ("sweep", *task.reference.matched)})

@@ -20,7 +20,10 @@ from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, TIMES, same_timing, variables
 from tune_mnist.results.values import text, values_of
 from tune_mnist.statistics.intervals import LEVEL, Difference, Estimate, bounded, estimate, holm, paired
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
+
+BASELINE_DIVERGED = "baseline diverged"  # a verdict: there is nothing to take a difference to
 
 
 def summarise(points: pd.DataFrame, task: Task) -> pd.DataFrame:
@@ -31,8 +34,9 @@ def summarise(points: pd.DataFrame, task: Task) -> pd.DataFrame:
     the sweep's other comparisons; `resolved`: yes or no, or why it cannot be said; `compared_to`: the baseline's value,
     and the sweep that it was trained in, if that is another one. `same_run`: the sweep's other values that are read off
     the same training, and so move together. `time_…`: training seconds, of the rows timed under the sweep's most usual
-    conditions; `cpu_share`: how much of the CPU time of their threads these had. Where the best is chosen by another
-    measure than the judged one, its mean (`val_accuracy_mean`).
+    conditions; `cpu_share`: how much of the CPU time of their threads these had. `diverged`: how many seeds did; where
+    any has, n counts the others, and there is no mean, time or difference: those that are left are not the value. Where
+    the best is chosen by another measure than the judged one, its mean (`val_accuracy_mean`).
     """
     points = points.reset_index(drop=True)
     tables = [_sweep(rows, points, task) for _, rows in points.groupby("sweep", sort=False)]
@@ -56,9 +60,25 @@ def finished(points: pd.DataFrame, task: Task) -> pd.DataFrame:
     return points[(points["status"] == "done") & points[task.judged.name].notna()]
 
 
+def diverged(points: pd.DataFrame) -> pd.Series:
+    """Whether a seed of the row's point diverged: row by row, of any sweeps."""
+    is_over = points["status"] == DIVERGED
+    found = np.zeros(len(points), bool)
+    for sweep in points.loc[is_over, "sweep"].unique():
+        mine = (points["sweep"] == sweep).to_numpy()
+        values = values_of(points[mine])
+        found[mine] = values.isin(values[is_over[mine]])
+    return pd.Series(found, index=points.index)
+
+
+def averaged(points: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """The finished points that means are taken of: none whose other seeds diverged."""
+    return finished(points[~diverged(points)], task)
+
+
 def timed_alike(points: pd.DataFrame, task: Task) -> pd.DataFrame:
     """The rows whose times were taken under the most usual conditions; the first of them where two are as usual."""
-    done = finished(points, task)
+    done = averaged(points, task)
     timed = done[done[TIME.name].notna()]
     if timed.empty:
         return timed
@@ -90,16 +110,20 @@ def _sweep(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> pd.DataFrame
         mine = rows[values == value]
         seeds = done.loc[done.index.intersection(mine.index)].set_index("seed")[task.judged.name]
         times = timed.loc[timed.index.intersection(mine.index)]
+        ended = int((mine["status"] == DIVERGED).sum())
+        means = bounded(estimate(seeds.tolist()), *task.judged.bounds)
         same_run = [other for other, keys in runs.items() if other != value and keys & runs[value]]
         found.append(
             {
                 **mine.iloc[0][["sweep", "variable"]].to_dict(),
                 "value": value,
                 "baseline": bool(mine["baseline"].iloc[0]),
-                "not_done": len(mine) - len(seeds),
-                **_named(task.judged.stem, bounded(estimate(seeds.tolist()), *task.judged.bounds)),
+                "not_done": len(mine) - len(seeds) - ended,
+                "diverged": ended,
+                **_named(task.judged.stem, Estimate(means.n, math.nan) if ended else means),
                 **_chosen(done.loc[done.index.intersection(mine.index)], task),
-                **_compared(seeds, base, bool(mine["baseline"].iloc[0]), task.judged),
+                **_compared(seeds[:0] if ended else seeds, base, bool(mine["baseline"].iloc[0]), task.judged),
+                **_undecided(mine, base, compared_to),
                 "compared_to": compared_to,
                 "same_run": " ".join(same_run),
                 **_named(TIME.stem, bounded(estimate(times[TIME.name].tolist()), *TIME.bounds)),
@@ -112,7 +136,8 @@ def _sweep(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> pd.DataFrame
 def _base(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> tuple[pd.Series, str]:
     """The judged measure at the baseline by seed, and which value that is.
 
-    A sweep that does not have it may find it in another one, at a point that is alike in all that this sweep holds.
+    A sweep that does not have it may find it in another one, at a point that is alike in all that this sweep holds. Of
+    a baseline that diverged there is no measure, but the value.
     """
     own, swept = rows[rows["baseline"]], variables(rows)
     held = [one for one in (*_conditions(task), *(one.name for one in task.parameters)) if one not in (*swept, "seed")]
@@ -122,8 +147,8 @@ def _base(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> tuple[pd.Seri
         own = points[points["baseline"] & alike]
         named = "".join(own["sweep"].head(1))
         own = own[own["sweep"] == named]
-    base = finished(own, task).set_index("seed")[task.judged.name]
-    if base.empty:
+    base = averaged(own, task).set_index("seed")[task.judged.name]
+    if base.empty and not diverged(own).any():
         return base, ""
     value = CROSS.join(text(own[one].iloc[0]) for one in swept)
     return base, f"{value}, of sweep {named}" if named else value
@@ -150,6 +175,14 @@ def _compared(seeds: pd.Series, base: pd.Series, is_baseline: bool, judged: Meas
     ends = {"difference": found.mean, "difference_low": found.low, "difference_high": found.high}
     verdict = "baseline" if is_baseline else _untested(seeds, base, found)
     return ends | {"pairs": found.n, "p": found.p, "resolved": verdict}
+
+
+def _undecided(mine: pd.DataFrame, base: pd.Series, compared_to: str) -> dict[str, str]:
+    """The verdict where the point or the baseline diverged; nothing elsewhere."""
+    if diverged(mine).any():
+        return {"resolved": DIVERGED}
+    is_lost = base.empty and compared_to and not mine["baseline"].iloc[0]
+    return {"resolved": BASELINE_DIVERGED} if is_lost else {}
 
 
 def _untested(seeds: pd.Series, base: pd.Series, found: Difference) -> str:

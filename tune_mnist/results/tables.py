@@ -10,6 +10,7 @@ import pandas as pd
 from tune_mnist.plan.plan import Plan, Run
 from tune_mnist.plan.sweeps import Point
 from tune_mnist.results.columns import TIMES, epoch_columns, point_columns
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.store.store import Row
 from tune_mnist.task import Config, Task
 
@@ -45,16 +46,22 @@ def _is_baseline(point: Point, baseline: Config, task: Task) -> bool:
 def _point_row(point: Point, run: Run, task: Task, error: str) -> Row:
     epochs = run.held.rows[: point.config.epochs]
     done = len(epochs) == point.config.epochs
+    end = None if done else run.held.diverged
+    status, why = ("done", "") if done else ("failed", error) if error else ("missing", "")
+    if end:
+        status, why = DIVERGED, f"{end[DIVERGED]} at {task.unit} {end['epoch']}"
     row: Row = {
         "sweep": point.sweep,
         "variable": point.variable,
         "value": point.value,
         **_shared_columns(point.config, task),
         "run": run.key,
-        "status": "done" if done else "failed" if error else "missing",
-        "error": "" if done else error,
+        "status": status,
+        "error": why,
     }
-    return row | (_measured(epochs, task) if done else {})
+    if end:
+        return row | _spent((*epochs, end))
+    return row | (_measured(epochs, task) | _spent(epochs) if done else {})
 
 
 def _shared_columns(config: Config, task: Task) -> Row:
@@ -65,14 +72,18 @@ def _shared_columns(config: Config, task: Task) -> Row:
 
 
 def _measured(epochs: tuple[Row, ...], task: Task) -> Row:
-    last, read = epochs[-1], _read(epochs, task)
+    read = _read(epochs, task)
+    found = {one.name: read.get(one.name) for one in task.measures if one.in_points}
+    return found | {"epoch_read": read.get("epoch")}
+
+
+def _spent(epochs: tuple[Row, ...]) -> Row:
+    """The times of so many epochs, and where they were trained."""
     return {
-        **{one.name: read.get(one.name) for one in task.measures if one.in_points},
-        "epoch_read": read.get("epoch"),
         **{name: sum(row[name] for row in epochs) for name in TIMES},
         "concurrent": max(row["concurrent"] for row in epochs),
         "hostname": "+".join(dict.fromkeys(row["hostname"] for row in epochs)),
-        "trial_id": last["trial_id"],
+        "trial_id": epochs[-1]["trial_id"],
     }
 
 

@@ -10,6 +10,12 @@ from tune_mnist.store.regular import Unfit, read
 from tune_mnist.store.sealed import Row, decode, is_as_written
 
 MOST = 64 << 20  # bytes: 100,000 epochs
+DIVERGED = "diverged"  # in the last row of a training that diverged: what shows it. The row has no measures
+
+
+def is_end(row: Row) -> bool:
+    """Whether the row is of the epoch at which its training diverged. A measure that is called so is a number."""
+    return isinstance(row.get(DIVERGED), str)
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,16 @@ class History:
     checksum: int = 0
     damage: str | None = None
 
+    @property
+    def diverged(self) -> Row | None:
+        """The last row, if the training diverged there."""
+        return self.rows[-1] if self.rows and is_end(self.rows[-1]) else None
+
+    @property
+    def good(self) -> tuple[Row, ...]:
+        """The rows that have measures."""
+        return self.rows[:-1] if self.diverged else self.rows
+
     def extended(self, row: Row, line: bytes) -> History:
         """With the line that was added to the file, and its row as it is read back."""
         return History((*self.rows, row), self.size + len(line), zlib.crc32(line, self.checksum))
@@ -37,10 +53,13 @@ def read_history(path: Path, run: str, known: History) -> History:
         return History(damage=str(why))
     begin = known if zlib.crc32(memoryview(content)[: known.size]) == known.checksum else History()
     lines = content[begin.size :].split(b"\n")
-    rows: list[Row] = []
+    rows, ended = list[Row](), begin.diverged is not None
     for number, line in enumerate(lines[:-1], start=len(begin.rows) + 1):
         try:
+            if ended:
+                raise Unfit("after the epoch at which the training diverged")
             rows.append(decode(line, run, number))
+            ended = is_end(rows[-1])
         except Unfit as why:
             return History(damage=f"line {number} of {path} is {why}")
     end = len(content) - len(lines[-1])  # what follows the last newline was torn off in writing

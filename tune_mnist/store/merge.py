@@ -31,12 +31,13 @@ def _code(store: Store, key: str) -> str:
 
 def _is_ahead(arrived: Store, target: Store, key: str) -> bool:
     theirs, ours = arrived.held(key), target.held(key)
-    return bool(arrived.record(key)) and (theirs.epochs, theirs.resume) > (ours.epochs, ours.resume)
+    there, here = ((len(one.lines), one.resume) for one in (theirs, ours))
+    return bool(arrived.record(key)) and there > here
 
 
 def _merge_run(arrived: Store, target: Store, key: str) -> int:
     target.open(key, arrived.record(key))
-    added = sum(target.append(key, row) for row in arrived.held(key).rows)
+    added = sum(target.append(key, row) for row in arrived.held(key).lines)
     checkpoint = arrived.load_checkpoint(key)
     if checkpoint and target.newest_checkpoint(key) < checkpoint[0] <= target.held(key).epochs:
         target.save_checkpoint(key, *checkpoint)

@@ -29,7 +29,7 @@ from filelock import Timeout
 from tune_mnist.errors import UserError
 from tune_mnist.files import now, sync_folder, write_whole
 from tune_mnist.store import checkpoint, claims, regular, sealed
-from tune_mnist.store.history import History, glance, read_history
+from tune_mnist.store.history import History, glance, is_end, read_history
 from tune_mnist.store.regular import Unfit
 
 Row = sealed.Row
@@ -42,15 +42,28 @@ _UNFINISHED = re.compile(r"\.(run\.json|epoch-.*\.pt)\..+")  # what `write_whole
 
 @dataclass(frozen=True)
 class Held:
-    """What the store has of a run: finished epochs, the epoch that training can go on from, and what is damaged."""
+    """What the store has of a run: finished epochs, the epoch that training can go on from, and what is damaged.
+
+    `diverged`: the row of the epoch at which the training diverged, which has no measures and is none of `rows`.
+    """
 
     rows: tuple[Row, ...] = ()
     resume: int = 0
     damage: str | None = None
+    diverged: Row | None = None
 
     @property
     def epochs(self) -> int:
         return len(self.rows)
+
+    @property
+    def lines(self) -> tuple[Row, ...]:
+        """Every row of the history, that of the epoch at which the training diverged among them."""
+        return self.rows if self.diverged is None else (*self.rows, self.diverged)
+
+    def answers(self, epochs: int) -> bool:
+        """Whether nothing is left to train of so many epochs: the store has them, or the training diverged before."""
+        return self.epochs >= epochs or self.diverged is not None
 
 
 class Store:
@@ -87,8 +100,8 @@ class Store:
     def held(self, key: str) -> Held:
         """What can be used of the run. Damage other than a torn last line leaves nothing of it usable."""
         history = self._history(key)
-        epochs = [epoch for epoch in self._checkpointed(key) if epoch <= len(history.rows)]
-        return Held(history.rows, max(epochs, default=0), history.damage)
+        epochs = [epoch for epoch in self._checkpointed(key) if epoch <= len(history.good)]
+        return Held(history.good, max(epochs, default=0), history.damage, history.diverged)
 
     def rows(self, key: str) -> tuple[Row, ...]:
         """The run's good rows as they were last read, or added to, by this process; read now if they never were."""
@@ -96,8 +109,10 @@ class Store:
 
     def glance(self, key: str) -> tuple[int, Row, str | None]:
         """How many epochs the run has, the last one's row, and what is damaged: a third of the time of `held`."""
-        damage = self._misplaced(key)
-        return (0, {}, damage) if damage else glance(self.folder.joinpath(key, "history.jsonl"), key)
+        if damage := self._misplaced(key):
+            return 0, {}, damage
+        lines, last, damage = glance(self.folder.joinpath(key, "history.jsonl"), key)
+        return lines - is_end(last), last, damage
 
     def _misplaced(self, key: str) -> str | None:
         """What is in the place of the run's folder, if anything else is."""
@@ -225,17 +240,17 @@ class Store:
         return [f"{what}; training goes on from epoch {sound}" for what in said]
 
     def append(self, key: str, row: Row) -> bool:
-        """Add the row of the next epoch, synced to disk; False if the store has that epoch already.
+        """Add the row of the next epoch, synced to disk; False if the store has that epoch, or it diverged before.
 
         Raises OSError if it cannot be written, or cannot follow what is there.
         """
         path, history = self.folder.joinpath(key, "history.jsonl"), self._end(key)
         rows = len(history.rows)
+        if row["epoch"] <= rows or history.diverged:
+            return False
         if history.damage or row["epoch"] > rows + 1:
             why = history.damage or "a gap"
             raise Unfit(f"run {key}: epoch {row['epoch']} cannot follow {rows} stored ones ({why})")
-        if row["epoch"] <= rows:
-            return False
         line = sealed.encode(row, key)
         with regular.opened(path, "ab") as file:
             file.truncate(history.size)  # a torn line of an earlier crash

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import math
 import numbers
 import sys
 import traceback
@@ -168,7 +167,7 @@ def _where(error: Exception) -> str:
 
 
 def _parted(given: Any) -> tuple[dict[str, float], Any]:
-    """(metrics, state) of what a loop yields: a pair, or metrics alone."""
+    """(metrics, state) of what a loop yields: a pair, or metrics alone. A metric that is None is a missing one."""
     metrics, state = given if isinstance(given, tuple) and len(given) == 2 else (given, None)
     if not isinstance(metrics, Mapping):
         raise TrainingFailed(f"the loop yielded {_kind(metrics)}; yield a dict of metrics, or (metrics, state)")
@@ -177,13 +176,11 @@ def _parted(given: Any) -> tuple[dict[str, float], Any]:
             raise TrainingFailed(
                 f"a measure is called {name!r}; it is a column's name, and must be readable on one line"
             )
-    return {str(name): _number(str(name), value) for name, value in metrics.items()}, state
+    return {str(name): _number(str(name), value) for name, value in metrics.items() if value is not None}, state
 
 
 def _number(name: str, value: Any) -> float:
-    """A float of a number, a tensor or an array that has one element; None is a missing one."""
-    if value is None:
-        return math.nan
+    """A float of a number, a tensor or an array that has one element."""
     if isinstance(value, numbers.Real):
         return float(value)
     if hasattr(value, "item"):

@@ -17,6 +17,7 @@ from tune_mnist.background import Background
 from tune_mnist.errors import ClusterError
 from tune_mnist.machine.cpu import memory_kills
 from tune_mnist.machine.processes import is_stopped
+from tune_mnist.store.history import is_end
 from tune_mnist.store.store import Row, Store
 from tune_mnist.tuning.overdue import Overdue
 from tune_mnist.tuning.workers import OutOfMemory, Worker
@@ -33,6 +34,7 @@ class Listener(Protocol):
 
     def started(self, key: str, trained: int, hostname: str) -> None: ...
     def epoch(self, key: str, row: Row) -> None: ...
+    def diverged(self, key: str, row: Row) -> None: ...
     def lost(self, key: str, cause: str) -> None: ...
     def failed(self, key: str, error: str, trace: str) -> None: ...
     def said(self, key: str, text: str) -> None: ...
@@ -127,7 +129,7 @@ class Delivery(Background):
                 self.store.save_checkpoint(key, row["epoch"], checkpoint)
         except (OSError, ValueError) as error:  # a full disk, say; or what it appends to is no longer there
             raise unwritable(self.store.folder, error, len(checkpoint or b"")) from error
-        self.listener.epoch(key, row)
+        (self.listener.diverged if is_end(row) else self.listener.epoch)(key, row)
 
     def _beside(self, key: str) -> int:
         """The most other trials that ran beside this one since it was last asked."""

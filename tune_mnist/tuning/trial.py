@@ -21,9 +21,11 @@ from ray import tune
 
 from tune_mnist.errors import TrainingFailed, UserError
 from tune_mnist.files import now
-from tune_mnist.learned import TAKEN, learned
+from tune_mnist.learned import BOOKKEEPING, TAKEN, learned
 from tune_mnist.machine.devices import device_kind
+from tune_mnist.measure import divergence
 from tune_mnist.store.checkpoint import packed, unpacked
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.store.store import Row
 from tune_mnist.task import Config, Epochs, Task
 from tune_mnist.tuning.resources import Resources
@@ -119,8 +121,11 @@ def _train(task: Task, config: Config, threads: int, outbox: _Outbox) -> None:
         outbox.send_printed()
         where = {"trial_id": tune.get_context().get_trial_id(), "hostname": platform.node()}
         row = {"epoch": epoch, **_numbers(metrics, task, epoch), **where}
-        outbox.send(kind="epoch", row={**row, "finished": now()}, checkpoint=packed(state))
+        is_over = DIVERGED in row  # there is nothing to go on from
+        outbox.send(kind="epoch", row={**row, "finished": now()}, checkpoint=None if is_over else packed(state))
         tune.report(row)
+        if is_over:
+            return
 
 
 def _step(loop: Epochs, threads: int) -> tuple[Row, Any] | None:
@@ -138,9 +143,10 @@ def _step(loop: Epochs, threads: int) -> tuple[Row, Any] | None:
 
 
 def _numbers(metrics: Mapping[str, Any], task: Task, epoch: int) -> Row:
-    """The metrics as numbers that JSON knows; one that is none for now is left out, unless the runs are judged by it.
+    """The metrics as numbers that JSON knows; one that is none for now is left out.
 
-    Raises TrainingFailed where a measure of the task's own is missing or no finite number.
+    Of an epoch at which the training diverged there are its times alone, and what shows it. Raises TrainingFailed where
+    another measure of the task's own is missing or no finite number.
     """
     found = {name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()}
     needed = [one.name for one in learned(task, [found]).measures if not one.may_miss]
@@ -151,6 +157,8 @@ def _numbers(metrics: Mapping[str, Any], task: Task, epoch: int) -> Row:
     if taken := [name for name in TAKEN if name in found]:
         raise TrainingFailed(f"a measure may not be called '{taken[0]}', because a column is; rename it")
     finite = {name for name, value in found.items() if isinstance(value, (int, float)) and math.isfinite(value)}
+    if shown := divergence(found, learned(task, [found]).judged.name):
+        return {name: found[name] for name in BOOKKEEPING if name in finite} | {DIVERGED: shown}
     for name in (name for name in found if name not in finite and (name in needed or not task.learns)):
         raise TrainingFailed(f"{name} is {found[name]!r} at {task.unit} {epoch}, and not a finite number")
     return {name: value for name, value in found.items() if name in finite}

@@ -161,7 +161,7 @@ class _Rounds:
                 log.warning(f"a process of Ray's was lost, and is started again: {cause}")
 
     def _is_over(self, run: Run) -> bool:
-        return run.key in self.errors or self.store.held(run.key).epochs >= run.config.epochs
+        return run.key in self.errors or self.store.held(run.key).answers(run.config.epochs)
 
 
 def _told(error: BaseException) -> BaseException:

@@ -14,6 +14,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from tune_mnist.plan.plan import Run
+from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 from tune_mnist.tuning.delivery import Delivery, key_of
 
@@ -41,6 +42,7 @@ class Turns(FIFOScheduler):
     def __init__(self, runs: Sequence[Run], task: Task, delivery: Delivery) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.delivery = delivery
+        self.epochs = {run.key: run.config.epochs for run in runs}
         self.left = {run.key: run.to_train for run in runs}
         self.cost = {run.key: task.cost(run.config) for run in runs}
         self.seconds: dict[str, float] = {}  # of an epoch, where one was seen
@@ -56,7 +58,7 @@ class Turns(FIFOScheduler):
         if "epoch" not in result:
             return str(self.CONTINUE)
         key = key_of(trial)
-        self.left[key] -= 1
+        self.left[key] = 0 if DIVERGED in result else self.epochs[key] - result["epoch"]
         self.seconds[key] = result["train_time_s"] + result["eval_time_s"]
         if not self.left[key] or not gives_way(
             self._remaining(key), self._epoch(key), *self._others(tune_controller, key)
