@@ -16,7 +16,6 @@ from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, variables
 from tune_mnist.results.summary import without_stem
 from tune_mnist.results.values import rows_of, said
-from tune_mnist.statistics.intervals import LEVEL
 from tune_mnist.task import Task
 from tune_mnist.words import percent, seconds, several
 
@@ -32,17 +31,18 @@ class Answer:
     course: str
     cost: str = ""
     resolved: str = ""
+    guessing: str = ""
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """All that there is to say."""
-        return tuple(filter(None, (self.course, self.cost, self.resolved)))
+        return tuple(filter(None, (self.course, self.cost, self.resolved, self.guessing)))
 
 
 def answer(summary: pd.DataFrame, task: Task) -> Answer:
     """What the rows of one sweep in the summary say."""
     swept = variables(summary)
-    summary = without_stem(summary, task)
+    summary = without_stem(summary, task).assign(point=summary["value"])
     if len(swept) > 1:  # in brackets, because the values of a list have commas between them, too
         values, compared = summary["value"].map(said), summary["compared_to"].map(said)
         summary = summary.assign(value="(" + values + ")", compared_to=compared)
@@ -52,7 +52,8 @@ def answer(summary: pd.DataFrame, task: Task) -> Answer:
     missing = summary.loc[summary["n"] == 0, "value"]
     lacking = f" Not done: {several(missing)}." if len(missing) else ""
     course = _course(rows, swept_words(summary, task), task.judged)
-    return Answer(course[:1].upper() + course[1:] + lacking, _cost(rows), _resolved(rows, task.judged))
+    more = _cost(rows), _resolved(rows, task.judged), _guessing(rows, task.judged)
+    return Answer(course[:1].upper() + course[1:] + lacking, *more)
 
 
 def swept_words(rows: pd.DataFrame, task: Task) -> str:
@@ -95,9 +96,7 @@ def _level(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
     """No two ends apart: what lies between is not called a rise or a peak."""
     low, high = _at(_end(rows, "lowest"), judged), _at(_end(rows, "highest"), judged)
     verdicts = rows["resolved"]
-    if (verdicts == "no baseline").any():
-        why = "whose 95 % intervals overlap"
-    elif (verdicts == "yes").any():
+    if (verdicts == "no baseline").any() or (verdicts == "yes").any():
         why = "which are not told apart"
     else:
         why = "and no difference to the baseline is resolved"
@@ -158,21 +157,20 @@ def _may_be_chance(one: pd.Series, other: pd.Series) -> bool:
     """Whether the table does not tell two points apart; with one seed for each it tells nothing of it: False.
 
     Its test is that of the difference to the baseline. Two other points are apart if one's is resolved, and the
-    intervals of both differences do not overlap. Without any baseline, the intervals of the means are all there is.
+    intervals of both differences, which hold together, do not overlap. Without any baseline, each pair has its test.
     """
     if one["n"] == other["n"] == 1:
         return False
     if "no baseline" in (one["resolved"], other["resolved"]):
-        return _overlap(one, other, "")
+        return f" {other['point']} " not in f" {one['apart_from']} "
     tested = [row for row in (one, other) if not row["baseline"]]
     if not any(row["resolved"] == "yes" for row in tested):
         return True
-    return len(tested) == 2 and _overlap(one, other, "difference_")
+    return len(tested) == 2 and not _lies_above(one, other) and not _lies_above(other, one)
 
 
-def _overlap(one: pd.Series, other: pd.Series, name: str) -> bool:
-    low, high = f"{name}low", f"{name}high"
-    return bool(one[low] <= other[high] and other[low] <= one[high])
+def _lies_above(one: pd.Series, other: pd.Series) -> bool:
+    return bool(one["difference_low"] > other["difference_high"])
 
 
 def _at(row: pd.Series, judged: Measure) -> str:
@@ -225,14 +223,14 @@ def _resolved(rows: pd.DataFrame, judged: Measure) -> str:
     if others.empty:
         return "There is no other point to take a difference to."
     if (verdicts == "no baseline").any():
-        return "No point at the baseline is done, so there is nothing to take a difference to."
+        return f"No point at the baseline is done, so there is nothing to take a difference to{_pairs(rows)}."
     if (rows["n"] == 1).all():
-        return "With one seed per point, nothing is known of how seeds spread, so no difference is tested."
+        return _by_answers(others, judged)
     yes, no = others[verdicts == "yes"], others[verdicts == "no"]
     against = f"the difference to the baseline ({others['compared_to'].iloc[0]})"
     if len(yes) == len(others):
         return f"At every other value {against} is resolved."
-    told = [f"{_difference(row, judged)} at {row['value']}{_why_not(row, others)}" for _, row in no.iterrows()]
+    told = [f"{_difference(row, judged)} at {row['value']}" for _, row in no.iterrows()]
     untested = [f"{row.value} ({row.resolved})" for row in rows_of(others[~verdicts.isin(["yes", "no"])])]
     parts = [f"At {several(yes['value'])} {against} is resolved" if len(yes) else f"At no value is {against} resolved"]
     parts += [f"not resolved: {several(told)}"] if told else []
@@ -240,16 +238,54 @@ def _resolved(rows: pd.DataFrame, judged: Measure) -> str:
     return "; ".join(parts) + "."
 
 
-def _why_not(row: pd.Series, others: pd.DataFrame) -> str:
-    """Where the interval of a difference excludes 0, and it is not resolved."""
-    count = int(others["p"].notna().sum())
-    return f" (alone it would be: Holm's correction for {count} comparisons is why not)" if row["p"] < 1 - LEVEL else ""
+def _pairs(rows: pd.DataFrame) -> str:
+    """Which values are told apart from which, where there is no baseline: each pair once."""
+    if (rows["n"] == 1).all() or len(rows) < 2:
+        return ""
+    found, before = [], list[str]()
+    for _, row in rows.iterrows():
+        others = [one["value"] for _, one in rows.iterrows() if one["value"] in before and not _may_be_chance(row, one)]
+        found += [f"{row['value']} from {several(others)}"] if others else []
+        before.append(row["value"])
+    told = f"told apart: {'; '.join(found)}" if found else "no two values are told apart"
+    return f"; pair by pair, by seed, corrected by Holm, {told}"
 
 
-def _difference(row: pd.Series, judged: Measure) -> str:
-    unit = {"": "", "%": " points"}.get(judged.unit, f" {judged.unit}")
-    ends = changes(judged, row["difference_low"], row["difference_high"])
-    return f"{judged.change(row['difference'])}{unit} (95 %: {ends})"
+def _by_answers(others: pd.DataFrame, judged: Measure) -> str:
+    """Of one seed per point: what the test examples tell of these trainings, if their number is known."""
+    said = "With one seed per point, nothing is known of how seeds spread, so no difference is tested"
+    known = others[others["answers_low"].notna()]
+    if known.empty:
+        return f"{said}."
+    apart = known[(known["answers_low"] > 0) | (known["answers_high"] < 0)]
+    like = known.loc[~known.index.isin(apart.index), "value"]
+    told = [f"{_difference(row, judged, 'answers')} at {row['value']}" for _, row in apart.iterrows()]
+    what = f"these trainings alone, by their {judged.examples:,} answers"
+    parts = [f"differ from the baseline’s: {several(told)}"] if told else []
+    parts += [f"are not told apart from it at {several(like)}"] if len(like) else []
+    return f"{said}; {what}, {'; '.join(parts)}."
+
+
+def _guessing(rows: pd.DataFrame, judged: Measure) -> str:
+    """Where trainings are no better than guessing."""
+    found = [
+        f"{_at(row, judged)}" + (f" with {row['guessing']} of {row['n']} seeds" if row["n"] > 1 else "")
+        for _, row in rows[rows["guessing"] > 0].iterrows()
+    ]
+    if not found or judged.chance is None:
+        return ""
+    gives = judged.text(judged.chance)
+    return f"No better than guessing, which gives {gives}, at {several(found)}: it has not learned there."
+
+
+def _difference(row: pd.Series, judged: Measure, by: str = "difference") -> str:
+    ends = changes(judged, row[f"{by}_low"], row[f"{by}_high"])
+    return f"{points(judged, row['difference'])} (95 %: {ends})"
+
+
+def points(judged: Measure, change: float) -> str:
+    """A difference with its unit: "+0.30 points"."""
+    return f"{judged.change(change)}{ {'': '', '%': ' points'}.get(judged.unit, f' {judged.unit}') }"
 
 
 def _point(variable: str, value: str) -> str:

@@ -25,12 +25,12 @@ from tune_mnist.results.read import Results
 from tune_mnist.results.reference import compare_reference
 from tune_mnist.results.summary import without_stem
 from tune_mnist.results.values import rows_of, said, text, texts, values_of
-from tune_mnist.statistics.intervals import LEVEL
 from tune_mnist.task import Task
-from tune_mnist.words import seconds, several
+from tune_mnist.words import percent, seconds, several
 
 NONE = "–"  # in a cell that has nothing to say
 VERDICTS = {"yes": "resolved", "no": "not resolved"}
+TESTS, BETTER, MARGIN = "± test set", "does better", "to the margin"  # columns that not every table has
 
 
 def compose(results: Results, summary: pd.DataFrame, drawn: list[Drawn]) -> Document:
@@ -93,39 +93,51 @@ def _picture(one: Drawn, shows: str = "") -> Picture:
 
 
 def _table(rows: pd.DataFrame, sweep: str, failed: set[str], task: Task) -> Grid:
-    judged = task.judged
-    head = (
-        *("value", "n", judged.words, "sd", "95 % interval", "difference to baseline", "its 95 % interval"),
-        *("p, corrected", "verdict", TIME.words, "read off the training of"),
-    )
-    body = tuple(
-        _line(row, "failed" if row.value in failed else "not done", judged) for row in rows_of(without_stem(rows, task))
-    )
+    judged, known = task.judged, without_stem(rows, task)
+    cells = [_line(row, "failed" if row.value in failed else "not done", judged) for row in rows_of(known)]
+    # What is known of no point has no column.
+    head = [
+        name
+        for name in cells[0]
+        if name not in (TESTS, BETTER, MARGIN) or any(line[name] not in (NONE, "") for line in cells)
+    ]
     differences = "differences in percentage points, paired" if judged.unit == "%" else "differences paired"
-    return Grid(f"Sweep {sweep}: means over n seeds; {differences} by seed", head, body)
+    told = [f"Sweep {sweep}: means over n seeds; {differences} by seed"]
+    told += ["their intervals hold together: one excludes 0 just where the verdict is resolved"]
+    told += [f"{TESTS}: what so many test examples leave open"] if TESTS in head else []
+    told += [f"{BETTER}: P that a training does better than one at the baseline"] if BETTER in head else []
+    told += [f"margin {known['margin'].iloc[0]:g}{' points' * (judged.unit == '%')}"] if MARGIN in head else []
+    return Grid("; ".join(told), tuple(head), tuple(tuple(line[name] for name in head) for line in cells))
 
 
-def _line(row: Any, missing: str, judged: Measure) -> tuple[str, ...]:
+def _line(row: Any, missing: str, judged: Measure) -> dict[str, str]:
     """A point's cells, from its row of the summary; `missing` where it has no mean."""
-    return (
-        said(row.value),
-        str(row.n),
-        judged.text(row.mean) if row.n else missing,
-        judged.text(row.sd) if row.n > 1 else NONE,
-        span(judged, row.low, row.high) if row.n > 1 else NONE,
-        NONE if pd.isna(row.difference) else judged.change(row.difference),
-        NONE if pd.isna(row.difference_low) else changes(judged, row.difference_low, row.difference_high),
-        NONE if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
-        missing if row.resolved == "not done" else _verdict(row),
-        seconds(row.time_mean) if row.time_n else NONE,
-        row.same_run.replace(" ", "; " if CROSS in row.same_run else ", ").replace(CROSS, ", ") or NONE,
-    )
+    return {
+        "value": said(row.value),
+        "n": str(row.n),
+        judged.words: judged.text(row.mean) if row.n else missing,
+        TESTS: NONE if pd.isna(row.share_error) else f"{judged.factor * row.share_error:.2f}",
+        "sd": judged.text(row.sd) if row.n > 1 else NONE,
+        "95 % interval": span(judged, row.low, row.high) if row.n > 1 else NONE,
+        "difference to baseline": NONE if pd.isna(row.difference) else judged.change(row.difference),
+        "its 95 % interval": NONE
+        if pd.isna(row.difference_low)
+        else changes(judged, row.difference_low, row.difference_high),
+        BETTER: NONE if pd.isna(row.improvement) else _improvement(row),
+        "p, corrected": NONE if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
+        "verdict": missing if row.resolved == "not done" else str(VERDICTS.get(row.resolved, row.resolved)),
+        MARGIN: row.to_margin,
+        TIME.words: seconds(row.time_mean) if row.time_n else NONE,
+        "read off the training of": row.same_run.replace(" ", "; " if CROSS in row.same_run else ", ").replace(
+            CROSS, ", "
+        )
+        or NONE,
+    }
 
 
-def _verdict(row: Any) -> str:
-    """Holm's correction is named where a difference is not resolved although its interval excludes 0."""
-    alone = row.resolved == "no" and row.p < 1 - LEVEL
-    return str(VERDICTS.get(row.resolved, row.resolved)) + (" (Holm)" if alone else "")
+def _improvement(row: Any) -> str:
+    """A probability with its interval: "89 % (42 to 98)"."""
+    return f"{percent(row.improvement, 0)} ({100 * row.improvement_low:.0f} to {100 * row.improvement_high:.0f})"
 
 
 def _all_points(points: pd.DataFrame, drawn: list[Drawn], task: Task) -> tuple[Block, ...]:
