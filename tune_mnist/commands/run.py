@@ -40,6 +40,7 @@ ASKING = (
     "seeds",
     "minimize",
     "maximize",
+    "margin",
 )  # what a sweep file says, too
 MNISTS = ("dataset", "data_dir", "precision")  # the options that another task has no use for
 
@@ -85,6 +86,12 @@ def run(
     maximize: Annotated[
         str | None,
         typer.Option(rich_help_panel=WHAT, metavar="NAME", help="Judge your loop by this: higher is better."),
+    ] = None,
+    margin: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=WHAT, metavar="X", help="The least difference that matters, as 0.2 (points, of a share)."
+        ),
     ] = None,
     dataset: Annotated[
         str,
@@ -214,7 +221,7 @@ def run(
     tune-mnist run --vary dropout=0,0.25,0.5 --set epochs=2
     tune-mnist run --task train.py --vary lr=0.01,0.1
     """
-    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or ())
+    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or (), margin)
     chosen = Chosen(task, minimize, maximize, same_code, trust)
     what = subject(chosen, Mnist(dataset, data_dir, precision), options, shared.given(ctx, MNISTS))
     request = build(what.described, options)  # what is asked is refused before anything is loaded

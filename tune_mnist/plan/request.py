@@ -11,7 +11,7 @@ from tune_mnist.errors import UserError, unknown
 from tune_mnist.names import said_of
 from tune_mnist.plan import sweepfile
 from tune_mnist.plan.sweeps import Point, Sweep, check_count, notes, one_variable, refuse_unused, split_assignment
-from tune_mnist.plan.values import listed, seeds_of
+from tune_mnist.plan.values import listed, margin_of, seeds_of
 from tune_mnist.task import Config, Task
 
 SEED = "seed"
@@ -19,13 +19,16 @@ SEED = "seed"
 
 @dataclass(frozen=True)
 class Request:
-    """The questions of one command, every value checked. `said`: how it was read, a line each."""
+    """The questions of one command, every value checked. `said`: how it was read, a line each; `margin`: the least
+    difference that matters, as the judged measure is shown, if one is named.
+    """
 
     name: str
     sweeps: tuple[Sweep, ...]
     baseline: Config
     seeds: tuple[int, ...]
     said: tuple[str, ...] = ()
+    margin: float | None = None
 
     def __post_init__(self) -> None:
         check_count(sum(len(sweep.grid) for sweep in self.sweeps) * len(self.seeds))
@@ -55,6 +58,7 @@ class Options:
     seed: int | str | None = None
     seeds: int | str | Sequence[int] | None = None
     words: Sequence[str] = ()
+    margin: str | None = None
 
 
 @dataclass
@@ -119,7 +123,8 @@ def build(task: Task, options: Options) -> Request:
         chosen.append(Sweep("cross", asked.cross, baseline, task, exclude=file.exclude))
     _refuse_namesakes(chosen)
     refuse_unused(changes, baseline, chosen)
-    return Request(file.name, tuple(chosen), baseline, seeds, tuple(dict.fromkeys([*file.said, *asked.said])))
+    margin = file.margin if options.margin is None else margin_of(options.margin)
+    return Request(file.name, tuple(chosen), baseline, seeds, tuple(dict.fromkeys([*file.said, *asked.said])), margin)
 
 
 def _named(task: Task, text: str, option: str) -> tuple[str, str]:

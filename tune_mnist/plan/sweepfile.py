@@ -20,7 +20,7 @@ from tune_mnist.names import plain, said_of
 from tune_mnist.parameter import conditions_of
 from tune_mnist.plan import wandb
 from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
-from tune_mnist.plan.values import entries, seeds_of
+from tune_mnist.plan.values import entries, margin_of, seeds_of
 from tune_mnist.plan.yaml12 import Refused, line_of, refuse_repeated_keys
 from tune_mnist.plan.yaml12 import read as read_yaml
 from tune_mnist.task import Config, Task
@@ -43,6 +43,7 @@ class _Form(BaseModel):
     seeds: Any = 1
     task: str | None = None
     judge: dict[str, str] = {}
+    margin: Any = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class SweepFile:
     first_seed: int = 1
     seeds: Any = 1  # how many, or which
     said: tuple[str, ...] = ()
+    margin: float | None = None
 
     def sweeps(self, **changes: Any) -> list[Sweep]:
         baseline = self.task.config(self.baseline, **changes)
@@ -200,6 +202,7 @@ class _Checker:
             exclude=tuple(self._excluded(place, one) for place, one in enumerate(form.exclude)),
             first_seed=first,
             seeds=asked[0] if asked else form.seeds,
+            margin=None if form.margin is None else self._try(("margin",), lambda: margin_of(form.margin)),
         )
         self._conditions()
         self._try(("seeds",), lambda: seeds_of(file.seeds, first, self.task.parameter("seed").read))

@@ -22,6 +22,7 @@ def written(request: Request, task: Task, named: Mapping[str, Any]) -> str:
     count = len(request.seeds)
     seeds = count if request.seeds == tuple(range(1, count + 1)) else list(request.seeds)
     content = {"name": request.name, **named, **{name: one for name, one in sections.items() if one}, "seeds": seeds}
+    content |= {} if request.margin is None else {"margin": request.margin}
     return yaml.dump(content, Dumper=_Plain, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
 
 

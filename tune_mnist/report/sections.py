@@ -14,8 +14,8 @@ from tune_mnist.figures.gallery import Drawn
 from tune_mnist.measure import Measure
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.report import findings
-from tune_mnist.report.document import Block, Bullets, Document, Grid, Picture, Section, Text, Views
-from tune_mnist.report.findings import changes, span
+from tune_mnist.report.advice import advice
+from tune_mnist.report.document import Block, Bullets, Code, Document, Grid, Picture, Section, Text, Views
 from tune_mnist.report.method import method
 from tune_mnist.report.weaknesses import gaps, weaknesses
 from tune_mnist.results.columns import TIME, all_variables
@@ -26,6 +26,7 @@ from tune_mnist.results.reference import compare_reference
 from tune_mnist.results.summary import without_stem
 from tune_mnist.results.values import rows_of, said, text, texts, values_of
 from tune_mnist.task import Task
+from tune_mnist.verdicts.differences import changes, span
 from tune_mnist.words import percent, seconds, several
 
 NONE = "–"  # in a cell that has nothing to say
@@ -38,6 +39,7 @@ def compose(results: Results, summary: pd.DataFrame, drawn: list[Drawn]) -> Docu
     points, task = results.points, results.task
     doubts = Bullets((*gaps(results), *weaknesses(results, summary)))
     sections = (
+        Section("What to do", _to_do(results, summary)),
         Section("The answer", _answer(points, summary, task)),
         *(
             Section(f"Sweep {sweep}", _sweep(rows, str(sweep), drawn, _failed(points, str(sweep)), task))
@@ -71,6 +73,13 @@ def _answer(points: pd.DataFrame, summary: pd.DataFrame, task: Task) -> tuple[Bl
     question = f"How do {task.judged.words} and {TIME.words} change with {swept}, one thing changed and the rest held?"
     answers = [f"{key}: {' '.join(findings.answer(rows, task).sentences)}" for key, rows in _by_sweep(summary)]
     return Text(question), Bullets(tuple(answers)), Text(f"Best point: {findings.best(summary, task)}")
+
+
+def _to_do(results: Results, summary: pd.DataFrame) -> tuple[Block, ...]:
+    """The advice, and the commands that do what it says, each under the words of its sweep."""
+    found = advice(results, summary)
+    told = [f"# {one.text.partition(': ')[0]}\n{one.command}" for one in found if one.command]
+    return Bullets(tuple(one.text for one in found)), *([Code("\n".join(told))] if told else [])
 
 
 def _failed(points: pd.DataFrame, sweep: str) -> set[str]:

@@ -170,6 +170,20 @@ def is_complete(folder: Path, facts: Mapping[str, Any], version: str | None) -> 
     return same_version and is_whole and all((folder / name).is_file() for name in made)
 
 
+def margins(facts: Mapping[str, Any]) -> dict[str, float]:
+    """Sweep -> the least difference that matters, for the sweeps whose command named one."""
+    said = [*(facts.get("earlier") or []), facts]
+    return {sweep: float(one["margin"]) for one in said if one.get("margin") for sweep in (one.get("sweeps") or {})}
+
+
+def with_margin(facts: Mapping[str, Any], margin: float) -> dict[str, Any]:
+    """What environment.json tells, as if every command had named this margin."""
+    found = dict(facts) | {"margin": margin}
+    if facts.get("earlier"):
+        found["earlier"] = [one | {"margin": margin} for one in facts["earlier"]]
+    return found
+
+
 def check_place(folder: Path, task: str) -> None:
     """Raise UserError if the folder, or the nearest there is above it, cannot be written, or if what a command would
     write there is something else than a file; makes nothing.

@@ -32,16 +32,20 @@ def summarise(points: pd.DataFrame, task: Task, margins: Mapping[str, float] | N
 
     `<stem>_…`, by the judged measure's stem (`accuracy_mean`): n, mean, sd and 95 % interval, cut where the measure
     has no values. `share_error`: the binomial error that the number of test examples leaves to the mean; `guessing`:
-    how many seeds are no better than guessing. `difference…`: to the baseline, paired by seed, with its interval;
-    `p`, and `p_holm`, corrected for the sweep's other comparisons; `resolved`: yes or no, or why it cannot be said. The
-    interval is at the level of that correction (`intervals.levels`): it excludes 0 just where the difference is
-    resolved. `answers_low`, `answers_high`: of one pair of trainings, its interval by the test examples alone.
-    `compared_to`: the baseline's value, and the sweep that it was trained in, if that is another one; `apart_from`: in
-    a sweep without any baseline, the other values that are told apart (`intervals.apart`). `improvement…`: how likely
-    a training is to do better than one at the baseline. `margin`, of `margins` (sweep -> margin), and `to_margin`: the
-    difference against it. `same_run`: the sweep's other values that are read off the same training, and so move
-    together. `time_…`: training seconds, of the rows timed under the sweep's most usual conditions; `cpu_share`: how
-    much of the CPU time of their threads these had.
+    how many seeds are no better than guessing.
+
+    `difference…`: to the baseline, paired by seed, with the pairs' standard deviation and its interval; `p`, and
+    `p_holm`, corrected for the sweep's other comparisons; `resolved`: yes or no, or why it cannot be said. The interval
+    is at the level of that correction (`intervals.levels`): it excludes 0 just where the difference is resolved.
+    `answers_low`, `answers_high`: of one pair of trainings, its interval by the test examples alone. `improvement…`:
+    how likely a training is to do better than one at the baseline. `margin`, of `margins` (sweep -> margin), and
+    `to_margin`: the difference against it. `compared_to`: the baseline's value, and the sweep that it was trained in,
+    if that is another one; `apart_from`: in a sweep without any baseline, the other values that are told apart
+    (`intervals.apart`).
+
+    `same_run`: the sweep's other values that are read off the same training, and so move together. `time_…`: training
+    seconds, of the rows timed under the sweep's most usual conditions; `cpu_share`: how much of the CPU time of their
+    threads these had.
     """
     points, margins = points.reset_index(drop=True), margins or {}
     tables = [
@@ -157,7 +161,14 @@ def _by_examples(seeds: pd.Series, judged: Measure) -> dict[str, float]:
 
 def _compared(seeds: pd.Series, base: pd.Series, is_baseline: bool, judged: Measure) -> dict[str, object]:
     found = Difference(0, math.nan) if is_baseline else _difference(seeds, base, LEVEL, judged)
-    ends = {"difference": found.mean, "difference_low": found.low, "difference_high": found.high}
+    shared = [seed for seed in seeds.index if seed in base.index]
+    spread = float((seeds[shared] - base[shared]).std()) if found.n > 1 else math.nan
+    ends = {
+        "difference": found.mean,
+        "difference_sd": spread,
+        "difference_low": found.low,
+        "difference_high": found.high,
+    }
     verdict = "baseline" if is_baseline else _untested(seeds, base, found)
     return ends | {"pairs": found.n, "p": found.p, "resolved": verdict}
 
