@@ -119,8 +119,8 @@ def test_the_command_prints_what_differs_and_one_line_per_point(
     line = re.search(r"^lr +0\.05 .*$", out, re.MULTILINE)
     assert line
     cells = re.split(r"  +", line[0].strip())
-    assert cells[:3] == ["lr", "0.05", "98.03% (n=3)"]
-    assert cells[3:5] == ["98.50% (n=3)", "+0.47"]
+    assert cells[:3] == ["lr", "0.05", "98.03 % (n=3)"]
+    assert cells[3:5] == ["98.50 % (n=3)", "+0.47"]
     assert cells[6] == "paired"
     assert cells[8] == "yes"
     assert "0.001" not in out  # A alone has it

@@ -57,7 +57,7 @@ def _drawn(table: pd.DataFrame, judged: Measure) -> Table:
     for row in rows_of(table):
         ends = "-" if math.isnan(row.low) else f"{_signed(judged, row.low)} to {_signed(judged, row.high)}"
         p = "-" if math.isnan(row.p_holm) else f"{row.p_holm:.4f}"
-        means = (f"{judged.brief(mean)} (n={n})" for mean, n in ((row.mean_a, row.n_a), (row.mean_b, row.n_b)))
+        means = (f"{judged.text(mean)} (n={n})" for mean, n in ((row.mean_a, row.n_a), (row.mean_b, row.n_b)))
         drawn.add_row(
             *(row.sweep, said(row.value), *means, _signed(judged, row.difference)), ends, row.test, p, row.resolved
         )

@@ -131,7 +131,7 @@ class _Run:
             legible if self.record else {"": "?"},
             "damaged" if self.wrong else str(self.epochs),
             judged.stem if judged else "",
-            judged.brief(self.last[judged.name]) if judged else "-",
+            judged.text(self.last[judged.name]) if judged else "-",
             str(self.last.get("finished") or self.record.get("created") or "-"),
         )
 

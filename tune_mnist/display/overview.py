@@ -12,7 +12,7 @@ from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, variables
 from tune_mnist.results.values import said, values_of
-from tune_mnist.statistics.intervals import estimate
+from tune_mnist.statistics.intervals import bounded, estimate
 from tune_mnist.task import Task
 from tune_mnist.words import duration, plural, several
 
@@ -62,16 +62,19 @@ def _points(points: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFram
 
 
 def _spread(one: Measure, values: pd.Series) -> str:
-    """A mean with its 95 % interval: "95.09 ± 0.21%"; the value alone of one seed."""
-    found = estimate(values.dropna().astype(float).tolist())
+    """A mean with its 95 % interval: "95.09 ± 0.21 %"; its ends where it is cut, and the value alone of one seed."""
+    whole = estimate(values.dropna().astype(float).tolist())
+    found = bounded(whole, *one.bounds)
     if not found.n:
         return "-"
     if found.n == 1:
-        return one.brief(found.mean)
+        return one.text(found.mean)
+    if found != whole:
+        return f"{one.text(found.mean)} ({one.text(found.low)} to {one.text(found.high)})"
     half = (found.high - found.low) / 2
-    if one.unit == "%":
-        return f"{100 * found.mean:.2f} ± {100 * half:.2f}%"
-    return f"{one.brief(found.mean).removesuffix(one.unit)} ± {half:.2g}{one.unit}"
+    unit = f" {one.unit}" if one.unit else ""
+    said = f"{100 * half:.2f}" if one.unit == "%" else f"{half:.2g}"
+    return f"{one.text(found.mean).removesuffix(unit)} ± {said}{unit}"
 
 
 def _status(statuses: pd.Series) -> str:
@@ -86,9 +89,9 @@ def best_lines(points: pd.DataFrame, task: Task) -> list[str]:
     for sweep, rows in points[points["status"] == "done"].groupby("sweep", sort=False):
         means = rows.groupby(values_of(rows), sort=False)[judged.name].mean()
         best = means.max() if judged.better == "higher" else means.min()
-        shown = [str(value) for value in means.index[means.map(judged.brief) == judged.brief(best)]]
+        shown = [str(value) for value in means.index[means.map(judged.text) == judged.text(best)]]
         names, seeds = variables(rows), rows["seed"].nunique()
-        told = f"{_settings(names, shown)}, {judged.words} {judged.brief(best)}"
+        told = f"{_settings(names, shown)}, {judged.words} {judged.text(best)}"
         of_seeds = f" (mean of {seeds} seeds)" if seeds > 1 else ""
         lines.append(f"best of {_called(str(sweep), names, task)}: {told}{of_seeds}")
     return lines

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,10 +36,11 @@ RUN = ["tune-mnist", "run"]
 
 @dataclass(frozen=True)
 class Advice:
-    """A sentence or more on one sweep, and the command that does what they say, if one can be given."""
+    """A sentence on one sweep, which is `about`, and the command that does what it says, if one can be given."""
 
     text: str
     command: str = ""
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,24 +86,34 @@ def advice(results: Results, summary: pd.DataFrame) -> list[Advice]:
 
 
 def _of_sweep(sweep: _Sweep) -> list[Advice]:
-    rows = sweep.rows
-    words = f"{sweep.name}: " if sweep.name == swept_words(sweep.points, sweep.task) else ""
-    words = words or f"{sweep.name} ({swept_words(sweep.points, sweep.task)}): "
+    rows, words = sweep.rows, swept_words(sweep.points, sweep.task)
+    about = sweep.name if sweep.name == words else f"{sweep.name} ({words})"
     if len(rows) < 2:
-        return [Advice(f"{words}{'one value' if len(rows) else 'no point'} is done, so there is nothing to choose.")]
+        what = "One value" if len(rows) else "No point"
+        return [Advice(f"{what} is done, so there is nothing to choose.", about=about)]
     if rows["n"].max() == 1:
         found = [_of_one_seed(sweep)]
     elif (rows["resolved"] == "no baseline").any():
         found = [_without_baseline(sweep)]
     else:
         found = [Advice(_setting(sweep)), _more_seeds(sweep)]
-    return [Advice(words + one.text, one.command) for one in (*found, _further(sweep)) if one.text]
+    return [replace(one, about=about) for one in (*found, _further(sweep)) if one.text]
+
+
+def by_sweep(found: Sequence[Advice]) -> list[str]:
+    """The sentences on each sweep in a line."""
+    texts: dict[str, list[str]] = {}
+    for one in found:
+        texts.setdefault(one.about, []).append(one.text)
+    return [f"{about}: {' '.join(mine)}" for about, mine in texts.items()]
 
 
 def _of_one_seed(sweep: _Sweep) -> Advice:
     best = top(sweep.rows, sweep.judged)
     reached = f"{sweep.judged.best} at {best['value']} ({sweep.judged.text(best['mean'])})"
-    text = f"{sweep.judged.words} is {reached}, in one training each: what another seed would give is not known."
+    text = (
+        f"{_begun(sweep.judged.words)} is {reached}, in one training each: what another seed would give is not known."
+    )
     took = _takes(sweep, FIRST_SEEDS - 1)
     return Advice(f"{text} Ask {FIRST_SEEDS} seeds before you choose{took}.", sweep.command(FIRST_SEEDS))
 
@@ -110,12 +121,18 @@ def _of_one_seed(sweep: _Sweep) -> Advice:
 def _without_baseline(sweep: _Sweep) -> Advice:
     best = top(sweep.rows, sweep.judged)
     like = [row["value"] for _, row in sweep.rows.iterrows() if row["value"] != best["value"] and not apart(best, row)]
-    reached = f"{sweep.judged.words} is {sweep.judged.best} at {best['value']} ({sweep.judged.text(best['mean'])})"
+    reached = (
+        f"{_begun(sweep.judged.words)} is {sweep.judged.best} at {best['value']} ({sweep.judged.text(best['mean'])})"
+    )
     text = f"{reached}{_but(like)}. There is no point at the baseline to tell a gain from"
     base = (sweep.environment.get("baseline") or {}).get(sweep.variable)
     if base is None or not sweep.variable or typed(base) in set(sweep.points["value"].map(said)):
         return Advice(f"{text}.")
     return Advice(f"{text}: ask {typed(base)}, too.", sweep.command(more=[typed(base)]))
+
+
+def _begun(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _but(like: Sequence[str]) -> str:
@@ -132,8 +149,7 @@ def _setting(sweep: _Sweep) -> str:
     best = top(better, sweep.judged)
     like = [row["value"] for _, row in others.iterrows() if row["value"] != best["value"] and not apart(best, row)]
     over = f"{difference(best, sweep.judged)} over the baseline ({best['compared_to']})"
-    text = f"set {best['value']}: {over}{_cost(sweep, best)}{_but(like)}{_to_margin(best)}."
-    return text[:1].upper() + text[1:]
+    return f"Set {best['value']}: {over}{_cost(sweep, best)}{_but(like)}{_to_margin(best)}."
 
 
 def _keep(sweep: _Sweep, others: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ from tune_mnist.figures.gallery import Drawn
 from tune_mnist.measure import Measure
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.report import findings
-from tune_mnist.report.advice import advice
+from tune_mnist.report.advice import advice, by_sweep
 from tune_mnist.report.document import Block, Bullets, Code, Document, Grid, Picture, Section, Text, Views
 from tune_mnist.report.method import method
 from tune_mnist.report.weaknesses import gaps, weaknesses
@@ -78,8 +78,8 @@ def _answer(points: pd.DataFrame, summary: pd.DataFrame, task: Task) -> tuple[Bl
 def _to_do(results: Results, summary: pd.DataFrame) -> tuple[Block, ...]:
     """The advice, and the commands that do what it says, each under the words of its sweep."""
     found = advice(results, summary)
-    told = [f"# {one.text.partition(': ')[0]}\n{one.command}" for one in found if one.command]
-    return Bullets(tuple(one.text for one in found)), *([Code("\n".join(told))] if told else [])
+    given = [f"# {one.about}\n{one.command}" for one in found if one.command]
+    return Bullets(tuple(by_sweep(found))), *([Code("\n".join(given))] if given else [])
 
 
 def _failed(points: pd.DataFrame, sweep: str) -> set[str]:
