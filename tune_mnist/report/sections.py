@@ -110,13 +110,11 @@ def _table(rows: pd.DataFrame, sweep: str, failed: set[str], task: Task) -> Grid
         for name in cells[0]
         if name not in (TESTS, BETTER, MARGIN) or any(line[name] not in (NONE, "") for line in cells)
     ]
-    differences = "differences in percentage points, paired" if judged.unit == "%" else "differences paired"
-    told = [f"Sweep {sweep}: means over n seeds; {differences} by seed"]
-    told += ["their intervals hold together: one excludes 0 just where the verdict is resolved"]
-    told += [f"{TESTS}: what so many test examples leave open"] if TESTS in head else []
-    told += [f"{BETTER}: P that a training does better than one at the baseline"] if BETTER in head else []
-    told += [f"margin {known['margin'].iloc[0]:g}{' points' * (judged.unit == '%')}"] if MARGIN in head else []
-    return Grid("; ".join(told), tuple(head), tuple(tuple(line[name] for name in head) for line in cells))
+    differences = f"differences{' in percentage points' * (judged.unit == '%')}"
+    caption = f"Sweep {sweep}: means over n seeds; {differences}, paired by seed, with intervals that hold together"
+    if MARGIN in head:
+        caption += f"; the margin is {known['margin'].iloc[0]:g}{' points' * (judged.unit == '%')}"
+    return Grid(caption, tuple(head), tuple(tuple(line[name] for name in head) for line in cells))
 
 
 def _line(row: Any, missing: str, judged: Measure) -> dict[str, str]:

@@ -29,10 +29,11 @@ def pairs_needed(difference: float, sd: float, alpha: float) -> int | None:
     """
     if not difference or math.isnan(difference) or not sd > 0:
         return None
-    effect, low, high = difference / sd, 2, MOST_PAIRS
-    if power(high, effect, alpha) < POWER:
-        return None
+    # Where a power is all but 1, SciPy's noncentral t has no number, so the search comes from below.
+    effect, low, high = min(abs(difference) / sd, 10.0), 2, 2
+    while high <= MOST_PAIRS and not power(high, effect, alpha) >= POWER:
+        low, high = high + 1, 2 * high
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if power(middle, effect, alpha) >= POWER else (middle + 1, high)
-    return low
+    return low if low <= MOST_PAIRS else None
