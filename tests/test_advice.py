@@ -225,7 +225,7 @@ def _verdicts(rows: dict[str, Any], text: str, task: Task) -> Iterator[tuple[str
 
 
 def test_no_two_sentences_on_the_same_pair_disagree() -> None:
-    made = [disagreements(*random_sweep(seed)) for seed in range(100)]
+    made = [disagreements(*random_sweep(seed)) for seed in range(60)]
     assert [one for _, wrong in made for one in wrong] == []
     said = " ".join(text for text, _ in made)
     for kind in (

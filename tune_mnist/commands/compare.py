@@ -47,7 +47,7 @@ def compare(
     for line in uncompared(a, b, task):
         screen.print(line)
     unit = " in percentage points" if task.judged.unit == "%" else ""
-    screen.print(f"difference: B - A{unit}, with its 95 % interval; p is corrected within each sweep (Holm)")
+    screen.print(f"difference: B - A{unit}; p is corrected within each sweep (Holm), and the interval goes with it")
     return 0
 
 
