@@ -141,3 +141,16 @@ def test_the_command_needs_two_folders_with_something_in_common(
         err = capsys.readouterr().err
         assert said in err
         assert err.count("\n") == 1
+
+
+def test_an_interval_goes_with_the_corrected_p() -> None:
+    """Alone, the differences at 0.02 have p = 0.0488; as one of four they are not resolved, and neither excludes 0."""
+    same, more = [0.950, 0.952, 0.948], [0.9530, 0.9565, 0.9500]
+    near = [0.9501, 0.9518, 0.9481]
+    points = [complete(seeded_sweep("lr", {0.01: same, 0.02: one, 0.05: same, 0.1: same})) for one in (same, more)]
+    points[1].loc[points[1]["lr"] != 0.02, "test_accuracy"] = [*near, *near[::-1], *near]
+    points[1]["run"] = points[1]["run"].str[::-1]
+    table = compare_points(*points, MNIST).set_index("value")
+    assert table.loc["0.02", "p"] == pytest.approx(0.0488, abs=1e-4)
+    assert table.loc["0.02", "resolved"] == "no"
+    assert table.loc["0.02", "low"] < 0 < table.loc["0.02", "high"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections import Counter
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +16,15 @@ from hypothesis import strategies as st
 from scipy import stats
 from tables import CURVE, complete, curve_sweep, seeded_sweep
 
-from tune_mnist.mnist.task import MNIST
+from tune_mnist.mnist.datasets import load
+from tune_mnist.mnist.task import MNIST, prepared
 from tune_mnist.results.summary import summarise
 from tune_mnist.statistics.improvement import improvement
 from tune_mnist.statistics.intervals import apart, holm, levels, paired
 from tune_mnist.statistics.margin import against_margin
 from tune_mnist.statistics.power import pairs_needed, power
 from tune_mnist.statistics.shares import is_guessing, share_error, two_shares
+from tune_mnist.task import recorded
 
 SEEDS = st.lists(st.sampled_from([0.90, 0.91, 0.93, 0.94, 0.97]), min_size=2, max_size=6)
 ASKED = replace(
@@ -88,6 +93,15 @@ def test_a_difference_of_two_shares_is_newcombes_example() -> None:
 def test_what_is_no_better_than_guessing(share: float, so: bool) -> None:
     """Always naming MNIST's most common class gives 11.35 %, with a standard error of 0.32 points."""
     assert is_guessing(share, 10_000, 0.1135) is so
+
+
+def test_mnist_knows_how_many_images_were_asked_and_what_guessing_gives() -> None:
+    data = load("digits", Path("data"), print)
+    task = prepared(data, "cpu", 1, "fp32")
+    asked, counts = len(data.test.labels), Counter(data.test.labels.tolist())
+    assert (task.judged.examples, task.judged.chance) == (asked, max(counts.values()) / asked)
+    assert [one.examples for one in task.measures[1:]] == [0] * 4
+    assert recorded(json.loads(json.dumps(task.record()))).judged == task.judged
 
 
 def test_a_summary_says_what_the_examples_say_where_their_number_is_known() -> None:

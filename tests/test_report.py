@@ -370,7 +370,8 @@ def test_all_resolved_is_said_in_short() -> None:
         ({0.01: [0.95, 0.96]}, "There is no other point to take a difference to."),
         (
             {0.02: [0.95, 0.96], 0.05: [0.98, 0.97]},
-            "No point at the baseline is done, so there is nothing to take a difference to.",
+            "No point at the baseline is done, so there is nothing to take a difference to; pair by pair, by seed, "
+            "corrected by Holm, no two values are told apart.",
         ),
         (
             {0.01: [-1, -1], 0.05: [0.98, 0.97]},
@@ -551,8 +552,8 @@ def summary_cells(row: dict[str, str]) -> list[str]:
     ]
     better = "–"
     if row["improvement"]:
-        share, low, high = (f"{100 * float(row[f'improvement{end}']):.0f}" for end in ("", "_low", "_high"))
-        better = f"{share} % ({low} to {high})"
+        share, low, high = (f"{float(row[f'improvement{end}']):.2f}" for end in ("", "_low", "_high"))
+        better = f"{share} ({low} to {high})"
     return [*said, better, p, verdict, time(row["time_mean"]), row["same_run"].replace(" ", ", ") or "–"]
 
 

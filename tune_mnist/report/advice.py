@@ -7,6 +7,7 @@ It is the first that a report says, and the last on a terminal. Gains, intervals
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shlex
 from collections.abc import Sequence
@@ -72,6 +73,8 @@ class _Sweep:
         asked = [one for one in commands(self.environment) if self.name in (one.get("sweeps") or {})]
         given = (asked or [self.environment])[-1].get("command") or ""
         values = [said(value) for value in dict.fromkeys(self.points["value"])]
+        if self.variable and any("," in value for value in values):
+            return ""
         return again(given, f"{self.variable}={','.join([*values, *more])}" if self.variable else "", seeds)
 
 
@@ -237,15 +240,12 @@ def beyond(values: Sequence[float], parameter: Parameter) -> list[str]:
     same_sign = before * last > 0
     by_factors = bool(parameter.log) or (len(values) > 2 and same_sign and _is_geometric(values))
     found: list[str] = []
-    for count in (1, 2):
-        value = last * (last / before) ** count if by_factors and same_sign else last + count * (last - before)
-        value = round(value) if parameter.kind == "whole" else float(f"{value:.3g}")
-        try:
-            parameter.read(value)
-        except UserError:
-            break
-        if value != last and typed(value) not in found:
-            found.append(typed(value))
+    with contextlib.suppress(UserError, OverflowError):  # what comes next would be out of bounds
+        for count in (1, 2):
+            value = last * (last / before) ** count if by_factors and same_sign else last + count * (last - before)
+            value = round(value) if parameter.kind == "whole" else float(f"{value:.3g}")
+            if typed(parameter.read(value)) not in (typed(last), *found):
+                found.append(typed(value))
     return found
 
 
@@ -263,7 +263,10 @@ def again(command: str, vary: str, seeds: int | None = None) -> str:
     All other options stay. Nothing where that cannot be said in a line: of a call from Python, or where the sweep or
     the seeds are asked in another way.
     """
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError:  # of a record that somebody wrote
+        return ""
     kept, seeded = _without_options(words[2:], (*(("--sweep", "--vary") if vary else ()), "--seeds"))
     loose = [word for word in kept if "=" in word and not word.startswith("-") and "," in word]
     listed = seeded is not None and not seeded.isdecimal()

@@ -27,7 +27,7 @@ from tune_mnist.results.summary import without_stem
 from tune_mnist.results.values import rows_of, said, text, texts, values_of
 from tune_mnist.task import Task
 from tune_mnist.verdicts.differences import changes, span
-from tune_mnist.words import percent, seconds, several
+from tune_mnist.words import seconds, several
 
 NONE = "–"  # in a cell that has nothing to say
 VERDICTS = {"yes": "resolved", "no": "not resolved"}
@@ -143,8 +143,8 @@ def _line(row: Any, missing: str, judged: Measure) -> dict[str, str]:
 
 
 def _improvement(row: Any) -> str:
-    """A probability with its interval: "89 % (42 to 98)"."""
-    return f"{percent(row.improvement, 0)} ({100 * row.improvement_low:.0f} to {100 * row.improvement_high:.0f})"
+    """A probability with its interval: "0.89 (0.42 to 0.98)"."""
+    return f"{row.improvement:.2f} ({row.improvement_low:.2f} to {row.improvement_high:.2f})"
 
 
 def _all_points(points: pd.DataFrame, drawn: list[Drawn], task: Task) -> tuple[Block, ...]:

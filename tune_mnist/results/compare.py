@@ -5,6 +5,8 @@ compare_points(ours.points, theirs.points, ours.task)
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from tune_mnist.results.columns import all_variables, fixed_columns
@@ -32,9 +34,9 @@ def compare_points(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> pd.DataFrame
     table["p_holm"] = float("nan")
     for _, part in table.groupby("sweep", sort=False):
         table.loc[part.index, "p_holm"] = holm(part["p"].tolist())
-        for place, level in zip(part.index, levels(part["p"].tolist()), strict=True):
+        for place, level in zip(part.index.tolist(), levels(part["p"].tolist()), strict=True):
             found = _row(ours[shared[place]], theirs[shared[place]], task, level)
-            table.loc[place, ["low", "high"]] = found["low"], found["high"]
+            table.loc[place, ["low", "high"]] = [found["low"], found["high"]]
     verdicts = table["p_holm"].map(lambda p: "yes" if p < 1 - LEVEL else "no")
     table["resolved"] = verdicts.where(table["p_holm"].notna(), "-")
     return table
@@ -72,7 +74,7 @@ def _by_point(points: pd.DataFrame, task: Task) -> dict[tuple[str, str], pd.Data
     return found
 
 
-def _row(a: pd.DataFrame, b: pd.DataFrame, task: Task, level: float = LEVEL) -> dict[str, object]:
+def _row(a: pd.DataFrame, b: pd.DataFrame, task: Task, level: float = LEVEL) -> dict[str, Any]:
     shared = a.index.intersection(b.index)
     if len(shared):
         a, b = a.loc[shared], b.loc[shared]

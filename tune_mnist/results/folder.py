@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import math
 import os
 import re
 import stat
@@ -173,7 +174,8 @@ def is_complete(folder: Path, facts: Mapping[str, Any], version: str | None) -> 
 def margins(facts: Mapping[str, Any]) -> dict[str, float]:
     """Sweep -> the least difference that matters, for the sweeps whose command named one."""
     said = [*(facts.get("earlier") or []), facts]
-    return {sweep: float(one["margin"]) for one in said if one.get("margin") for sweep in (one.get("sweeps") or {})}
+    named = [one for one in said if 0 < (one.get("margin") or 0) < math.inf]
+    return {sweep: float(one["margin"]) for one in named for sweep in (one.get("sweeps") or {})}
 
 
 def with_margin(facts: Mapping[str, Any], margin: float) -> dict[str, Any]:
