@@ -25,6 +25,7 @@ experiment
 launch
 keeping
 report
+verdicts
 figures
 display
 results

@@ -119,8 +119,8 @@ def test_the_command_prints_what_differs_and_one_line_per_point(
     line = re.search(r"^lr +0\.05 .*$", out, re.MULTILINE)
     assert line
     cells = re.split(r"  +", line[0].strip())
-    assert cells[:3] == ["lr", "0.05", "98.03% (n=3)"]
-    assert cells[3:5] == ["98.50% (n=3)", "+0.47"]
+    assert cells[:3] == ["lr", "0.05", "98.03 % (n=3)"]
+    assert cells[3:5] == ["98.50 % (n=3)", "+0.47"]
     assert cells[6] == "paired"
     assert cells[8] == "yes"
     assert "0.001" not in out  # A alone has it
@@ -141,3 +141,16 @@ def test_the_command_needs_two_folders_with_something_in_common(
         err = capsys.readouterr().err
         assert said in err
         assert err.count("\n") == 1
+
+
+def test_an_interval_goes_with_the_corrected_p() -> None:
+    """Alone, the differences at 0.02 have p = 0.0488; as one of four they are not resolved, and neither excludes 0."""
+    same, more = [0.950, 0.952, 0.948], [0.9530, 0.9565, 0.9500]
+    near = [0.9501, 0.9518, 0.9481]
+    points = [complete(seeded_sweep("lr", {0.01: same, 0.02: one, 0.05: same, 0.1: same})) for one in (same, more)]
+    points[1].loc[points[1]["lr"] != 0.02, "test_accuracy"] = [*near, *near[::-1], *near]
+    points[1]["run"] = points[1]["run"].str[::-1]
+    row = found(*points)["0.02"]
+    assert row["p"] == pytest.approx(0.0488, abs=1e-4)
+    assert row["resolved"] == "no"
+    assert row["low"] < 0 < row["high"]

@@ -172,7 +172,7 @@ def test_the_display_is_not_larger_than_the_terminal(width: int, height: int) ->
     runs = [line for line in lines if "epoch 2/12" in line]
     assert len(runs) == room
     assert lines[-2] == f"and {40 - room} more runs"
-    assert all("test accuracy 95.09%" in line for line in runs)
+    assert all("test accuracy 95.09 %" in line for line in runs)
     assert all(("…" in line) == (width < 200) for line in runs)
     assert all(("test loss" in line) == (width >= 90) for line in runs)
     assert re.fullmatch(r"440 epochs to train, about .* left", lines[-1])
@@ -196,15 +196,15 @@ def test_seeds_are_one_row_with_mean_and_interval() -> None:
     rows = complete(seeded_sweep("lr", {0.01: [0.95, 0.949, 0.952], 0.05: [0.98]}))
     head, first, second = table_of(rows)
     assert head == ["sweep", "value", "seeds", "test accuracy", "test loss", "train time", "status"]
-    assert first[:4] == ["lr", "0.01", "3", "95.03 ± 0.38%"]  # t(0.975, 2) = 4.303; sd 0.1528 points / √3
+    assert first[:4] == ["lr", "0.01", "3", "95.03 ± 0.38 %"]  # t(0.975, 2) = 4.303; sd 0.1528 points / √3
     assert first[-1] == "done"
-    assert second[:4] == ["lr", "0.05", "1", "98.00%"]
+    assert second[:4] == ["lr", "0.05", "1", "98.00 %"]
 
 
 def test_one_seed_is_not_counted() -> None:
     head, first = table_of(complete(seeded_sweep("lr", {0.01: [0.95]})))
     assert head[:3] == ["sweep", "value", "test accuracy"]
-    assert first[:3] == ["lr", "0.01", "95.00%"]
+    assert first[:3] == ["lr", "0.01", "95.00 %"]
 
 
 def test_a_seed_that_failed_is_counted_beside_those_that_are_done() -> None:
@@ -225,7 +225,7 @@ def test_a_cross_is_told_without_a_star() -> None:
 
 def test_values_that_tie_are_named_together_and_a_label_once() -> None:
     rows = complete(seeded_sweep("lr", {0.01: [0.95], 0.05: [0.981], 0.1: [0.981], 1e6: [-1]}))
-    assert best_lines(rows, MNIST) == ["highest test accuracy of lr (learning rate): lr=0.05 and 0.1 tie, 98.10%"]
+    assert best_lines(rows, MNIST) == ["highest test accuracy of lr (learning rate): lr=0.05 and 0.1 tie, 98.10 %"]
 
 
 def test_the_lowest_is_best_where_lower_is_better() -> None:

@@ -189,22 +189,25 @@ def test_stdout_tells_of_each_finished_trial_once(standard: Finished) -> None:
 
 def test_stdout_ends_with_the_table_the_best_and_the_paths(standard: Finished) -> None:
     lines = ended(standard)
+    lines, advised = lines[:-5], lines[-5:]
     table = lines[-19:-6]
     for line, point in zip(table, standard.points(), strict=True):
         assert line.split()[:2] == [point["sweep"], point["value"]]
-        assert f"{float(point['test_accuracy']):.2%}" in line
+        assert f"{100 * float(point['test_accuracy']):.2f} %" in line
     assert [re.split(r"=|,", line)[0] for line in lines[-6:-3]] == [
         "highest test accuracy of epochs: epochs",
         "highest test accuracy of batch: batch_size",
         "highest test accuracy of lr (learning rate): lr",
     ]
     best = max(standard.points(), key=lambda row: float(row["test_accuracy"]) * (row["sweep"] == "lr"))
-    assert f"lr={best['value']}, test accuracy {float(best['test_accuracy']):.2%}" in lines[-4]
+    assert f"lr={best['value']}, test accuracy {100 * float(best['test_accuracy']):.2f} %" in lines[-4]
     assert lines[-3:] == [
         f"{len(list(standard.results.iterdir()))} files in results/digits",
         "report: results/digits/report.html",
         f"log: results/digits/{LOG}",
     ]
+    assert [line.partition(":")[0] for line in advised[:3]] == ["epochs", "batch (batch size)", "lr (learning rate)"]
+    assert all(line.startswith("  tune-mnist run ") for line in advised[3:])
 
 
 def ended(done: Finished) -> list[str]:

@@ -70,7 +70,7 @@ def test_what_is_common_is_said_once_and_each_run_says_what_differs(
     assert "shuffle=true" in lines[0] and "train_size=all" in lines[0]  # as they are typed
     assert not [line for line in lines[1:] if "batch_size" in line or "digits" in line]
     assert list(table(lines)) == [key[:7] for key in reversed(keys)]  # the newest first
-    assert table(lines)[keys[1][:7]].split() == [keys[1][:7], "lr=0.05", "2", "90.20%", "2026-11-02"]
+    assert table(lines)[keys[1][:7]].split() == [keys[1][:7], "lr=0.05", "2", "90.20", "%", "2026-11-02"]
     assert re.fullmatch(rf"3 runs; \d+ kB in {re.escape(str(store))}", lines[-1])
 
 
@@ -89,23 +89,23 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
             {**settings, "seed": f"seed={number}", "lr": f"lr={number}"},
             "15",
             "accuracy",
-            "95.09%",
+            "95.09 %",
         )
         for number in range(20)
     ]
     lines = listing(found, short_keys([one.key for one in found]), width)
     assert max(map(len, lines)) <= width
-    assert sum(line.endswith("95.09%  -") for line in lines) == 20  # a line each, or more that are indented
+    assert sum(line.endswith("95.09 %  -") for line in lines) == 20  # a line each, or more that are indented
     assert "training version 3" in " ".join(lines)  # words that belong together are not parted
 
 
 def test_a_long_difference_goes_on_below_its_column() -> None:
     settings = [{name: f"{name * 6}={number}" for name in "abcdef"} for number in range(2)]
     found = [
-        Listed(str(number) * 16, one, "5", "accuracy", "95.09%", "2026-11-01") for number, one in enumerate(settings)
+        Listed(str(number) * 16, one, "5", "accuracy", "95.09 %", "2026-11-01") for number, one in enumerate(settings)
     ]
     lines = listing(found, short_keys(["0" * 16, "1" * 16]), 60)[1:4]
-    assert lines[0].split() == ["0000000", "aaaaaa=0,", "bbbbbb=0,", "5", "95.09%", "2026-11-01"]
+    assert lines[0].split() == ["0000000", "aaaaaa=0,", "bbbbbb=0,", "5", "95.09", "%", "2026-11-01"]
     assert [line.index("=0") for line in lines] == [15] * 3
 
 

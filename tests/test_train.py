@@ -129,7 +129,7 @@ def test_runs_lists_what_is_stored_and_why(standard: Finished) -> None:
     assert set(lines) == set(longest)
     for key, row in longest.items():
         assert f"batch_size={row['batch_size']}, lr={float(row['lr'])}" in lines[key]
-        assert re.search(rf" {row['epochs']} +{float(row['test_accuracy']):.2%} +20\d\d-\d\d-\d\d$", lines[key])
+        assert re.search(rf" {row['epochs']} +{100 * float(row['test_accuracy']):.2f} % +20\d\d-\d\d-\d\d$", lines[key])
 
 
 def test_pruning_frees_checkpoints_and_keeps_histories(copy: Path) -> None:

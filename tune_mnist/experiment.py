@@ -185,7 +185,8 @@ class Experiment:
     @property
     def asked(self) -> keeping.Asked:
         """What goes into a results folder, beside what other commands left there."""
-        return keeping.Asked(tuple(one.name for one in self.request.sweeps), self.task, self.request.baseline)
+        names = tuple(one.name for one in self.request.sweeps)
+        return keeping.Asked(names, self.task, self.request.baseline, self.request.margin)
 
     def _tables(self, folder: Path, task: Task) -> keeping.Tables:
         outcome = Outcome(self.errors, self._logs(folder))
@@ -205,6 +206,7 @@ class Experiment:
             "sweeps": {sweep.name: dict(sweep.space) for sweep in self.request.sweeps},
             "baseline": dict(self.request.baseline),
             "seeds": self.request.seeds,
+            "margin": self.request.margin,
             "points": dict(Counter(point.sweep for point in plan.points)),
             "plan": {"points": len(plan.points), "runs": len(plan.runs), "epochs_asked": plan.epochs_asked},
         }

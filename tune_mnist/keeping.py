@@ -51,11 +51,12 @@ SHARED = ("task", "conditions", "baseline", "data_sha256", "plan", "files", "ear
 
 @dataclass(frozen=True)
 class Asked:
-    """What a command writes: its sweeps' names, the task and the baseline."""
+    """What a command writes: its sweeps' names, the task, the baseline, and the margin that they are held against."""
 
     sweeps: tuple[str, ...]
     task: Task
     baseline: Config
+    margin: float | None = None
 
     def elsewhere(self, conditions: Mapping[str, Any] | None = None) -> Asked:
         """The same on another machine, under these conditions; as long as these are not known, under those that are
@@ -212,6 +213,7 @@ def _write(
         joined = join(tables(task), found)
         paths = {folder / results_csv(task.name): joined.points, folder / HISTORY_CSV: joined.history}
         same = all(results_folder.is_written(table, path) for path, table in paths.items())
+        same = same and all(results_folder.margins(before).get(one) == asked.margin for one in asked.sweeps)
         if same and results_folder.is_complete(folder, before, package_version("tune-mnist")):
             return []
         written = [write_csv(table, path) for path, table in paths.items()]

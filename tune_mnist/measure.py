@@ -88,12 +88,8 @@ class Measure:
         return "lowest" if self.better == "higher" else "highest"
 
     def text(self, value: float, places: int = 2) -> str:
-        """A value in a sentence: "95.09 %", "0.1532"."""
+        """A value, in a sentence and on a terminal: "95.09 %", "0.1532"."""
         return f"{100 * value:.{places}f} %" if self.unit == "%" else " ".join(filter(None, (_plain(value), self.unit)))
-
-    def brief(self, value: float) -> str:
-        """A value on a terminal: "95.09%", "0.1532"."""
-        return f"{value:.2%}" if self.unit == "%" else _plain(value) + self.unit
 
     def change(self, value: float) -> str:
         """A difference of two values with its sign, in percentage points of a fraction."""

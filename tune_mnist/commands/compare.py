@@ -55,7 +55,8 @@ def compare(
             screen.print(f"{name}: {line}")
     unit = " in percentage points" if task.judged.unit == "%" else ""
     read = "" if _read_apart(task, other) else f"values {task.reading}; "
-    screen.print(f"{read}difference: B - A{unit}, with its 95 % interval; p is corrected within each sweep (Holm)")
+    how = "p is corrected within each sweep (Holm), and the interval goes with it"
+    screen.print(f"{read}difference: B - A{unit}; {how}")
     return 0
 
 
@@ -77,7 +78,7 @@ def _drawn(table: pd.DataFrame, judged: Measure) -> Table:
 
 
 def _mean(judged: Measure, mean: float, n: int, diverged: int) -> str:
-    return f"{diverged} of {n + diverged} diverged" if diverged else f"{judged.brief(mean)} (n={n})"
+    return f"{diverged} of {n + diverged} diverged" if diverged else f"{judged.text(mean)} (n={n})"
 
 
 def _signed(judged: Measure, difference: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,26 +13,34 @@ import typer
 from tune_mnist.commands.options import check_folder
 from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.files import alone
+from tune_mnist.plan.values import margin_of
 
 
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR", help="Folders that sweeps left, with their tables.")],
+    margin: Annotated[
+        str | None,
+        typer.Option(metavar="X", help="The least difference that matters, as 0.2 (points, of a share)."),
+    ] = None,
 ) -> int:
     """Make figures and reports of results folders again.
 
     Summary, figures and report come from the tables that are there; nothing is trained.
     """
+    least = None if margin is None else margin_of(margin)
     for folder in folders:
         check_folder(folder)
     from tune_mnist.mnist.task import MNIST
     from tune_mnist.report.write import write_report
-    from tune_mnist.results.folder import recorded, set_aside
+    from tune_mnist.results.folder import recorded, set_aside, with_margin
     from tune_mnist.results.read import read_results
 
     for folder in folders:
         try:
             with alone(folder):
                 results = read_results(folder, MNIST)
+                if least is not None:
+                    results = replace(results, environment=with_margin(results.environment, least))
                 moved = set_aside(folder, results.environment, recorded(results.environment))
                 written = write_report(results)
         except OSError as error:

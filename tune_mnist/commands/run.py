@@ -43,6 +43,7 @@ ASKING = (
     "maximize",
     "validation",
     "at",
+    "margin",
 )  # what a sweep file says, too
 MNISTS = ("validation", "dataset", "data_dir", "precision")  # the options that another task has no use for
 
@@ -101,6 +102,12 @@ def run(
             rich_help_panel=WHAT,
             metavar="EPOCH",
             help="Read each point at its last epoch, or at its best by validation (default: last).",
+        ),
+    ] = None,
+    margin: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=WHAT, metavar="X", help="The least difference that matters, as 0.2 (points, of a share)."
         ),
     ] = None,
     dataset: Annotated[
@@ -231,7 +238,7 @@ def run(
     tune-mnist run --vary dropout=0,0.25,0.5 --set epochs=2
     tune-mnist run --task train.py --vary lr=0.01,0.1
     """
-    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or (), at)
+    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or (), at, margin)
     chosen = Chosen(task, minimize, maximize, same_code, trust)
     mnist = Mnist(dataset, data_dir, precision, validation)
     what = subject(chosen, mnist, options, shared.given(ctx, MNISTS))

@@ -128,7 +128,7 @@ class _Run:
             settings["alone"] = f"for the point {self.record['alone']} alone"
         legible = {name: _legible(text) for name, text in settings.items()}
         judged = self._judged() if self.last else None
-        result = judged.brief(self.last[judged.name]) if judged else "-"
+        result = judged.text(self.last[judged.name]) if judged else "-"
         return Listed(
             self.key,
             legible if self.record else {"": "?"},

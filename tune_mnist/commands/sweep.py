@@ -23,7 +23,10 @@ from tune_mnist.machine import container
 from tune_mnist.plan.forecast import forecast
 from tune_mnist.plan.request import Options, Request, build
 from tune_mnist.plan.written import written
-from tune_mnist.results.folder import log_name
+from tune_mnist.report.advice import advice, by_sweep
+from tune_mnist.results.folder import log_name, margins
+from tune_mnist.results.read import read_results
+from tune_mnist.results.summary import summarise
 from tune_mnist.task import Config, Task
 from tune_mnist.tasks.user import Where
 from tune_mnist.tuning.cluster import Cluster
@@ -210,7 +213,8 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
         return _code(interrupted or broken, INTERRUPTED if interrupted else 1)
     display.end()
     _say_found(points, experiment.task, display.console)
-    for line in _left(folder, log_name(task.name), written, report=not interrupted):
+    advised = [] if interrupted else _advice(experiment, folder)
+    for line in (*_left(folder, log_name(task.name), written, report=not interrupted), *advised):
         log.info(line)
     if interrupted:
         log.warning(_kept(experiment))
@@ -233,6 +237,14 @@ def _say_found(points: pd.DataFrame, task: Task, screen: Console) -> None:
         log.info(line)
     if ended := overview.diverged_line(points):
         log.warning(f"{ended}; that is their result: only --fresh trains them again")
+
+
+def _advice(experiment: Experiment, folder: Path) -> list[str]:
+    """What the report begins with, of this command's sweeps: a line on each, then the commands."""
+    results = read_results(folder, experiment.task)
+    summary = summarise(results.points, results.task, margins(results.environment))
+    found = advice(results, summary[summary["sweep"].isin(experiment.asked.sweeps)])
+    return [*by_sweep(found), *(f"  {one.command}" for one in found if one.command)]
 
 
 def _left(folder: Path, log_file: str, written: list[Path], report: bool) -> list[str]:

@@ -131,7 +131,7 @@ def _train(config: Config, task: Task, rows: pd.DataFrame, end: str) -> list[str
             return [*unlike, f"epoch {row['epoch']}: {failure}"]
         off = [_off(name, now[name], row[name]) for name in compared if now[name] != row[name]]
         unlike += [f"epoch {row['epoch']} differs: {'; '.join(off)}"] if off else []
-        said = f"{judged.words} {judged.brief(now[judged.name])}, {'differs' if off else 'equal'}"
+        said = f"{judged.words} {judged.text(now[judged.name])}, {'differs' if off else 'equal'}"
         print(f"epoch {row['epoch']}: {said}", flush=True)
     if end:
         found, then = divergence(next(loop)[0], judged.name) or "the training goes on", end.rpartition(" at ")[0]

@@ -14,7 +14,7 @@ from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, variables
 from tune_mnist.results.summary import diverged
 from tune_mnist.results.values import said, values_of
-from tune_mnist.statistics.intervals import estimate
+from tune_mnist.statistics.intervals import bounded, estimate
 from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 from tune_mnist.words import duration, plural, several
@@ -67,16 +67,19 @@ def _points(points: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFram
 
 
 def _spread(one: Measure, values: pd.Series) -> str:
-    """A mean with its 95 % interval: "95.09 ± 0.21%"; the value alone of one seed."""
-    found = estimate(values.dropna().astype(float).tolist())
+    """A mean with its 95 % interval: "95.09 ± 0.21 %"; its ends where it is cut, and the value alone of one seed."""
+    whole = estimate(values.dropna().astype(float).tolist())
+    found = bounded(whole, *one.bounds)
     if not found.n:
         return "-"
     if found.n == 1:
-        return one.brief(found.mean)
+        return one.text(found.mean)
+    if found != whole:
+        return f"{one.text(found.mean)} ({one.text(found.low)} to {one.text(found.high)})"
     half = (found.high - found.low) / 2
-    if one.unit == "%":
-        return f"{100 * found.mean:.2f} ± {100 * half:.2f}%"
-    return f"{one.brief(found.mean).removesuffix(one.unit)} ± {half:.2g}{one.unit}"
+    unit = f" {one.unit}" if one.unit else ""
+    said = f"{100 * half:.2f}" if one.unit == "%" else f"{half:.2g}"
+    return f"{one.text(found.mean).removesuffix(unit)} ± {said}{unit}"
 
 
 def _status(statuses: pd.Series) -> str:
@@ -96,11 +99,11 @@ def best_lines(points: pd.DataFrame, task: Task) -> list[str]:
         of = values_of(rows)
         means, others = (rows.groupby(of, sort=False)[one.name].mean() for one in (by, judged))
         top = means.max() if by.better == "higher" else means.min()
-        ties = means.index[means.map(by.brief) == by.brief(top)]
+        ties = means.index[means.map(by.text) == by.text(top)]
         names, seeds = variables(rows), rows["seed"].nunique()
-        told = f"{_settings(names, [*map(str, ties)])}, {by.brief(top)}"
+        told = f"{_settings(names, [*map(str, ties)])}, {by.text(top)}"
         if by.name != judged.name:
-            told += f"; {judged.words} there {several(others[ties].map(judged.brief))}"
+            told += f"; {judged.words} there {several(others[ties].map(judged.text))}"
         of_seeds = f" (mean{'s' * (by.name != judged.name)} of {seeds} seeds)" if seeds > 1 else ""
         called = _called(str(sweep), names, task)
         what = f"best of {called} by {by.words}" if task.chosen_by else f"{by.best} {by.words} of {called}"

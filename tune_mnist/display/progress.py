@@ -138,7 +138,7 @@ class Progress:
 
     def _measured(self, row: Row, most: int | None = None) -> str:
         task = learned(self.task, [row])
-        return ", ".join(f"{one.words} {one.brief(row[one.name])}" for one in task.headline[:most] if one.name in row)
+        return ", ".join(f"{one.words} {one.text(row[one.name])}" for one in task.headline[:most] if one.name in row)
 
 
 def _line(text: str, style: str = "") -> Text:

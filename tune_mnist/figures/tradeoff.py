@@ -82,7 +82,7 @@ def _apart(one: pd.DataFrame, other: pd.DataFrame, column: str) -> bool:
     shared = one.index.intersection(other.index)
     pairs = [part.loc[shared, column].tolist() for part in (one, other)]
     whole = [part[column].tolist() for part in (one, other)]
-    found = paired(*pairs) if len(shared) > 1 else unpaired(*whole)
+    found = paired(pairs[0], pairs[1]) if len(shared) > 1 else unpaired(whole[0], whole[1])
     return not found.low <= 0 <= found.high
 
 

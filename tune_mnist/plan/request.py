@@ -13,7 +13,7 @@ from tune_mnist.measure import without_part
 from tune_mnist.names import said_of
 from tune_mnist.plan import sweepfile
 from tune_mnist.plan.sweeps import Point, Sweep, check_count, notes, one_variable, refuse_unused, split_assignment
-from tune_mnist.plan.values import listed, seeds_of
+from tune_mnist.plan.values import listed, margin_of, seeds_of
 from tune_mnist.task import At, Config, Task
 
 SEED = "seed"
@@ -21,7 +21,9 @@ SEED = "seed"
 
 @dataclass(frozen=True)
 class Request:
-    """The questions of one command, every value checked. `said`: how it was read, a line each."""
+    """The questions of one command, every value checked. `said`: how it was read, a line each; `margin`: the least
+    difference that matters, as the judged measure is shown, if one is named.
+    """
 
     name: str
     sweeps: tuple[Sweep, ...]
@@ -29,6 +31,7 @@ class Request:
     seeds: tuple[int, ...]
     said: tuple[str, ...] = ()
     at: At = "last"
+    margin: float | None = None
 
     def __post_init__(self) -> None:
         check_count(sum(len(sweep.grid) for sweep in self.sweeps) * len(self.seeds))
@@ -59,6 +62,7 @@ class Options:
     seeds: int | str | Sequence[int] | None = None
     words: Sequence[str] = ()
     at: str | None = None
+    margin: str | None = None
 
 
 @dataclass
@@ -124,7 +128,9 @@ def build(task: Task, options: Options) -> Request:
     _refuse_namesakes(chosen)
     refuse_unused(changes, baseline, chosen)
     said = tuple(dict.fromkeys([*file.said, *asked.said]))
-    return Request(file.name, tuple(chosen), baseline, seeds, said, reading(options.at or file.at, task))
+    margin = file.margin if options.margin is None else margin_of(options.margin)
+    at = reading(options.at or file.at, task)
+    return Request(file.name, tuple(chosen), baseline, seeds, said, at, margin)
 
 
 def reading(at: str, task: Task, is_known: bool = False) -> At:

@@ -20,7 +20,7 @@ from tune_mnist.names import plain, said_of
 from tune_mnist.parameter import conditions_of
 from tune_mnist.plan import wandb
 from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
-from tune_mnist.plan.values import entries, seeds_of
+from tune_mnist.plan.values import entries, margin_of, seeds_of
 from tune_mnist.plan.yaml12 import Refused, line_of, refuse_repeated_keys
 from tune_mnist.plan.yaml12 import read as read_yaml
 from tune_mnist.task import At, Config, Task
@@ -46,6 +46,7 @@ class _Form(BaseModel):
     at: At = "last"
     validation: int = Field(0, ge=0)
     val_fraction: float = Field(0.0, ge=0, lt=1)
+    margin: Any = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class SweepFile:
     validation: int = 0  # how many examples are held out to choose by, or
     val_fraction: float = 0.0  # which share of them
     said: tuple[str, ...] = ()
+    margin: float | None = None
 
     def sweeps(self, **changes: Any) -> list[Sweep]:
         baseline = self.task.config(self.baseline, **changes)
@@ -207,6 +209,7 @@ class _Checker:
             first_seed=first,
             seeds=asked[0] if asked else form.seeds,
             **form.model_dump(include={"at", "validation", "val_fraction"}),
+            margin=None if form.margin is None else self._try(("margin",), lambda: margin_of(form.margin)),
         )
         self._held_out([key for key in ("validation", "val_fraction") if getattr(form, key)])
         self._conditions()

@@ -100,6 +100,17 @@ def number(said: object) -> Decimal:
     raise UserError(f"a range is of numbers, not {_brief(said)}")
 
 
+def margin_of(said: object) -> float:
+    """The least difference that matters, as the judged measure is shown: points of a share. Raises UserError."""
+    try:
+        found = float(str(said)) if not isinstance(said, bool) else math.nan
+    except ValueError:
+        found = math.nan
+    if not 0 < found < math.inf:
+        raise UserError(f"margin must be a number above 0, such as 0.2 (of a share, points), not {_brief(said)}")
+    return found
+
+
 def _steps(low: object, high: object, step: object) -> list[str]:
     """From `low` on, a step at a time, as far as `high`, which is one of them if a step ends there."""
     start, end, by = number(low), number(high), number(step)

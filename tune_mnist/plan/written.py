@@ -21,9 +21,10 @@ def written(request: Request, task: Task, named: Mapping[str, Any]) -> str:
     sections["when"] = {} if task.sweeps else _conditions(task)
     count = len(request.seeds)
     seeds = count if request.seeds == tuple(range(1, count + 1)) else list(request.seeds)
-    read = {} if request.at == "last" else {"at": request.at}
+    more: dict[str, Any] = {} if request.at == "last" else {"at": request.at}
+    more |= {} if request.margin is None else {"margin": request.margin}
     asked = {name: one for name, one in sections.items() if one}
-    content = {"name": request.name, **named, **asked, "seeds": seeds, **read}
+    content = {"name": request.name, **named, **asked, "seeds": seeds, **more}
     return yaml.dump(content, Dumper=_Plain, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
 
 

@@ -14,13 +14,12 @@ import pandas as pd
 from tune_mnist.measure import Measure
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, variables
-from tune_mnist.results.summary import BASELINE_DIVERGED, chosen_column, without_stem
+from tune_mnist.results.summary import chosen_column, without_stem
 from tune_mnist.results.values import rows_of, said
-from tune_mnist.statistics.intervals import LEVEL
 from tune_mnist.task import Task
+from tune_mnist.verdicts.differences import NO_BASELINE, apart, at, guessing, resolved, span
 from tune_mnist.words import percent, seconds, several
 
-NO_BASELINE = ("no baseline", BASELINE_DIVERGED)  # verdicts: nothing tells by a difference which points are apart
 MOST = 0.9  # of a sweep's whole change: where that much is reached, it is called flat
 BUSY = 0.9  # of the CPU time of their threads: with less, times are of waiting, too, and are not compared
 LIKE = 0.95  # of the longest time: what takes at least that much of it takes as long, as far as a shared machine tells
@@ -33,21 +32,18 @@ class Answer:
     course: str
     cost: str = ""
     resolved: str = ""
+    guessing: str = ""
 
     @property
     def sentences(self) -> tuple[str, ...]:
         """All that there is to say."""
-        return tuple(filter(None, (self.course, self.cost, self.resolved)))
+        return tuple(filter(None, (self.course, self.cost, self.resolved, self.guessing)))
 
 
 def answer(summary: pd.DataFrame, task: Task) -> Answer:
     """What the rows of one sweep in the summary say."""
-    swept = variables(summary)
-    summary = without_stem(summary, task)
-    if len(swept) > 1:  # in brackets, because the values of a list have commas between them, too
-        values, compared = summary["value"].map(said), summary["compared_to"].map(said)
-        summary = summary.assign(value="(" + values + ")", compared_to=compared)
-    rows = _in_order(summary[summary["mean"].notna()])
+    summary = named(summary, task)
+    rows = in_order(summary)
     missing = summary.loc[(summary["n"] == 0) & (summary["diverged"] == 0), "value"]
     lacking = f" Not done: {several(missing)}." if len(missing) else ""
     ended = "".join(f" {sentence}" for sentence in diverged(summary, task))
@@ -55,7 +51,8 @@ def answer(summary: pd.DataFrame, task: Task) -> Answer:
         nothing = f"No value of {swept_words(summary, task)} has a mean."
         return Answer(f"{nothing}{ended}{lacking}" if ended else "No point of this sweep is done.")
     course = _course(rows, swept_words(summary, task), task.judged)
-    return Answer(course[:1].upper() + course[1:] + ended + lacking, _cost(rows), _resolved(rows, task.judged))
+    more = _cost(rows), resolved(rows, task.judged), guessing(rows, task.judged)
+    return Answer(course[:1].upper() + course[1:] + ended + lacking, *more)
 
 
 def diverged(summary: pd.DataFrame, task: Task) -> list[str]:
@@ -75,35 +72,38 @@ def _seeds(count: int, asked: int) -> str:
     return f"All {asked} seeds" if count == asked else f"{count} of {asked} seeds"
 
 
+def named(summary: pd.DataFrame, task: Task) -> pd.DataFrame:
+    """The rows of one sweep with the judged measure's columns by their plain names, and values as a sentence has them;
+    `point` keeps those of the table.
+    """
+    summary = without_stem(summary, task).assign(point=summary["value"])
+    if len(variables(summary)) == 1:
+        return summary
+    # In brackets, because the values of a list have commas between them, too.
+    values, compared = summary["value"].map(said), summary["compared_to"].map(said)
+    return summary.assign(value="(" + values + ")", compared_to=compared)
+
+
 def swept_words(rows: pd.DataFrame, task: Task) -> str:
     """The variables of one sweep in words: "learning rate and dropout"."""
     return " and ".join(map(task.words, variables(rows)))
 
 
-def span(judged: Measure, low: float, high: float) -> str:
-    """The ends of an interval of values: "97.55 % to 98.58 %"."""
-    return f"{judged.text(low)} to {judged.text(high)}"
-
-
-def changes(judged: Measure, low: float, high: float) -> str:
-    """The ends of an interval of differences: "−1.14 to +1.14"."""
-    return f"{judged.change(low)} to {judged.change(high)}"
-
-
-def _in_order(rows: pd.DataFrame) -> pd.DataFrame:
-    """Ascending if the values are numbers, else in the order asked."""
+def in_order(summary: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are done: ascending if the values are numbers, else in the order asked."""
+    rows = summary[summary["mean"].notna()]
     numbers = pd.to_numeric(rows["value"], errors="coerce")
     return rows.loc[numbers.sort_values(kind="stable").index] if numbers.notna().all() else rows
 
 
 def _course(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
     if len(rows) == 1:
-        return f"One value of {variable} is done: {_at(rows.iloc[0], judged)}."
+        return f"One value of {variable} is done: {at(rows.iloc[0], judged)}."
     if pd.to_numeric(rows["value"], errors="coerce").isna().any():
         best, worst = _end(rows, judged.best), _end(rows, judged.worst)
-        if _may_be_chance(best, worst):
+        if not apart(best, worst):
             return _level(rows, variable, judged)
-        ends = f"{judged.best} at {_at(best, judged)} and {judged.worst} at {_at(worst, judged)}"
+        ends = f"{judged.best} at {at(best, judged)} and {judged.worst} at {at(worst, judged)}"
         return f"Over {variable}, {judged.words} is {ends}."
     steps = _steps(rows)
     if ((steps >= 0).all() or (steps <= 0).all()) and not _turns(rows):
@@ -113,11 +113,9 @@ def _course(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
 
 def _level(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
     """No two ends apart: what lies between is not called a rise or a peak."""
-    low, high = _at(_end(rows, "lowest"), judged), _at(_end(rows, "highest"), judged)
+    low, high = at(_end(rows, "lowest"), judged), at(_end(rows, "highest"), judged)
     verdicts = rows["resolved"]
-    if verdicts.isin(NO_BASELINE).any():
-        why = "whose 95 % intervals overlap"
-    elif (verdicts == "yes").any():
+    if verdicts.isin([*NO_BASELINE, "yes"]).any():
         why = "which are not told apart"
     else:
         why = "and no difference to the baseline is resolved"
@@ -127,19 +125,19 @@ def _level(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
 def _one_way(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
     first, last = rows.iloc[0], rows.iloc[-1]
     if rows["mean"].nunique() == 1:
-        return f"Over {variable}, {judged.words} stays the same: {_at(first, judged)}."
-    if _may_be_chance(first, last):
-        all_alike = _may_be_chance(_end(rows, "lowest"), _end(rows, "highest"))
+        return f"Over {variable}, {judged.words} stays the same: {at(first, judged)}."
+    if not apart(first, last):
+        all_alike = not apart(_end(rows, "lowest"), _end(rows, "highest"))
         return _level(rows, variable, judged) if all_alike else _both_ways(rows, variable, judged)
     way = "rises" if last["mean"] > first["mean"] else "falls"
-    ends = f"from {_at(first, judged)} to {_at(last, judged)}"
+    ends = f"from {at(first, judged)} to {at(last, judged)}"
     return f"{_mean(rows, judged)} {way} with {variable}, {ends}{_flat(rows, judged)}."
 
 
 def _both_ways(rows: pd.DataFrame, variable: str, judged: Measure) -> str:
     first, last, best = rows.iloc[0], rows.iloc[-1], _end(rows, judged.best)
-    ends, top = f"{_at(first, judged)} at one end and {_at(last, judged)} at the other", _at(best, judged)
-    like = [row["value"] for _, row in rows.iterrows() if row["value"] != best["value"] and _may_be_chance(best, row)]
+    ends, top = f"{at(first, judged)} at one end and {at(last, judged)} at the other", at(best, judged)
+    like = [row["value"] for _, row in rows.iterrows() if row["value"] != best["value"] and not apart(best, row)]
     if best["value"] in (first["value"], last["value"]):
         return f"Over {variable}, {judged.words} has no single direction; it is {judged.best} at {top}: {ends}."
     if like:
@@ -158,11 +156,16 @@ def _end(rows: pd.DataFrame, way: str) -> pd.Series:
     return rows.iloc[rows["mean"].argmax() if way == "highest" else rows["mean"].argmin()]
 
 
+def top(rows: pd.DataFrame, judged: Measure) -> pd.Series:
+    """The row that a choice would fall on: that of the highest mean, or of the lowest where less is better."""
+    return _end(rows, judged.best)
+
+
 def _steps(rows: pd.DataFrame) -> pd.Series:
     """From each mean to the next; 0 where that may be chance, so that noise is no change of direction."""
     steps = rows["mean"].diff().iloc[1:]
     pairs = [rows.iloc[place : place + 2] for place in range(len(rows) - 1)]
-    real = pd.Series([not _may_be_chance(pair.iloc[0], pair.iloc[1]) for pair in pairs], index=steps.index, dtype=bool)
+    real = pd.Series([apart(pair.iloc[0], pair.iloc[1]) for pair in pairs], index=steps.index, dtype=bool)
     return steps * real
 
 
@@ -174,31 +177,6 @@ def _turns(rows: pd.DataFrame) -> bool:
     return bool(max(rows["mean"].max() - high, low - rows["mean"].min()) > high - low)
 
 
-def _may_be_chance(one: pd.Series, other: pd.Series) -> bool:
-    """Whether the table does not tell two points apart; with one seed for each it tells nothing of it: False.
-
-    Its test is that of the difference to the baseline. Two other points are apart if one's is resolved, and the
-    intervals of both differences do not overlap. Without any baseline, the intervals of the means are all there is.
-    """
-    if one["n"] == other["n"] == 1:
-        return False
-    if {one["resolved"], other["resolved"]} & set(NO_BASELINE):
-        return _overlap(one, other, "")
-    tested = [row for row in (one, other) if not row["baseline"]]
-    if not any(row["resolved"] == "yes" for row in tested):
-        return True
-    return len(tested) == 2 and _overlap(one, other, "difference_")
-
-
-def _overlap(one: pd.Series, other: pd.Series, name: str) -> bool:
-    low, high = f"{name}low", f"{name}high"
-    return bool(one[low] <= other[high] and other[low] <= one[high])
-
-
-def _at(row: pd.Series, judged: Measure) -> str:
-    return f"{said(row['value'])} ({judged.text(row['mean'])})"
-
-
 def _flat(rows: pd.DataFrame, judged: Measure) -> str:
     """Where most of the change has happened, if that is before the last value."""
     means = rows["mean"]
@@ -208,7 +186,7 @@ def _flat(rows: pd.DataFrame, judged: Measure) -> str:
         return ""  # two values show no bend
     if len(there) < 2:
         return ", and has not flattened there"
-    return f"; it is nearly flat from {_at(there.iloc[0], judged)} on"
+    return f"; it is nearly flat from {at(there.iloc[0], judged)} on"
 
 
 def _cost(rows: pd.DataFrame) -> str:
@@ -218,7 +196,7 @@ def _cost(rows: pd.DataFrame) -> str:
         return "No time was measured under like conditions."
     low, high = timed.iloc[timed[mean].argmin()], timed.iloc[timed[mean].argmax()]
     but = f" (no like time at {several(untimed)})" if len(untimed) else ""
-    if len(timed) > 1 and (waited := _waited(timed)):
+    if len(timed) > 1 and (waited := waiting(timed)):
         return f"Times are not compared: {waited}{but}."
     if len(timed) == 1:
         return f"Training takes {seconds(low[mean])} at {low['value']}{but}."
@@ -230,49 +208,13 @@ def _cost(rows: pd.DataFrame) -> str:
     return f"{text}{also}{but}."
 
 
-def _waited(timed: pd.DataFrame) -> str:
+def waiting(timed: pd.DataFrame) -> str:
     """What of the CPU time of their threads the trainings had, if that is so little that their times are of waiting."""
     least = timed.sort_values("cpu_share").iloc[0]
     if not least["cpu_share"] < BUSY:
         return ""
     had = f"at {least['value']}, trainings had {percent(least['cpu_share'], 0)} of the CPU time of their threads"
     return f"{had}; what else ran, or waiting for data, is in the seconds"
-
-
-def _resolved(rows: pd.DataFrame, judged: Measure) -> str:
-    others = rows[~rows["baseline"]]
-    verdicts = others["resolved"]
-    if others.empty:
-        return "There is no other point to take a difference to."
-    if (verdicts == BASELINE_DIVERGED).any():
-        named = others["compared_to"].iloc[0]
-        return f"Training diverged at the baseline ({named}), so there is nothing to take a difference to."
-    if (verdicts == "no baseline").any():
-        return "No point at the baseline is done, so there is nothing to take a difference to."
-    if (rows["n"] == 1).all():
-        return "With one seed per point, nothing is known of how seeds spread, so no difference is tested."
-    yes, no = others[verdicts == "yes"], others[verdicts == "no"]
-    against = f"the difference to the baseline ({others['compared_to'].iloc[0]})"
-    if len(yes) == len(others):
-        return f"At every other value {against} is resolved."
-    told = [f"{_difference(row, judged)} at {row['value']}{_why_not(row, others)}" for _, row in no.iterrows()]
-    untested = [f"{row.value} ({row.resolved})" for row in rows_of(others[~verdicts.isin(["yes", "no"])])]
-    parts = [f"At {several(yes['value'])} {against} is resolved" if len(yes) else f"At no value is {against} resolved"]
-    parts += [f"not resolved: {several(told)}"] if told else []
-    parts += [f"not tested at {several(untested)}"] if untested else []
-    return "; ".join(parts) + "."
-
-
-def _why_not(row: pd.Series, others: pd.DataFrame) -> str:
-    """Where the interval of a difference excludes 0, and it is not resolved."""
-    count = int(others["p"].notna().sum())
-    return f" (alone it would be: Holm's correction for {count} comparisons is why not)" if row["p"] < 1 - LEVEL else ""
-
-
-def _difference(row: pd.Series, judged: Measure) -> str:
-    unit = {"": "", "%": " points"}.get(judged.unit, f" {judged.unit}")
-    ends = changes(judged, row["difference_low"], row["difference_high"])
-    return f"{judged.change(row['difference'])}{unit} (95 %: {ends})"
 
 
 def _point(variable: str, value: str) -> str:

@@ -9,10 +9,11 @@ import pandas as pd
 from tune_mnist.report.document import Block, Bullets, Code, Text
 from tune_mnist.results.columns import all_variables
 from tune_mnist.results.fixed import data_name, fixed, inactive_lines, seeds_per_point, timed_on
-from tune_mnist.results.folder import ENVIRONMENT_JSON
+from tune_mnist.results.folder import ENVIRONMENT_JSON, margins
 from tune_mnist.results.read import Results, commands
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import texts
+from tune_mnist.statistics.margin import VERDICTS
 from tune_mnist.words import several
 
 # Of environment.json; those that it lacks are named.
@@ -31,7 +32,7 @@ def method(results: Results) -> tuple[Block, ...]:
         *(f"{line[:1].upper()}{line[1:]}: its cell is empty there." for line in inactive_lines(points, task)),
         asked + (f", {len(results.history)} trained." if results.history is not None else "."),
         *([timed_on(done) + "."] if len(done) else []),
-        _statistics(points),
+        *_statistics(results),
         *dict.fromkeys(fact for one in commands(environment) for fact in _machine(one, _whose(one, environment))),
         *_hosts(done),
         *(f"Data file {file}: SHA-256 {sum_}." for file, sum_ in (environment.get("data_sha256") or {}).items()),
@@ -59,14 +60,23 @@ def _baseline(points: pd.DataFrame) -> list[str]:
     return [f"Baseline: {', '.join(f'{one} {texts(rows[one])[0]}' for one in swept)}."]
 
 
-def _statistics(points: pd.DataFrame) -> str:
-    if seeds_per_point(points).max() < 2:
-        return "Statistics: none, because there is one seed."
-    return (
+def _statistics(results: Results) -> list[str]:
+    if seeds_per_point(results.points).max() < 2:
+        return ["Statistics: none, because there is one seed."]
+    margin = "; ".join(f"“{word}”: {meaning}" for word, meaning in VERDICTS.items())
+    return [
         "Statistics: means and 95 % intervals by Student’s t over the seeds, each interval for itself alone; "
         "differences to the baseline by the paired t test, seed by seed, resolved where p, corrected by Holm for "
-        "the sweep’s other points, is below 0.05."
-    )
+        "the sweep’s other points, is below 0.05. Their intervals are at the level of that correction: together they "
+        "hold with 95 %, and one excludes 0 just where its difference is resolved.",
+        "“Does better”: how likely a training is to do better than one at the baseline, of any two seeds "
+        "(Mann and Whitney’s U by the number of pairs), with Newcombe’s 95 % interval; it decides nothing.",
+        *(
+            [f"Against the margin, by the interval of the difference: {margin}."]
+            if margins(results.environment)
+            else []
+        ),
+    ]
 
 
 def _whose(command: dict[str, Any], environment: dict[str, Any]) -> str:

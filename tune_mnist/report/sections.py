@@ -14,8 +14,8 @@ from tune_mnist.figures.gallery import Drawn
 from tune_mnist.measure import Measure
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.report import findings
-from tune_mnist.report.document import Block, Bullets, Document, Grid, Picture, Section, Text, Views
-from tune_mnist.report.findings import changes, span
+from tune_mnist.report.advice import advice, by_sweep
+from tune_mnist.report.document import Block, Bullets, Code, Document, Grid, Picture, Section, Text, Views
 from tune_mnist.report.method import method
 from tune_mnist.report.weaknesses import gaps, weaknesses
 from tune_mnist.results.columns import TIME, all_variables
@@ -25,12 +25,13 @@ from tune_mnist.results.read import Results
 from tune_mnist.results.reference import compare_reference
 from tune_mnist.results.summary import chosen_column, without_stem
 from tune_mnist.results.values import rows_of, said, text, texts, values_of
-from tune_mnist.statistics.intervals import LEVEL
 from tune_mnist.task import Task
+from tune_mnist.verdicts.differences import changes, span
 from tune_mnist.words import seconds, several
 
 NONE = "–"  # in a cell that has nothing to say
 VERDICTS = {"yes": "resolved", "no": "not resolved"}
+TESTS, BETTER, MARGIN = "± test set", "does better", "to the margin"  # columns that not every table has
 
 
 def compose(results: Results, summary: pd.DataFrame, drawn: list[Drawn]) -> Document:
@@ -38,6 +39,7 @@ def compose(results: Results, summary: pd.DataFrame, drawn: list[Drawn]) -> Docu
     points, task = results.points, results.task
     doubts = Bullets((*gaps(results), *weaknesses(results, summary)))
     sections = (
+        Section("What to do", _to_do(results, summary)),
         Section("The answer", _answer(points, summary, task)),
         *(
             Section(f"Sweep {sweep}", _sweep(rows, str(sweep), drawn, _failed(points, str(sweep)), task))
@@ -73,6 +75,13 @@ def _answer(points: pd.DataFrame, summary: pd.DataFrame, task: Task) -> tuple[Bl
     return Text(question), Bullets(tuple(answers)), Text(findings.best(summary, task))
 
 
+def _to_do(results: Results, summary: pd.DataFrame) -> tuple[Block, ...]:
+    """The advice, and the commands that do what it says, each under the words of its sweep."""
+    found = advice(results, summary)
+    given = [f"# {one.about}\n{one.command}" for one in found if one.command]
+    return Bullets(tuple(by_sweep(found))), *([Code("\n".join(given))] if given else [])
+
+
 def _failed(points: pd.DataFrame, sweep: str) -> set[str]:
     """The values of this sweep at which every seed that was tried failed."""
     mine = points[points["sweep"] == sweep]
@@ -93,15 +102,21 @@ def _picture(one: Drawn, shows: str = "") -> Picture:
 
 
 def _table(rows: pd.DataFrame, sweep: str, failed: set[str], task: Task) -> Grid:
-    judged, column = task.judged, chosen_column(task)
+    judged, known, column = task.judged, without_stem(rows, task), chosen_column(task)
     by = task.chosen_by if column else None
-    head = (
-        *("value", "n", judged.words, "sd", "95 % interval", "difference to baseline", "its 95 % interval"),
-        *("p, corrected", "verdict", *([by.words] if by else []), TIME.words, "read off the training of"),
-    )
-    body = tuple(_line(row, _missing(row, failed), judged, by) for row in rows_of(without_stem(rows, task)))
-    differences = "differences in percentage points, paired" if judged.unit == "%" else "differences paired"
-    return Grid(f"Sweep {sweep}: means over n seeds, values {task.reading}; {differences} by seed", head, body)
+    cells = [_line(row, _missing(row, failed), judged, by) for row in rows_of(known)]
+    # What is known of no point has no column.
+    head = [
+        name
+        for name in cells[0]
+        if name not in (TESTS, BETTER, MARGIN) or any(line[name] not in (NONE, "") for line in cells)
+    ]
+    differences = f"differences{' in percentage points' * (judged.unit == '%')}"
+    caption = f"Sweep {sweep}: means over n seeds, values {task.reading}; "
+    caption += f"{differences}, paired by seed, with intervals that hold together"
+    if MARGIN in head:
+        caption += f"; the margin is {known['margin'].iloc[0]:g}{' points' * (judged.unit == '%')}"
+    return Grid(caption, tuple(head), tuple(tuple(line[name] for name in head) for line in cells))
 
 
 def _missing(row: Any, failed: set[str]) -> str:
@@ -111,29 +126,37 @@ def _missing(row: Any, failed: set[str]) -> str:
     return "failed" if row.value in failed else "not done"
 
 
-def _line(row: Any, missing: str, judged: Measure, by: Measure | None) -> tuple[str, ...]:
+def _line(row: Any, missing: str, judged: Measure, by: Measure | None) -> dict[str, str]:
     """A point's cells, from its row of the summary; `missing` where it has no mean. `by`: what else it is chosen by."""
     chosen = getattr(row, f"{by.stem}_mean") if by else None
-    return (
-        said(row.value),
-        str(row.n),
-        missing if pd.isna(row.mean) else judged.text(row.mean),
-        NONE if pd.isna(row.sd) else judged.text(row.sd),
-        NONE if pd.isna(row.low) else span(judged, row.low, row.high),
-        NONE if pd.isna(row.difference) else judged.change(row.difference),
-        NONE if pd.isna(row.difference_low) else changes(judged, row.difference_low, row.difference_high),
-        NONE if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
-        missing if row.resolved == "not done" else _verdict(row),
-        *([NONE if pd.isna(chosen) else by.text(chosen)] if by else []),
-        seconds(row.time_mean) if row.time_n else NONE,
-        row.same_run.replace(" ", "; " if CROSS in row.same_run else ", ").replace(CROSS, ", ") or NONE,
-    )
+    return {
+        "value": said(row.value),
+        "n": str(row.n),
+        judged.words: missing if pd.isna(row.mean) else judged.text(row.mean),
+        TESTS: NONE if pd.isna(row.share_error) else f"{judged.factor * row.share_error:.2f}",
+        "sd": NONE if pd.isna(row.sd) else judged.text(row.sd),
+        "95 % interval": NONE if pd.isna(row.low) else span(judged, row.low, row.high),
+        "difference to baseline": NONE if pd.isna(row.difference) else judged.change(row.difference),
+        "its 95 % interval": NONE
+        if pd.isna(row.difference_low)
+        else changes(judged, row.difference_low, row.difference_high),
+        BETTER: NONE if pd.isna(row.improvement) else _improvement(row),
+        "p, corrected": NONE if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
+        "verdict": missing if row.resolved == "not done" else str(VERDICTS.get(row.resolved, row.resolved)),
+        MARGIN: row.to_margin,
+        **({by.words: NONE if pd.isna(chosen) else by.text(chosen)} if by else {}),
+        TIME.words: seconds(row.time_mean) if row.time_n else NONE,
+        "read off the training of": _same_run(row),
+    }
 
 
-def _verdict(row: Any) -> str:
-    """Holm's correction is named where a difference is not resolved although its interval excludes 0."""
-    alone = row.resolved == "no" and row.p < 1 - LEVEL
-    return str(VERDICTS.get(row.resolved, row.resolved)) + (" (Holm)" if alone else "")
+def _same_run(row: Any) -> str:
+    return row.same_run.replace(" ", "; " if CROSS in row.same_run else ", ").replace(CROSS, ", ") or NONE
+
+
+def _improvement(row: Any) -> str:
+    """A probability with its interval: "0.89 (0.42 to 0.98)"."""
+    return f"{row.improvement:.2f} ({row.improvement_low:.2f} to {row.improvement_high:.2f})"
 
 
 def _all_points(points: pd.DataFrame, drawn: list[Drawn], task: Task) -> tuple[Block, ...]:

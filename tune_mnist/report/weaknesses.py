@@ -32,7 +32,7 @@ def weaknesses(results: Results, summary: pd.DataFrame) -> list[str]:
     found = {
         _one_seed(seeds): bool((seeds == 1).any()),
         _few_seeds(seeds): bool(seeds.between(2, 4).any()),
-        _same_examples(task): seeded,
+        _same_examples(summary, task): len(done) > 0,
         f"{len(failed)} of {len(points)} points failed: {_reasons(failed, seeded)}.": len(failed) > 0,
         f"{len(ended)} of {len(points)} points diverged: {_reasons(ended, seeded)}. {NO_MEAN}": len(ended) > 0,
         f"{left} of {len(points)} points are not done or not measured.": left > 0,
@@ -71,9 +71,16 @@ def _sweeps(seeds: pd.Series) -> str:
 PARTS = {"test": "test", "val": "validation"}  # how a measure's name begins -> the data that it is of
 
 
-def _same_examples(task: Task) -> str:
-    part = next((words for start, words in PARTS.items() if task.judged.name.startswith(start)), "evaluation")
-    return f"Intervals are over seeds; the {part} {task.examples} are the same each time, and others would shift all."
+def _same_examples(summary: pd.DataFrame, task: Task) -> str:
+    judged = task.judged
+    part = next((words for start, words in PARTS.items() if judged.name.startswith(start)), "evaluation")
+    said = f"The {part} {task.examples} are the same for every seed, and others would shift all"
+    least = summary.sort_values("share_error").iloc[0]
+    if pd.isna(least["share_error"]):
+        return f"{said}."
+    mean = least[f"{judged.stem}_mean"]
+    error = f"{judged.factor * least['share_error']:.2f}{' points' * (judged.unit == '%')}"
+    return f"{said}: {judged.text(mean)} of {judged.examples:,} has a standard error of {error}."
 
 
 def _chosen(task: Task) -> str:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
 from tune_mnist.results.columns import all_variables, fixed_columns
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import texts, values_of
-from tune_mnist.statistics.intervals import LEVEL, Difference, holm, paired, unpaired
+from tune_mnist.statistics.intervals import LEVEL, Difference, bounded, holm, levels, paired, unpaired
 from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 
@@ -23,7 +24,8 @@ COLUMNS += ["diverged_a", "diverged_b"]
 
 def compare_points(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> pd.DataFrame:
     """One row per point that both have: sweep, value, n and mean of each, the difference b - a of the judged measure
-    with its 95 % interval, the test, p, p_holm (corrected within the sweep), resolved.
+    with its interval, the test, p, p_holm (corrected within the sweep), resolved. The interval is at the level of that
+    correction (`intervals.levels`), and ends where the measure does.
 
     Where there are seeds that both have, n, mean and difference are of those alone. test: `paired` on two or more of
     them; `Welch` on independent seeds; `same runs` where both read the same trainings; `one seed` where nothing can be
@@ -31,15 +33,15 @@ def compare_points(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> pd.DataFrame
     two have no difference.
     """
     ours, theirs = _by_point(a, task), _by_point(b, task)
-    rows = [
-        {"sweep": key[0], "value": key[1]} | _row(mine, theirs[key], task)
-        for key, mine in ours.items()
-        if key in theirs
-    ]
+    shared = [key for key in ours if key in theirs]
+    rows = [{"sweep": key[0], "value": key[1]} | _row(ours[key], theirs[key], task) for key in shared]
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["p_holm"] = float("nan")
     for _, part in table.groupby("sweep", sort=False):
         table.loc[part.index, "p_holm"] = holm(part["p"].tolist())
+        for place, level in zip(part.index.tolist(), levels(part["p"].tolist()), strict=True):
+            found = _row(ours[shared[place]], theirs[shared[place]], task, level)
+            table.loc[place, ["low", "high"]] = [found["low"], found["high"]]
     verdicts = table["p_holm"].map(lambda p: "yes" if p < 1 - LEVEL else "no")
     table["resolved"] = verdicts.where(table["p_holm"].notna(), "-")
     return table
@@ -83,15 +85,9 @@ def _by_point(points: pd.DataFrame, task: Task) -> dict[tuple[str, str], pd.Data
     return found
 
 
-def _without_difference(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> dict[str, object]:
+def _without_difference(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> dict[str, Any]:
     """The row where seeds of either diverged: the mean is of the other one alone."""
-    row: dict[str, object] = {
-        "difference": math.nan,
-        "low": math.nan,
-        "high": math.nan,
-        "test": DIVERGED,
-        "p": math.nan,
-    }
+    row: dict[str, Any] = {"test": DIVERGED, **dict.fromkeys(("difference", "low", "high", "p"), math.nan)}
     for name, rows in (("a", a), ("b", b)):
         ended = int((rows["status"] == DIVERGED).sum())
         row |= {f"n_{name}": len(rows) - ended, f"diverged_{name}": ended}
@@ -99,7 +95,7 @@ def _without_difference(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> dict[st
     return row
 
 
-def _row(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> dict[str, object]:
+def _row(a: pd.DataFrame, b: pd.DataFrame, task: Task, level: float = LEVEL) -> dict[str, Any]:
     if any((rows["status"] == DIVERGED).any() for rows in (a, b)):
         return _without_difference(a, b, task)
     shared = a.index.intersection(b.index)
@@ -110,9 +106,11 @@ def _row(a: pd.DataFrame, b: pd.DataFrame, task: Task) -> dict[str, object]:
     if set(a["run"]) & set(b["run"]):
         test = "same runs"
     elif len(shared) > 1:
-        found, test = paired(second.tolist(), first.tolist()), "paired"
+        found, test = paired(second.tolist(), first.tolist(), level), "paired"
     elif not len(shared) and len(a) > 1 and len(b) > 1:
-        found, test = unpaired(second.tolist(), first.tolist()), "Welch"
+        found, test = unpaired(second.tolist(), first.tolist(), level), "Welch"
+    low, high = task.judged.bounds
+    found = bounded(found, low - high, high - low)
     means = {"n_a": len(a), "n_b": len(b), "mean_a": first.mean(), "mean_b": second.mean()}
     means |= {"diverged_a": 0, "diverged_b": 0}
     return means | {"difference": found.mean, "low": found.low, "high": found.high, "test": test, "p": found.p}

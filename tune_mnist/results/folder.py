@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import math
 import os
 import re
 import stat
@@ -168,6 +169,21 @@ def is_complete(folder: Path, facts: Mapping[str, Any], version: str | None) -> 
         isinstance(facts.get("files"), list) or None not in made.values()
     )
     return same_version and is_whole and all((folder / name).is_file() for name in made)
+
+
+def margins(facts: Mapping[str, Any]) -> dict[str, float]:
+    """Sweep -> the least difference that matters, for the sweeps whose command named one."""
+    said = [*(facts.get("earlier") or []), facts]
+    named = [one for one in said if 0 < (one.get("margin") or 0) < math.inf]
+    return {sweep: float(one["margin"]) for one in named for sweep in (one.get("sweeps") or {})}
+
+
+def with_margin(facts: Mapping[str, Any], margin: float) -> dict[str, Any]:
+    """What environment.json tells, as if every command had named this margin."""
+    found = dict(facts) | {"margin": margin}
+    if facts.get("earlier"):
+        found["earlier"] = [one | {"margin": margin} for one in facts["earlier"]]
+    return found
 
 
 def check_place(folder: Path, task: str) -> None:

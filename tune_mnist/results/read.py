@@ -70,6 +70,7 @@ class _Record(BaseModel):
     data_sha256: _Texts = None
     sweeps: dict[str, dict[str, list[Any]]] | None = None
     points: dict[str, int] | None = None
+    margin: float | None = None
 
 
 class _Environment(_Record):

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tune_mnist.results.columns import TIME
 from tune_mnist.results.summary import averaged, timed_alike
-from tune_mnist.statistics.intervals import estimate
+from tune_mnist.statistics.intervals import bounded, estimate
 from tune_mnist.task import Task
 
 COLUMNS = ["sweep", "value", "published", "measured", "low", "high", "n", "difference", "published_time", "time"]
@@ -32,7 +32,7 @@ def compare_reference(points: pd.DataFrame, task: Task) -> pd.DataFrame:
         mine = _where(alike, {name: known[name] for name in ("sweep", *task.reference.matched)})
         if mine.empty:
             continue
-        found = estimate(mine[task.judged.name].tolist())
+        found = bounded(estimate(mine[task.judged.name].tolist()), *task.judged.bounds)
         rows.append(
             {
                 "sweep": known["sweep"],

@@ -10,6 +10,7 @@ only seeds, which are independent, are counted.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import numpy as np
@@ -19,27 +20,43 @@ from tune_mnist.measure import Measure
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, TIMES, same_timing, variables
 from tune_mnist.results.values import text, values_of
-from tune_mnist.statistics.intervals import LEVEL, Difference, Estimate, bounded, estimate, holm, paired
+from tune_mnist.statistics.improvement import improvement
+from tune_mnist.statistics.intervals import LEVEL, Difference, Estimate, apart, bounded, estimate, holm, levels, paired
+from tune_mnist.statistics.margin import against_margin
+from tune_mnist.statistics.shares import is_guessing, share_error, two_shares
 from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 
 BASELINE_DIVERGED = "baseline diverged"  # a verdict: there is nothing to take a difference to
 
 
-def summarise(points: pd.DataFrame, task: Task) -> pd.DataFrame:
+def summarise(points: pd.DataFrame, task: Task, margins: Mapping[str, float] | None = None) -> pd.DataFrame:
     """One row per point, over its seeds, in the order asked: the table that summary.csv holds.
 
     `<stem>_…`, by the judged measure's stem (`accuracy_mean`): n, mean, sd and 95 % interval, cut where the measure
-    has no values. `difference…`: to the baseline, paired by seed, with its interval; `p`, and `p_holm`, corrected for
-    the sweep's other comparisons; `resolved`: yes or no, or why it cannot be said; `compared_to`: the baseline's value,
-    and the sweep that it was trained in, if that is another one. `same_run`: the sweep's other values that are read off
-    the same training, and so move together. `time_…`: training seconds, of the rows timed under the sweep's most usual
-    conditions; `cpu_share`: how much of the CPU time of their threads these had. `diverged`: how many seeds did; where
-    any has, n counts the others, and there is no mean, time or difference: those that are left are not the value. Where
-    the best is chosen by another measure than the judged one, its mean (`val_accuracy_mean`).
+    has no values. `diverged`: how many seeds did; where any has, n counts the others, and there is no mean, time or
+    difference: those that are left are not the value. Where the best is chosen by another measure than the judged one,
+    its mean (`val_accuracy_mean`). `share_error`: the binomial error that the number of test examples leaves to the
+    mean; `guessing`: how many seeds are no better than guessing.
+
+    `difference…`: to the baseline, paired by seed, with the pairs' standard deviation and its interval; `p`, and
+    `p_holm`, corrected for the sweep's other comparisons; `resolved`: yes or no, or why it cannot be said. The interval
+    is at the level of that correction (`intervals.levels`): it excludes 0 just where the difference is resolved.
+    `answers_low`, `answers_high`: of one pair of trainings, its interval by the test examples alone. `improvement…`:
+    how likely a training is to do better than one at the baseline. `margin`, of `margins` (sweep -> margin), and
+    `to_margin`: the difference against it. `compared_to`: the baseline's value, and the sweep that it was trained in,
+    if that is another one; `apart_from`: in a sweep without any baseline, the other values that are told apart
+    (`intervals.apart`).
+
+    `same_run`: the sweep's other values that are read off the same training, and so move together. `time_…`: training
+    seconds, of the rows timed under the sweep's most usual conditions; `cpu_share`: how much of the CPU time of their
+    threads these had.
     """
-    points = points.reset_index(drop=True)
-    tables = [_sweep(rows, points, task) for _, rows in points.groupby("sweep", sort=False)]
+    points, margins = points.reset_index(drop=True), margins or {}
+    tables = [
+        _against(_sweep(rows, points, task), margins.get(str(sweep)), task.judged)
+        for sweep, rows in points.groupby("sweep", sort=False)
+    ]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -105,12 +122,13 @@ def _sweep(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> pd.DataFrame
     values = values_of(rows)
     base, compared_to = _base(rows, points, task)
     runs = {value: set(done.loc[values[done.index] == value, "run"]) for value in values.unique()}
-    found = []
+    found, by_value = [], {}
     for value in values.unique():
         mine = rows[values == value]
         seeds = done.loc[done.index.intersection(mine.index)].set_index("seed")[task.judged.name]
         times = timed.loc[timed.index.intersection(mine.index)]
         ended = int((mine["status"] == DIVERGED).sum())
+        by_value[value] = seeds[:0] if ended else seeds  # those that are left are not the value
         means = bounded(estimate(seeds.tolist()), *task.judged.bounds)
         same_run = [other for other, keys in runs.items() if other != value and keys & runs[value]]
         found.append(
@@ -122,15 +140,17 @@ def _sweep(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> pd.DataFrame
                 "diverged": ended,
                 **_named(task.judged.stem, Estimate(means.n, math.nan) if ended else means),
                 **_chosen(done.loc[done.index.intersection(mine.index)], task),
-                **_compared(seeds[:0] if ended else seeds, base, bool(mine["baseline"].iloc[0]), task.judged),
+                **_by_examples(by_value[value], task.judged),
+                **_compared(by_value[value], base, bool(mine["baseline"].iloc[0]), task.judged),
                 **_undecided(mine, base, compared_to),
+                **_improved(by_value[value], base, bool(mine["baseline"].iloc[0]), task.judged),
                 "compared_to": compared_to,
                 "same_run": " ".join(same_run),
                 **_named(TIME.stem, bounded(estimate(times[TIME.name].tolist()), *TIME.bounds)),
                 "cpu_share": cpu_share(times),
             }
         )
-    return _corrected(pd.DataFrame(found))
+    return _corrected(pd.DataFrame(found), by_value, base, task.judged)
 
 
 def _base(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> tuple[pd.Series, str]:
@@ -167,12 +187,26 @@ def _named(prefix: str, found: Estimate) -> dict[str, float]:
     return {f"{prefix}_{name}": value for name, value in asdict(found).items()}
 
 
+def _by_examples(seeds: pd.Series, judged: Measure) -> dict[str, float]:
+    """What the number of test examples says of one setting; nothing where that is not known."""
+    error, guessing = math.nan, 0
+    if judged.examples and len(seeds):
+        error = share_error(float(seeds.mean()), judged.examples)
+        if judged.chance is not None:
+            guessing = sum(is_guessing(one, judged.examples, judged.chance) for one in seeds)
+    return {"share_error": error, "guessing": guessing}
+
+
 def _compared(seeds: pd.Series, base: pd.Series, is_baseline: bool, judged: Measure) -> dict[str, object]:
-    shared = [] if is_baseline else [seed for seed in seeds.index if seed in base.index]
-    found = paired(seeds[shared].tolist(), base[shared].tolist()) if shared else Difference(0, math.nan)
-    low, high = judged.bounds
-    found = bounded(found, low - high, high - low)
-    ends = {"difference": found.mean, "difference_low": found.low, "difference_high": found.high}
+    found = Difference(0, math.nan) if is_baseline else _difference(seeds, base, LEVEL, judged)
+    shared = [seed for seed in seeds.index if seed in base.index]
+    spread = float((seeds[shared] - base[shared]).std()) if found.n > 1 else math.nan
+    ends = {
+        "difference": found.mean,
+        "difference_sd": spread,
+        "difference_low": found.low,
+        "difference_high": found.high,
+    }
     verdict = "baseline" if is_baseline else _untested(seeds, base, found)
     return ends | {"pairs": found.n, "p": found.p, "resolved": verdict}
 
@@ -183,6 +217,22 @@ def _undecided(mine: pd.DataFrame, base: pd.Series, compared_to: str) -> dict[st
         return {"resolved": DIVERGED}
     is_lost = base.empty and compared_to and not mine["baseline"].iloc[0]
     return {"resolved": BASELINE_DIVERGED} if is_lost else {}
+
+
+def _difference(seeds: pd.Series, base: pd.Series, level: float, judged: Measure) -> Difference:
+    shared = [seed for seed in seeds.index if seed in base.index]
+    found = paired(seeds[shared].tolist(), base[shared].tolist(), level) if shared else Difference(0, math.nan)
+    low, high = judged.bounds
+    return bounded(found, low - high, high - low)
+
+
+def _improved(seeds: pd.Series, base: pd.Series, is_baseline: bool, judged: Measure) -> dict[str, float]:
+    """Of several seeds on both sides."""
+    if is_baseline or min(len(seeds), len(base)) < 2:
+        return dict.fromkeys(("improvement", "improvement_low", "improvement_high"), math.nan)
+    way = 1 if judged.better == "higher" else -1
+    found = improvement((way * seeds).tolist(), (way * base).tolist())
+    return {"improvement": found.probability, "improvement_low": found.low, "improvement_high": found.high}
 
 
 def _untested(seeds: pd.Series, base: pd.Series, found: Difference) -> str:
@@ -196,9 +246,42 @@ def _untested(seeds: pd.Series, base: pd.Series, found: Difference) -> str:
     return "no spread" if math.isnan(found.p) else ""
 
 
-def _corrected(rows: pd.DataFrame) -> pd.DataFrame:
-    """With p corrected within the sweep, and what follows from it."""
+def _corrected(rows: pd.DataFrame, by_value: dict[str, pd.Series], base: pd.Series, judged: Measure) -> pd.DataFrame:
+    """With p corrected within the sweep, what follows from it, and the intervals that go with that."""
     rows.insert(rows.columns.tolist().index("p") + 1, "p_holm", holm(rows["p"].tolist()))
     tested = rows["resolved"] == ""
     rows.loc[tested, "resolved"] = np.where(rows.loc[tested, "p_holm"] < 1 - LEVEL, "yes", "no")
+    for place, level in zip(rows.index, levels(rows["p"].tolist()), strict=True):
+        if tested[place]:
+            found = _difference(by_value[rows.loc[place, "value"]], base, level, judged)
+            rows.loc[place, ["difference_low", "difference_high"]] = found.low, found.high
+    rows[["answers_low", "answers_high"]] = _by_answers(rows, judged)
+    rows["apart_from"] = _apart(by_value) if rows["resolved"].isin(["no baseline", BASELINE_DIVERGED]).any() else ""
     return rows
+
+
+def _by_answers(rows: pd.DataFrame, judged: Measure) -> list[tuple[float, float]]:
+    """The interval of each difference of one pair of trainings by the examples that both were asked."""
+    single = (rows["resolved"] == "one seed") if judged.examples else pd.Series(False, rows.index)
+    level = 1 - (1 - LEVEL) / max(int(single.sum()), 1)
+    means, found = rows[f"{judged.stem}_mean"], []
+    for mean, difference, alone in zip(means, rows["difference"], single, strict=True):
+        one = two_shares(mean, mean - difference, judged.examples, level) if alone else Difference(0, math.nan)
+        found.append((one.low, one.high))
+    return found
+
+
+def _apart(by_value: dict[str, pd.Series]) -> list[str]:
+    table = pd.DataFrame({value: seeds.astype(float) for value, seeds in by_value.items()})
+    names = list(by_value)
+    return [" ".join(names[other] for other in sorted(others)) for others in apart(table.to_numpy(float))]
+
+
+def _against(rows: pd.DataFrame, margin: float | None, judged: Measure) -> pd.DataFrame:
+    """With the verdict against the margin, which is given as the measure is shown: points of a share."""
+    if margin is None:
+        return rows.assign(margin=math.nan, to_margin="")
+    low, high = (rows[f"difference_{end}"] for end in ("low", "high"))
+    gains = zip(low, high, strict=True) if judged.better == "higher" else zip(-high, -low, strict=True)
+    words = pd.Series([against_margin(gain, margin / judged.factor) for gain in gains], rows.index)
+    return rows.assign(margin=margin, to_margin=words.mask(rows["resolved"] == "baseline", ""))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 LEVEL = 0.95  # of every interval; a difference is resolved if its corrected p is below 1 - LEVEL
@@ -44,14 +45,14 @@ class Difference:
 Found = TypeVar("Found", Estimate, Difference)
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate:
     """Mean and interval of independent values; one value has no spread, and so no interval."""
     data = np.asarray(values, float)
     if len(data) < 2:
         return Estimate(len(data), float(data.mean()) if len(data) else math.nan)
     mean, sd = float(data.mean()), float(data.std(ddof=1))
     # SciPy's own interval is nan, not a point, where all values are equal.
-    half = float(stats.t.ppf((1 + LEVEL) / 2, len(data) - 1)) * sd / math.sqrt(len(data))
+    half = float(stats.t.ppf((1 + level) / 2, len(data) - 1)) * sd / math.sqrt(len(data))
     return Estimate(len(data), mean, sd, mean - half, mean + half)
 
 
@@ -60,26 +61,26 @@ def bounded(found: Found, low: float, high: float) -> Found:
     return replace(found, low=min(max(found.low, low), high), high=max(min(found.high, high), low))
 
 
-def paired(values: Sequence[float], base: Sequence[float]) -> Difference:
+def paired(values: Sequence[float], base: Sequence[float], level: float = LEVEL) -> Difference:
     """The differences values - base, pair by pair (NIST/SEMATECH e-Handbook, 7.3.1.1: analysis of paired observations).
 
     Where all differences are equal there is no spread to divide by, and so neither interval nor p: a few seeds on a
     small test set can agree by chance.
     """
     differences = np.asarray(values, float) - np.asarray(base, float)
-    found = estimate(differences.tolist())
+    found = estimate(differences.tolist(), level)
     if found.n < 2 or np.ptp(differences) < 1e-12:  # equal but for the subtraction's rounding
         return Difference(found.n, found.mean)
     return Difference(found.n, found.mean, found.low, found.high, float(stats.ttest_1samp(differences, 0).pvalue))
 
 
-def unpaired(values: Sequence[float], base: Sequence[float]) -> Difference:
+def unpaired(values: Sequence[float], base: Sequence[float], level: float = LEVEL) -> Difference:
     """The difference of two independent means: Welch's t (Biometrika 34, 28-35, 1947); n is the smaller one."""
     n, mean = min(len(values), len(base)), float(np.mean(values) - np.mean(base))
     if n < 2 or (np.ptp(values) == 0 and np.ptp(base) == 0):
         return Difference(n, mean)
     found = stats.ttest_ind(values, base, equal_var=False)
-    interval = found.confidence_interval(LEVEL)
+    interval = found.confidence_interval(level)
     return Difference(n, mean, float(interval.low), float(interval.high), float(found.pvalue))
 
 
@@ -94,3 +95,40 @@ def holm(p: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, value * (len(order) - rank)))
         corrected[place] = highest
     return corrected
+
+
+def levels(p: Sequence[float]) -> list[float]:
+    """For each of several comparisons, the level of the interval that says what Holm's correction says: it excludes 0
+    just where the corrected p is below 1 - LEVEL.
+
+    For k comparisons it is 1 - 0.05 / k, at which all intervals hold together (Bonferroni). A comparison that only a
+    later step of Holm's resolves has the level of that step.
+    """
+    count = sum(not math.isnan(value) for value in p)
+    found, corrected = [1 - (1 - LEVEL) / max(count, 1)] * len(p), holm(p)
+    for rank, place in enumerate(sorted(range(len(p)), key=lambda place: (math.isnan(p[place]), p[place]))):
+        if corrected[place] < 1 - LEVEL and p[place] * count >= 1 - LEVEL:
+            found[place] = 1 - (1 - LEVEL) / (count - rank)
+    return found
+
+
+def apart(table: npt.NDArray[np.float64]) -> list[set[int]]:
+    """For each column of [seeds, settings], nan where a seed is missing, the columns that are told apart from it.
+
+    The test is the paired t test of their common seeds, corrected by Holm for all pairs of columns.
+    """
+    first, second = np.triu_indices(table.shape[1], 1)
+    differences = table[:, first] - table[:, second]
+    known = np.isfinite(differences)
+    n = known.sum(axis=0)
+    mean = np.where(known, differences, 0).sum(axis=0) / np.maximum(n, 1)
+    spread = np.sqrt(np.square(np.where(known, differences - mean, 0)).sum(axis=0) / np.maximum(n - 1, 1))
+    tested = (n > 1) & (spread > 1e-12)
+    t = np.abs(mean) * np.sqrt(n) / np.where(tested, spread, 1)
+    p = np.where(tested, 2 * stats.t.sf(t, np.maximum(n - 1, 1)), math.nan)
+    found: list[set[int]] = [set() for _ in range(table.shape[1])]
+    for one, other, corrected in zip(first.tolist(), second.tolist(), holm(p.tolist()), strict=True):
+        if corrected < 1 - LEVEL:
+            found[one].add(other)
+            found[other].add(one)
+    return found
