@@ -19,8 +19,9 @@ import pytest
 from conftest import ROOT, command, surroundings, wait_for
 
 from tune_mnist.display.log import ConsoleLines, Printed, console, listening, log
+from tune_mnist.display.waiting import Waiting
 from tune_mnist.errors import ClusterError
-from tune_mnist.experiment import Waiting, _Listener
+from tune_mnist.experiment import _Listener
 from tune_mnist.machine import scratch
 from tune_mnist.machine.processes import Processes, end_of
 from tune_mnist.plan.plan import Run, run_names
