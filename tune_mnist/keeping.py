@@ -27,6 +27,7 @@ from tune_mnist.results.columns import epoch_columns, later_columns, point_colum
 from tune_mnist.results.folder import (
     ENVIRONMENT_JSON,
     HISTORY_CSV,
+    INTERACTION_CSV,
     REPORTS,
     SUMMARY_CSV,
     results_csv,
@@ -231,7 +232,8 @@ def _write_report(folder: Path, task: Task, facts: dict[str, Any]) -> list[Path]
     write_environment(folder, facts)
     results = read_results(folder, task)
     sweeps = dict.fromkeys(results.points["sweep"])
-    names = [SUMMARY_CSV, *REPORTS, *overall_files(task), *(name for one in sweeps for name in sweep_files(one, task))]
+    names = [SUMMARY_CSV, INTERACTION_CSV, *REPORTS, *overall_files(task)]
+    names += [name for one in sweeps for name in sweep_files(one, task)]
     for old, new in results_folder.set_aside(folder, facts, names).items():
         log.warning(f"{folder / old} is not as this program left it: it is called {new} from now on")
     # Should the writing be cut short, these are still known as ours.

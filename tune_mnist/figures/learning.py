@@ -112,7 +112,7 @@ def draw_learning(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> Fi
     columns = columns_for(len(parts))
     figure, (left, bottom, width, height) = framed(title, [subtitle], note, height_for(len(parts), columns))
     known = {one: one in set(at_baseline["values"]) for one in kept}
-    more = _legend(figure, known, curves["variable"].iloc[0], made, task.examples)
+    more = legend(figure, known, curves["variable"].iloc[0], made, task.examples)
     room = (left + 0.005, bottom + more, width - 0.02, height - more)
     if len(parts) > 1:
         found = facets(figure, room, parts, columns, (as_is(task.unit), as_is(made[0].label)))
@@ -142,7 +142,7 @@ def _note(curves: pd.DataFrame, kept: list[str], parts: list[str], task: Task) -
     return " ".join(filter(None, (*said, task.remark)))
 
 
-def _looks(values: Sequence[str]) -> dict[str, tuple[Any, str]]:
+def looks(values: Sequence[str]) -> dict[str, tuple[Any, str]]:
     """A colour and a mark for each: light to dark, so that they read in grey, and no colour alone tells two apart."""
     shades = colormaps["viridis_r"].resampled(256)
     steps = max(1, len(values) - 1)
@@ -158,7 +158,7 @@ def _dashes(parts: set[str]) -> dict[str, Any]:
 
 
 def _draw(axes: Axes, curves: pd.DataFrame, panel: Panel, known: dict[str, bool]) -> None:
-    for values, (colour, mark) in _looks(list(known)).items():
+    for values, (colour, mark) in looks(list(known)).items():
         mine = curves[curves["values"] == values]
         for part, look in _dashes(set(panel.measures)).items():
             measure = panel.measures[part]
@@ -177,14 +177,16 @@ def _draw(axes: Axes, curves: pd.DataFrame, panel: Panel, known: dict[str, bool]
         axes.xaxis.set_major_locator(MaxNLocator(min(8, last - first), integer=True))
 
 
-def _legend(figure: Picture, known: dict[str, bool], variable: str, drawn: list[Panel], examples: str) -> float:
-    """The legend below, in as many columns as fit; returns how much of the height its rows after the first take."""
+def legend(figure: Picture, known: dict[str, bool], variable: str, drawn: list[Panel], examples: str) -> float:
+    """The legend of the lines, below, in as many columns as fit; returns how much of the height its rows after the
+    first take.
+    """
     lines = [
         Line2D([], [], color=c, marker=m, markersize=4, linewidth=2.4 if known[v] else 1.3, label=_named(v, known[v]))
-        for v, (c, m) in _looks(list(known)).items()
+        for v, (c, m) in looks(list(known)).items()
     ]
-    looks = _dashes({part for panel in drawn for part in panel.measures if part})
-    parts = [_part(one, look, examples) for one, look in looks.items()]
+    dashes = _dashes({part for panel in drawn for part in panel.measures if part})
+    parts = [_part(one, look, examples) for one, look in dashes.items()]
     entries, row = [Line2D([], [], linestyle="none", label=as_is(f"{variable}:")), *lines, *parts], 0.0
     for columns in range(len(entries), 0, -1):
         # matplotlib fills column after column; people read row after row.

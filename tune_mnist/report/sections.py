@@ -21,6 +21,7 @@ from tune_mnist.report.weaknesses import gaps, weaknesses
 from tune_mnist.results.columns import TIME, all_variables
 from tune_mnist.results.fixed import data_name
 from tune_mnist.results.folder import HISTORY_CSV, find_results
+from tune_mnist.results.interaction import interactions, told
 from tune_mnist.results.read import Results
 from tune_mnist.results.reference import compare_reference
 from tune_mnist.results.summary import without_stem
@@ -35,14 +36,15 @@ VERDICTS = {"yes": "resolved", "no": "not resolved"}
 
 def compose(results: Results, summary: pd.DataFrame, drawn: list[Drawn]) -> Document:
     """The whole report."""
-    points, task = results.points, results.task
+    points, task, together = results.points, results.task, interactions(results.points, results.task)
     doubts = Bullets((*gaps(results), *weaknesses(results, summary)))
     sections = (
-        Section("The answer", _answer(points, summary, task)),
+        Section("The answer", _answer(points, summary, together, task)),
         *(
             Section(f"Sweep {sweep}", _sweep(rows, str(sweep), drawn, _failed(points, str(sweep)), task))
             for sweep, rows in _by_sweep(summary)
         ),
+        *(Section(f"Interaction in sweep {sweep}", _together(rows, task)) for sweep, rows in _by_sweep(together)),
         Section("All points", _all_points(points, drawn, task)),
         *_published(points, task),
         Section("How it was done", method(results)),
@@ -66,10 +68,11 @@ def _by_sweep(summary: pd.DataFrame) -> Any:
     return summary.groupby("sweep", sort=False)
 
 
-def _answer(points: pd.DataFrame, summary: pd.DataFrame, task: Task) -> tuple[Block, ...]:
+def _answer(points: pd.DataFrame, summary: pd.DataFrame, together: pd.DataFrame, task: Task) -> tuple[Block, ...]:
     swept = several(map(task.words, all_variables(points)))
     question = f"How do {task.judged.words} and {TIME.words} change with {swept}, one thing changed and the rest held?"
     answers = [f"{key}: {' '.join(findings.answer(rows, task).sentences)}" for key, rows in _by_sweep(summary)]
+    answers += [f"{sweep}, interaction: {told(rows, task)}" for sweep, rows in _by_sweep(together)]
     return Text(question), Bullets(tuple(answers)), Text(f"Best point: {findings.best(summary, task)}")
 
 
@@ -120,6 +123,30 @@ def _line(row: Any, missing: str, judged: Measure) -> tuple[str, ...]:
         seconds(row.time_mean) if row.time_n else NONE,
         row.same_run.replace(" ", "; " if CROSS in row.same_run else ", ").replace(CROSS, ", ") or NONE,
     )
+
+
+def _together(rows: pd.DataFrame, task: Task) -> tuple[Block, ...]:
+    """How the variables of a cross act together: the table, with its effects as a reader says them."""
+    judged = task.judged
+    head = ("effect of", "beside", "pairs", "effect there", "effect at the base", "difference", "its 95 % interval")
+    body = tuple(
+        (
+            f"{row.variable} {row.base} → {row.value}",
+            f"{row.beside} {row.beside_value}, base {row.beside_base}" + (f"; {row.held}" if row.held else ""),
+            str(row.pairs),
+            *(
+                NONE if pd.isna(one) else judged.change(one)
+                for one in (row.effect, row.effect_at_base, row.interaction)
+            ),
+            NONE if pd.isna(row.low) else changes(judged, row.low, row.high),
+            NONE if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
+            _verdict(row),
+        )
+        for row in rows_of(rows)
+    )
+    unit = " in percentage points," if judged.unit == "%" else ""
+    caption = f"Does the effect of one depend on the other? Differences{unit} of two effects, paired by seed"
+    return (Grid(caption, (*head, "p, corrected", "verdict"), body),)
 
 
 def _verdict(row: Any) -> str:
