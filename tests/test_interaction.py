@@ -67,7 +67,7 @@ def dependent(row: dict[str, Any], seed: int) -> float:
 
 def additive(row: dict[str, Any], seed: int) -> float:
     noise = np.random.default_rng([seed, round(row["lr"] * 1000), round(row["dropout"] * 100)]).normal(scale=0.003)
-    return 0.94 + row["lr"] / 10 + row["dropout"] / 10 + noise
+    return float(0.94 + row["lr"] / 10 + row["dropout"] / 10 + noise)
 
 
 TWO: dict[str, list[Any]] = {"lr": [0.1, 0.01], "dropout": [0.25, 0.0]}

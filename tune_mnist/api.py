@@ -25,7 +25,7 @@ from tune_mnist.machine.cpu import cpu_count, memory
 from tune_mnist.machine.devices import gpu_count
 from tune_mnist.plan.request import Request
 from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
-from tune_mnist.plan.values import seeds_of
+from tune_mnist.plan.values import seeds_of, title_of
 from tune_mnist.results.columns import as_one, variables
 from tune_mnist.results.folder import check_place, log_name, prepare_folder
 from tune_mnist.results.read import Results, read_results
@@ -71,6 +71,7 @@ def sweep(
     seeds: int | Sequence[int] = 1,
     minimize: str | None = None,
     maximize: str | None = None,
+    title: str | None = None,
     version: str | None = None,
     output: str | Path | None = None,
     store: str | Path = "results/store",
@@ -87,11 +88,11 @@ def sweep(
 
     `train(config, state=None)` yields (metrics, state) after each epoch, in a loop that never ends. Each name of `vary`
     is a sweep of its own around `baseline`; `cross` is every combination; `seeds` is how many, or which. `minimize` or
-    `maximize` names the measure that is judged. A function that lies in no file, as in a notebook, needs a `version`:
-    raise it whenever it changes. `epoch_timeout`: seconds without an epoch after which a trial is started again
-    (default: ten times its longest, at least 120). `address` joins a Ray cluster that runs; one that asks for no token
-    only if `insecure`, or on loopback. `trust` shares and extends runs without a check that the loop goes on exactly
-    from its state.
+    `maximize` names the measure that is judged; `title` is the report's. A function that lies in no file, as in a
+    notebook, needs a `version`: raise it whenever it changes. `epoch_timeout`: seconds without an epoch after which a
+    trial is started again (default: ten times its longest, at least 120). `address` joins a Ray cluster that runs; one
+    that asks for no token only if `insecure`, or on loopback. `trust` shares and extends runs without a check that the
+    loop goes on exactly from its state.
 
     Raises UserError for what cannot be asked, and TrainingFailed if a training failed; the others are stored then.
     """
@@ -100,7 +101,7 @@ def sweep(
     loop = loop_of(train, sys.modules[_function(train).__module__], version=version)
     judge = (minimize, "lower") if minimize else (maximize, "higher") if maximize else None
     task = user.described(loop, judge, _given(vary or {}, cross or {}, baseline or {}))
-    asked = _Asked(vary or {}, cross or {}, dict(baseline or {}), epochs, seeds)
+    asked = _Asked(vary or {}, cross or {}, dict(baseline or {}), epochs, seeds, title=title)
     request = _request(task, asked)
     wanted = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, epoch_timeout=epoch_timeout)
     resources = _resources(wanted, is_local=address is None)
@@ -159,6 +160,7 @@ class _Asked:
     baseline: dict[str, Any]
     epochs: int | None
     seeds: int | Sequence[int]
+    title: str | None = None
 
 
 def _request(task: Task, asked: _Asked) -> Request:
@@ -173,7 +175,8 @@ def _request(task: Task, asked: _Asked) -> Request:
     said = asked.seeds if isinstance(asked.seeds, int) else list(asked.seeds)
     seeds = seeds_of(said, baseline["seed"], task.parameter("seed").read)
     task.check_seeds(len(seeds))
-    return Request("standard", tuple(sweeps), task.config(baseline, seed=seeds[0]), seeds)
+    title = "" if asked.title is None else title_of(asked.title)
+    return Request("standard", tuple(sweeps), task.config(baseline, seed=seeds[0]), seeds, title=title)
 
 
 def _function(train: Callable[..., Any]) -> Any:

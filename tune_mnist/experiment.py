@@ -184,7 +184,8 @@ class Experiment:
     @property
     def asked(self) -> keeping.Asked:
         """What goes into a results folder, beside what other commands left there."""
-        return keeping.Asked(tuple(one.name for one in self.request.sweeps), self.task, self.request.baseline)
+        names = tuple(one.name for one in self.request.sweeps)
+        return keeping.Asked(names, self.task, self.request.baseline, title=self.request.title)
 
     def _tables(self, folder: Path, task: Task) -> keeping.Tables:
         outcome = Outcome(self.errors, self._logs(folder))

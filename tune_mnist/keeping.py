@@ -47,16 +47,17 @@ from tune_mnist.task import Config, Task, recorded
 from tune_mnist.words import several
 
 # Of what a command leaves in environment.json, this is the folder's.
-SHARED = ("task", "conditions", "baseline", "data_sha256", "plan", "files", "earlier")
+SHARED = ("task", "conditions", "baseline", "data_sha256", "plan", "files", "earlier", "title")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a command writes: its sweeps' names, the task and the baseline."""
+    """What a command writes: its sweeps' names, the task, the baseline, and the report's title, if it gives one."""
 
     sweeps: tuple[str, ...]
     task: Task
     baseline: Config
+    title: str = ""
 
     def elsewhere(self, conditions: Mapping[str, Any] | None = None) -> Asked:
         """The same on another machine, under these conditions; as long as it is not known which, of the same data."""
@@ -203,10 +204,13 @@ def _write(
         joined = join(tables(task), found)
         paths = {folder / results_csv(task.name): joined.points, folder / HISTORY_CSV: joined.history}
         same = all(results_folder.is_written(table, path) for path, table in paths.items())
+        title = asked.title or before.get("title")  # which stays where another command gave it
+        same = same and title == before.get("title")
         if same and results_folder.is_complete(folder, before, package_version("tune-mnist")):
             return []
         written = [write_csv(table, path) for path, table in paths.items()]
         said = facts(task) | _earlier(before, found.sweeps) | {"files": results_folder.products(before)}
+        said |= {"title": title} if title else {}
         if report:
             return [*written, *_write_report(folder, task, said)]
         results_folder.remove_products(folder, before, but=_drawn_of(found, task))

@@ -40,6 +40,7 @@ ASKING = (
     "seeds",
     "minimize",
     "maximize",
+    "title",
 )  # what a sweep file says, too
 MNISTS = ("dataset", "data_dir", "precision")  # the options that another task has no use for
 
@@ -86,6 +87,7 @@ def run(
         str | None,
         typer.Option(rich_help_panel=WHAT, metavar="NAME", help="Judge your loop by this: higher is better."),
     ] = None,
+    title: Annotated[str | None, typer.Option(rich_help_panel=WHAT, metavar="TEXT", help="The report's title.")] = None,
     dataset: Annotated[
         str,
         typer.Option(
@@ -214,7 +216,7 @@ def run(
     tune-mnist run --vary dropout=0,0.25,0.5 --set epochs=2
     tune-mnist run --task train.py --vary lr=0.01,0.1
     """
-    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or ())
+    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or (), title=title)
     chosen = Chosen(task, minimize, maximize, same_code, trust)
     what = subject(chosen, Mnist(dataset, data_dir, precision), options, shared.given(ctx, MNISTS))
     request = build(what.described, options)  # what is asked is refused before anything is loaded

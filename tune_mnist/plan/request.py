@@ -11,7 +11,7 @@ from tune_mnist.errors import UserError, unknown
 from tune_mnist.names import said_of
 from tune_mnist.plan import sweepfile
 from tune_mnist.plan.sweeps import Point, Sweep, check_count, notes, one_variable, refuse_unused, split_assignment
-from tune_mnist.plan.values import listed, seeds_of
+from tune_mnist.plan.values import listed, seeds_of, title_of
 from tune_mnist.task import Config, Task
 
 SEED = "seed"
@@ -19,13 +19,16 @@ SEED = "seed"
 
 @dataclass(frozen=True)
 class Request:
-    """The questions of one command, every value checked. `said`: how it was read, a line each."""
+    """The questions of one command, every value checked. `said`: how it was read, a line each. `title`: the report's,
+    if one is given.
+    """
 
     name: str
     sweeps: tuple[Sweep, ...]
     baseline: Config
     seeds: tuple[int, ...]
     said: tuple[str, ...] = ()
+    title: str = ""
 
     def __post_init__(self) -> None:
         check_count(sum(len(sweep.grid) for sweep in self.sweeps) * len(self.seeds))
@@ -55,6 +58,7 @@ class Options:
     seed: int | str | None = None
     seeds: int | str | Sequence[int] | None = None
     words: Sequence[str] = ()
+    title: str | None = None
 
 
 @dataclass
@@ -119,7 +123,9 @@ def build(task: Task, options: Options) -> Request:
         chosen.append(Sweep("cross", asked.cross, baseline, task, exclude=file.exclude))
     _refuse_namesakes(chosen)
     refuse_unused(changes, baseline, chosen)
-    return Request(file.name, tuple(chosen), baseline, seeds, tuple(dict.fromkeys([*file.said, *asked.said])))
+    said = tuple(dict.fromkeys([*file.said, *asked.said]))
+    title = file.title if options.title is None else title_of(options.title)
+    return Request(file.name, tuple(chosen), baseline, seeds, said, title=title)
 
 
 def _named(task: Task, text: str, option: str) -> tuple[str, str]:

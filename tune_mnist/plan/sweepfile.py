@@ -20,7 +20,7 @@ from tune_mnist.names import plain, said_of
 from tune_mnist.parameter import conditions_of
 from tune_mnist.plan import wandb
 from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
-from tune_mnist.plan.values import entries, seeds_of
+from tune_mnist.plan.values import entries, seeds_of, title_of
 from tune_mnist.plan.yaml12 import Refused, line_of, refuse_repeated_keys
 from tune_mnist.plan.yaml12 import read as read_yaml
 from tune_mnist.task import Config, Task
@@ -41,6 +41,7 @@ class _Form(BaseModel):
     exclude: list[dict[str, Any]] = []
     when: dict[str, dict[str, Any]] = {}
     seeds: Any = 1
+    title: Any = None
     task: str | None = None
     judge: dict[str, str] = {}
 
@@ -62,6 +63,7 @@ class SweepFile:
     exclude: tuple[Values, ...] = ()
     first_seed: int = 1
     seeds: Any = 1  # how many, or which
+    title: str = ""  # of the report, if not the usual one
     said: tuple[str, ...] = ()
 
     def sweeps(self, **changes: Any) -> list[Sweep]:
@@ -200,6 +202,7 @@ class _Checker:
             exclude=tuple(self._excluded(place, one) for place, one in enumerate(form.exclude)),
             first_seed=first,
             seeds=asked[0] if asked else form.seeds,
+            title="" if form.title is None else self._try(("title",), lambda: title_of(form.title)),
         )
         self._conditions()
         self._try(("seeds",), lambda: seeds_of(file.seeds, first, self.task.parameter("seed").read))

@@ -21,6 +21,7 @@ def written(request: Request, task: Task, named: Mapping[str, Any]) -> str:
     sections["when"] = {} if task.sweeps else _conditions(task)
     count = len(request.seeds)
     seeds = count if request.seeds == tuple(range(1, count + 1)) else list(request.seeds)
+    named = {**({"title": request.title} if request.title else {}), **named}
     content = {"name": request.name, **named, **{name: one for name, one in sections.items() if one}, "seeds": seeds}
     return yaml.dump(content, Dumper=_Plain, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
 

@@ -12,13 +12,13 @@ import pandas as pd
 
 from tune_mnist.figures.gallery import Drawn
 from tune_mnist.measure import Measure
-from tune_mnist.plan.sweeps import CROSS
+from tune_mnist.plan.sweeps import CROSS, crossing, untuned
 from tune_mnist.report import findings
-from tune_mnist.report.document import Block, Bullets, Document, Grid, Picture, Section, Text, Views
+from tune_mnist.report.document import Block, Bullets, Code, Document, Grid, Picture, Section, Text, Views
 from tune_mnist.report.findings import changes, span
-from tune_mnist.report.method import method
-from tune_mnist.report.weaknesses import gaps, weaknesses
-from tune_mnist.results.columns import TIME, all_variables
+from tune_mnist.report.method import again_with, cite, method
+from tune_mnist.report.weaknesses import gaps, untuned_lines, weaknesses
+from tune_mnist.results.columns import TIME, all_variables, variables
 from tune_mnist.results.fixed import data_name
 from tune_mnist.results.folder import HISTORY_CSV, find_results
 from tune_mnist.results.interaction import interactions, told
@@ -41,7 +41,10 @@ def compose(results: Results, summary: pd.DataFrame, drawn: list[Drawn]) -> Docu
     sections = (
         Section("The answer", _answer(points, summary, together, task)),
         *(
-            Section(f"Sweep {sweep}", _sweep(rows, str(sweep), drawn, _failed(points, str(sweep)), task))
+            Section(
+                f"Sweep {sweep}",
+                (*_sweep(rows, str(sweep), drawn, _failed(points, str(sweep)), task), *_untuned(results, str(sweep))),
+            )
             for sweep, rows in _by_sweep(summary)
         ),
         *(Section(f"Interaction in sweep {sweep}", _together(rows, task)) for sweep, rows in _by_sweep(together)),
@@ -52,10 +55,12 @@ def compose(results: Results, summary: pd.DataFrame, drawn: list[Drawn]) -> Docu
     )
     swept = all_variables(points)
     verb = "do" if len(swept) > 1 or swept == ["epochs"] else "does"
-    title = f"What {several(map(task.words, swept))} {verb} on {data_name(points, task)}"
+    usual = f"What {several(map(task.words, swept))} {verb} on {data_name(points, task)}"
+    title, date = results.environment.get("title") or usual, _date(results.environment)
     history = [HISTORY_CSV] if results.history is not None else []
     made_from = (find_results(results.folder, task.name).name, *history)
-    return Document(title, sections, made_from, _date(results.environment))
+    sections += (Section("Cite this", found),) if (found := cite(results, title, date)) else ()
+    return Document(title, sections, made_from, date, usual if title != usual else "")
 
 
 def _date(environment: dict[str, Any]) -> str:
@@ -123,6 +128,19 @@ def _line(row: Any, missing: str, judged: Measure) -> tuple[str, ...]:
         seconds(row.time_mean) if row.time_n else NONE,
         row.same_run.replace(" ", "; " if CROSS in row.same_run else ", ").replace(CROSS, ", ") or NONE,
     )
+
+
+def _untuned(results: Results, sweep: str) -> tuple[Block, ...]:
+    """Where a sweep compares what has to be tuned first: that it does, and the command that crosses both."""
+    mine = results.points[results.points["sweep"] == sweep]
+    said = untuned_lines(results.points, results.task).get(sweep)
+    if said is None:
+        return ()
+    one, other = untuned({sweep: variables(mine)}, results.task)[sweep]
+    words = crossing(one, texts(mine[one.name]), other, mine[other.name].iloc[0])
+    if not words:
+        return (Text(said),)
+    return Text(f"{said} Cross them before one is called better:"), Code(again_with(results.environment, sweep, words))
 
 
 def _together(rows: pd.DataFrame, task: Task) -> tuple[Block, ...]:

@@ -60,6 +60,11 @@ def find_results(folder: Path, task: str) -> Path:
     return others[0] if len(others) == 1 and not named.is_file() else named
 
 
+def tables_of(folder: Path, task: str) -> list[Path]:
+    """The folder's tables, of points and of epochs, as far as they are there."""
+    return [path for path in (find_results(folder, task), folder / HISTORY_CSV) if path.is_file()]
+
+
 def is_log(name: str) -> bool:
     """Whether a file of that name is a command's log."""
     return name.endswith(_LOG)
