@@ -27,7 +27,7 @@ from tune_mnist.task import Task
 from tune_mnist.words import plural, several
 
 COLUMNS = ["facet", "line", "x", "value", "mean", "low", "high", "n", "baseline"]
-APART, WIDEST = 0.06, 0.4  # of a step from one value to the next: between two lines' points, and all together at most
+APART, WIDEST = 0.12, 0.6  # of a step from one value to the next: between two lines' points, and all together at most
 
 
 def interaction_curves(points: pd.DataFrame, task: Task) -> pd.DataFrame:
@@ -96,7 +96,7 @@ def _draw(axes: Axes, curves: pd.DataFrame, known: dict[str, bool], factor: int)
     for (one, (colour, mark)), step in zip(looks(list(known)).items(), steps, strict=True):
         mine = curves[curves["line"] == one]
         x, (mean, low, high) = mine["x"] + step, (mine[name] * factor for name in ("mean", "low", "high"))
-        look: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 5, "capsize": 3, "elinewidth": 1.2}
+        look: dict[str, Any] = {"color": colour, "marker": mark, "markersize": 4, "capsize": 2, "elinewidth": 1}
         axes.errorbar(x, mean, [mean - low, high - mean], **look, linewidth=2.4 if known[one] else 1.3)
     plain(axes)
 

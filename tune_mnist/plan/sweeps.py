@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -225,12 +226,11 @@ def crossing(one: Parameter, values: Iterable[str], other: Parameter, base: Any)
     values to either side of its `base`, or is no number.
     """
     step = other.log or 2
-    beside = [base / step, base, base * step] if isinstance(base, float) and base > 0 else []
-    try:
-        tried = [typed(other.read(value)) for value in beside]
-    except UserError:
-        return ""
-    return f"{one.name}={','.join(values)} {other.name}={','.join(tried)}" if tried else ""
+    tried = []
+    for value in [base / step, base, base * step] if isinstance(base, float) and base > 0 else []:
+        with suppress(UserError):  # beyond the parameter's range
+            tried.append(typed(other.read(value)))
+    return f"{one.name}={','.join(values)} {other.name}={','.join(tried)}" if len(tried) > 1 else ""
 
 
 def _untuned(sweeps: Iterable[Sweep]) -> Iterator[str]:

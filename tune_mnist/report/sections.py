@@ -41,13 +41,16 @@ def compose(results: Results, summary: pd.DataFrame, drawn: list[Drawn]) -> Docu
     sections = (
         Section("The answer", _answer(points, summary, together, task)),
         *(
-            Section(
-                f"Sweep {sweep}",
-                (*_sweep(rows, str(sweep), drawn, _failed(points, str(sweep)), task), *_untuned(results, str(sweep))),
-            )
+            section
             for sweep, rows in _by_sweep(summary)
+            for section in (
+                Section(
+                    f"Sweep {sweep}",
+                    (*_sweep(rows, sweep, drawn, _failed(points, sweep), task), *_untuned(results, sweep)),
+                ),
+                *_together(together[together["sweep"] == sweep], task),
+            )
         ),
-        *(Section(f"Interaction in sweep {sweep}", _together(rows, task)) for sweep, rows in _by_sweep(together)),
         Section("All points", _all_points(points, drawn, task)),
         *_published(points, task),
         Section("How it was done", method(results)),
@@ -143,8 +146,10 @@ def _untuned(results: Results, sweep: str) -> tuple[Block, ...]:
     return Text(f"{said} Cross them before one is called better:"), Code(again_with(results.environment, sweep, words))
 
 
-def _together(rows: pd.DataFrame, task: Task) -> tuple[Block, ...]:
-    """How the variables of a cross act together: the table, with its effects as a reader says them."""
+def _together(rows: pd.DataFrame, task: Task) -> list[Section]:
+    """How the variables of a cross act together; none of another sweep."""
+    if rows.empty:
+        return []
     judged = task.judged
     head = ("effect of", "beside", "pairs", "effect there", "effect at the base", "difference", "its 95 % interval")
     body = tuple(
@@ -164,7 +169,8 @@ def _together(rows: pd.DataFrame, task: Task) -> tuple[Block, ...]:
     )
     unit = " in percentage points," if judged.unit == "%" else ""
     caption = f"Does the effect of one depend on the other? Differences{unit} of two effects, paired by seed"
-    return (Grid(caption, (*head, "p, corrected", "verdict"), body),)
+    grid = Grid(caption, (*head, "p, corrected", "verdict"), body)
+    return [Section(f"Interaction in sweep {rows['sweep'].iloc[0]}", (grid,))]
 
 
 def _verdict(row: Any) -> str:

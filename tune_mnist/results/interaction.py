@@ -123,8 +123,9 @@ def _told(rows: pd.DataFrame, task: Task) -> str:
     )
     ends = f"95 %: {task.judged.change(largest.low)} to {task.judged.change(largest.high)}"
     of = f"the difference of the two, {_change(largest.interaction, task)} ({ends})"
+    alone = largest.p < 1 - LEVEL
     if yes.empty:
-        why = ", because Holm’s correction counts all of them" if largest.p < 1 - LEVEL else ""
+        why = f"; alone it would be resolved: Holm’s correction for {len(tested)} of them is why not" if alone else ""
         least = "the largest one seen" if len(rows) > 1 else "the one seen"
         said = f"No interaction of {beside} and {variable} is resolved; that is not to say that there is none. "
         return said + f"Of the effect of {variable}, {effects}: {of}, is {least}{why}."
