@@ -76,7 +76,8 @@ def test_the_readme_is_short() -> None:
 def test_the_page_on_the_results_folder_names_what_a_command_leaves() -> None:
     table = (ROOT / "docs" / "results-folder.md").read_text("utf-8")
     files = {name for name in re.findall(r"`([^`\s/]+)`", table) if re.search(r"\.(csv|log|png|json)$", name)}
-    assert files == LEFT | PLOTS | {"summary.csv", "learning_epochs.png", "accuracy_vs_time.png"}
+    drawn = {"learning_epochs.png", "interaction_cross.png", "accuracy_vs_time.png"}
+    assert files == LEFT | PLOTS | drawn | {"summary.csv", "interaction.csv"}
     assert f"`{folder.TENSORBOARD}/`" in table
 
 

@@ -638,7 +638,7 @@ def test_save_writes_every_figure_of_each_sweep_and_nothing_else(tmp_path: Path)
     drawn = save_figures(results, HISTORY, tmp_path / "plots")
     stems = [
         *("accuracy_vs_batch", "time_vs_batch", "learning_batch", "accuracy_vs_lr", "time_vs_lr", "learning_lr"),
-        *("heatmap_cross", "learning_cross", "accuracy_vs_time"),
+        *("heatmap_cross", "interaction_cross", "learning_cross", "accuracy_vs_time"),
     ]
     assert [one.stem for one in drawn] == stems
     assert {path.name for path in (tmp_path / "plots").iterdir()} == {

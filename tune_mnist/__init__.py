@@ -6,7 +6,7 @@ from tune_mnist import sweep
 from typing import Any
 
 __version__ = "0.1.0"
-__all__ = ["When", "sweep"]
+__all__ = ["Parameter", "When", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
@@ -15,8 +15,8 @@ def __getattr__(name: str) -> Any:
         from tune_mnist.api import sweep
 
         return sweep
-    if name == "When":
-        from tune_mnist.parameter import When
+    if name in ("Parameter", "When"):
+        from tune_mnist import parameter
 
-        return When
+        return getattr(parameter, name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -26,7 +26,7 @@ from tune_mnist.machine.cpu import cpu_count, memory
 from tune_mnist.machine.devices import gpu_count
 from tune_mnist.plan.request import Request, reading
 from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
-from tune_mnist.plan.values import margin_of, seeds_of
+from tune_mnist.plan.values import margin_of, seeds_of, title_of
 from tune_mnist.results.columns import as_one, variables
 from tune_mnist.results.folder import check_place, log_name, margins, prepare_folder
 from tune_mnist.results.read import Results, read_results
@@ -74,6 +74,7 @@ def sweep(
     minimize: str | None = None,
     maximize: str | None = None,
     margin: float | None = None,
+    title: str | None = None,
     version: str | None = None,
     output: str | Path | None = None,
     store: str | Path = "results/store",
@@ -91,11 +92,12 @@ def sweep(
     `train(config, state=None)` yields (metrics, state) after each epoch, in a loop that never ends. Each name of `vary`
     is a sweep of its own around `baseline`; `cross` is every combination; `seeds` is how many, or which. `minimize` or
     `maximize` names the measure that is judged, and `margin` the least difference of it that matters, as it is shown:
-    points of a share. `at="best"` reads each point's values at the epoch that its validation measure (`val_…`) is best
-    at, instead of the last. A function that lies in no file, as in a notebook, needs a `version`: raise it whenever it
-    changes. `epoch_timeout`: seconds without an epoch after which a trial is started again (default: ten times its
-    longest, at least 120). `address` joins a Ray cluster that runs; one that asks for no token only if `insecure`, or
-    on loopback. `trust` shares and extends runs without a check that the loop goes on exactly from its state.
+    points of a share; `title` is the report's. `at="best"` reads each point's values at the epoch that its validation
+    measure (`val_…`) is best at, instead of the last. A function that lies in no file, as in a notebook, needs a
+    `version`: raise it whenever it changes. `epoch_timeout`: seconds without an epoch after which a trial is started
+    again (default: ten times its longest, at least 120). `address` joins a Ray cluster that runs; one that asks for no
+    token only if `insecure`, or on loopback. `trust` shares and extends runs without a check that the loop goes on
+    exactly from its state.
 
     Raises UserError for what cannot be asked, and TrainingFailed if a training failed; the others are stored then.
     """
@@ -104,7 +106,7 @@ def sweep(
     loop = loop_of(train, sys.modules[_function(train).__module__], version=version)
     judge = (minimize, "lower") if minimize else (maximize, "higher") if maximize else None
     task = user.described(loop, judge, _given(vary or {}, cross or {}, baseline or {}))
-    asked = _Asked(vary or {}, cross or {}, dict(baseline or {}), epochs, seeds, at, margin)
+    asked = _Asked(vary or {}, cross or {}, dict(baseline or {}), epochs, seeds, at, margin, title)
     request = _request(task, asked)
     wanted = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, epoch_timeout=epoch_timeout)
     resources = _resources(wanted, is_local=address is None)
@@ -167,6 +169,7 @@ class _Asked:
     seeds: int | Sequence[int]
     at: str = "last"
     margin: float | None = None
+    title: str | None = None
 
 
 def _request(task: Task, asked: _Asked) -> Request:
@@ -183,7 +186,9 @@ def _request(task: Task, asked: _Asked) -> Request:
     task.check_seeds(len(seeds))
     first = task.config(baseline, seed=seeds[0])
     margin = None if asked.margin is None else margin_of(asked.margin)
-    return Request("standard", tuple(sweeps), first, seeds, at=reading(asked.at, task), margin=margin)
+    title = "" if asked.title is None else title_of(asked.title)
+    at = reading(asked.at, task)
+    return Request("standard", tuple(sweeps), first, seeds, at=at, margin=margin, title=title)
 
 
 def _function(train: Callable[..., Any]) -> Any:

@@ -186,7 +186,7 @@ class Experiment:
     def asked(self) -> keeping.Asked:
         """What goes into a results folder, beside what other commands left there."""
         names = tuple(one.name for one in self.request.sweeps)
-        return keeping.Asked(names, self.task, self.request.baseline, self.request.margin)
+        return keeping.Asked(names, self.task, self.request.baseline, self.request.margin, self.request.title)
 
     def _tables(self, folder: Path, task: Task) -> keeping.Tables:
         outcome = Outcome(self.errors, self._logs(folder))

@@ -27,6 +27,7 @@ from tune_mnist.results.columns import epoch_columns, later_columns, point_colum
 from tune_mnist.results.folder import (
     ENVIRONMENT_JSON,
     HISTORY_CSV,
+    INTERACTION_CSV,
     REPORTS,
     SUMMARY_CSV,
     results_csv,
@@ -46,17 +47,20 @@ from tune_mnist.task import Config, Task, recorded
 from tune_mnist.words import several
 
 # Of what a command leaves in environment.json, this is the folder's.
-SHARED = ("task", "conditions", "baseline", "data_sha256", "plan", "files", "earlier")
+SHARED = ("task", "conditions", "baseline", "data_sha256", "plan", "files", "earlier", "title")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a command writes: its sweeps' names, the task, the baseline, and the margin that they are held against."""
+    """What a command writes: its sweeps' names, the task, the baseline, the margin that they are held against, and the
+    report's title, if it gives one.
+    """
 
     sweeps: tuple[str, ...]
     task: Task
     baseline: Config
     margin: float | None = None
+    title: str = ""
 
     def elsewhere(self, conditions: Mapping[str, Any] | None = None) -> Asked:
         """The same on another machine, under these conditions; as long as these are not known, under those that are
@@ -214,10 +218,13 @@ def _write(
         paths = {folder / results_csv(task.name): joined.points, folder / HISTORY_CSV: joined.history}
         same = all(results_folder.is_written(table, path) for path, table in paths.items())
         same = same and all(results_folder.margins(before).get(one) == asked.margin for one in asked.sweeps)
+        title = asked.title or before.get("title")  # which stays where another command gave it
+        same = same and title == before.get("title")
         if same and results_folder.is_complete(folder, before, package_version("tune-mnist")):
             return []
         written = [write_csv(table, path) for path, table in paths.items()]
         said = facts(task) | _earlier(before, found.sweeps) | {"files": results_folder.products(before)}
+        said |= {"title": title} if title else {}
         if report:
             return [*written, *_write_report(folder, task, said)]
         results_folder.remove_products(folder, before, but=_drawn_of(found, task))
@@ -243,7 +250,8 @@ def _write_report(folder: Path, task: Task, facts: dict[str, Any]) -> list[Path]
     write_environment(folder, facts)
     results = read_results(folder, task)
     sweeps = dict.fromkeys(results.points["sweep"])
-    names = [SUMMARY_CSV, *REPORTS, *overall_files(task), *(name for one in sweeps for name in sweep_files(one, task))]
+    names = [SUMMARY_CSV, INTERACTION_CSV, *REPORTS, *overall_files(task)]
+    names += [name for one in sweeps for name in sweep_files(one, task)]
     for old, new in results_folder.set_aside(folder, facts, names).items():
         log.warning(f"{folder / old} is not as this program left it: it is called {new} from now on")
     # Should the writing be cut short, these are still known as ours.

@@ -51,6 +51,7 @@ class Parameter:
     assumed: bool = False  # its default is only the first value that was given for it
     later: bool = False  # stores and tables are older: at its default it is left out of a run's key
     values: tuple[tuple[str, str], ...] = ()  # (value, its words), where they are not the same
+    tuned_with: str = ""  # another parameter, whose best value differs by the value of this one
 
     @property
     def words(self) -> str:

@@ -44,6 +44,7 @@ ASKING = (
     "validation",
     "at",
     "margin",
+    "title",
 )  # what a sweep file says, too
 MNISTS = ("validation", "dataset", "data_dir", "precision")  # the options that another task has no use for
 
@@ -110,6 +111,7 @@ def run(
             rich_help_panel=WHAT, metavar="X", help="The least difference that matters, as 0.2 (points, of a share)."
         ),
     ] = None,
+    title: Annotated[str | None, typer.Option(rich_help_panel=WHAT, metavar="TEXT", help="The report's title.")] = None,
     dataset: Annotated[
         str,
         typer.Option(
@@ -238,7 +240,7 @@ def run(
     tune-mnist run --vary dropout=0,0.25,0.5 --set epochs=2
     tune-mnist run --task train.py --vary lr=0.01,0.1
     """
-    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or (), at, margin)
+    options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or (), at, margin, title)
     chosen = Chosen(task, minimize, maximize, same_code, trust)
     mnist = Mnist(dataset, data_dir, precision, validation)
     what = subject(chosen, mnist, options, shared.given(ctx, MNISTS))

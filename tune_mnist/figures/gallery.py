@@ -2,7 +2,8 @@
 
     save_figures(read_results(folder, task))
 
-Two for each sweep over one variable, heat maps for one over several, learning curves for each, and what time buys.
+Two for each sweep over one variable, heat maps for one over several and, of a cross, how its variables act together;
+learning curves for each, and what time buys.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from matplotlib.figure import Figure
 from tune_mnist.display.log import stage
 from tune_mnist.figures.curve import draw, measured, needed
 from tune_mnist.figures.heatmap import draw_cross
+from tune_mnist.figures.interaction import draw_interaction
 from tune_mnist.figures.learning import draw_learning
 from tune_mnist.figures.style import save, title_of
 from tune_mnist.figures.tradeoff import draw_tradeoff
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, as_one, require, variables
 from tune_mnist.results.folder import FIGURES
+from tune_mnist.results.interaction import is_crossed
 from tune_mnist.results.read import Results
 from tune_mnist.results.summary import averaged, timed_alike
 from tune_mnist.store.history import DIVERGED
@@ -46,7 +49,8 @@ class Drawn:
 
 def sweep_files(sweep: str, task: Task) -> list[str]:
     """The names of all files that a sweep's figures may have."""
-    stems = (*(f"{one.stem}_vs_{sweep}" for one in (task.judged, TIME)), f"heatmap_{sweep}", f"learning_{sweep}")
+    stems = [f"{one.stem}_vs_{sweep}" for one in (task.judged, TIME)]
+    stems += [f"{kind}_{sweep}" for kind in ("heatmap", "interaction", "learning")]
     return [_plain(stem) + suffix for stem in stems for suffix in FIGURES]
 
 
@@ -84,6 +88,8 @@ def _figures(results: Results) -> Iterator[Callable[[], Drawn]]:
                     yield place(f"{one.stem}_vs_{sweep}", partial(draw, single, one, of), sweep, one)
         elif len(averaged(rows, task)):
             yield place(f"heatmap_{sweep}", partial(draw_cross, rows, task), sweep, task.judged)
+            if is_crossed(rows):
+                yield place(f"interaction_{sweep}", partial(draw_interaction, rows, task), sweep)
         if history is not None and rows.loc[tried, "run"].isin(history["run"]).any():
             yield place(f"learning_{sweep}", partial(draw_learning, rows, history, task), sweep)
     if len(timed_alike(points, task)):

@@ -133,7 +133,7 @@ def draw_learning(points: pd.DataFrame, history: pd.DataFrame, task: Task) -> Fi
     figure, (left, bottom, width, height) = framed(title, [subtitle], note, height_for(len(parts), columns))
     known = {one: one in set(at_baseline["values"]) for one in kept}
     ended = curves.loc[curves["diverged"], "values"].drop_duplicates().tolist()
-    more = _legend(figure, known, curves["variable"].iloc[0], made, task.examples, ended)
+    more = legend(figure, known, curves["variable"].iloc[0], made, task.examples, ended)
     room = (left + 0.005, bottom + more, width - 0.02, height - more)
     if len(parts) > 1:
         found = facets(figure, room, parts, columns, (as_is(task.unit), as_is(made[0].label)))
@@ -163,7 +163,7 @@ def _note(curves: pd.DataFrame, kept: list[str], parts: list[str], task: Task) -
     return " ".join(filter(None, (*said, task.remark)))
 
 
-def _looks(values: Sequence[str]) -> dict[str, tuple[Any, str]]:
+def looks(values: Sequence[str]) -> dict[str, tuple[Any, str]]:
     """A colour and a mark for each: light to dark, so that they read in grey, and no colour alone tells two apart."""
     shades = colormaps["viridis_r"].resampled(256)
     steps = max(1, len(values) - 1)
@@ -179,7 +179,7 @@ def _dashes(parts: set[str]) -> dict[str, Any]:
 
 
 def _draw(axes: Axes, curves: pd.DataFrame, panel: Panel, known: dict[str, bool]) -> None:
-    for values, (colour, mark) in _looks(list(known)).items():
+    for values, (colour, mark) in looks(list(known)).items():
         mine = curves[(curves["values"] == values) & ~curves["diverged"]]
         for part, look in _dashes(set(panel.measures)).items():
             measure = panel.measures[part]
@@ -202,16 +202,18 @@ def _draw(axes: Axes, curves: pd.DataFrame, panel: Panel, known: dict[str, bool]
         axes.xaxis.set_major_locator(MaxNLocator(min(8, last - first), integer=True))
 
 
-def _legend(
-    figure: Picture, known: dict[str, bool], variable: str, drawn: list[Panel], examples: str, ended: list[str]
+def legend(
+    figure: Picture, known: dict[str, bool], variable: str, drawn: list[Panel], examples: str, ended: Sequence[str] = ()
 ) -> float:
-    """The legend below, in as many columns as fit; returns how much of the height its rows after the first take."""
+    """The legend of the lines, below, in as many columns as fit; returns how much of the height its rows after the
+    first take.
+    """
     lines = [
         Line2D([], [], color=c, marker=m, markersize=4, linewidth=2.4 if known[v] else 1.3, label=_named(v, known[v]))
-        for v, (c, m) in _looks(list(known)).items()
+        for v, (c, m) in looks(list(known)).items()
     ]
-    looks = _dashes({part for panel in drawn for part in panel.measures if part})
-    parts = [_part(one, look, examples) for one, look in looks.items()]
+    dashes = _dashes({part for panel in drawn for part in panel.measures if part})
+    parts = [_part(one, look, examples) for one, look in dashes.items()]
     entries, row = [Line2D([], [], linestyle="none", label=as_is(f"{variable}:")), *lines, *parts, *_ends(ended)], 0.0
     for columns in range(len(entries), 0, -1):
         # matplotlib fills column after column; people read row after row.
@@ -225,7 +227,7 @@ def _legend(
     return 0.0
 
 
-def _ends(ended: list[str]) -> list[Line2D]:
+def _ends(ended: Sequence[str]) -> list[Line2D]:
     label = as_is(f"diverged: {', '.join(ended)}")
     return [Line2D([], [], linestyle="none", marker="v", color=VERMILION, label=label)] if ended else []
 

@@ -25,9 +25,9 @@ class TrainConfig:
     """
 
     model: Annotated[Literal["cnn", "mlp", "linear"], Parameter(bare=True)] = "cnn"
-    optimizer: Annotated[Literal["adadelta", "sgd", "adam", "adamw", "rmsprop", "nadam"], Parameter(bare=True)] = (
-        "adadelta"
-    )
+    optimizer: Annotated[
+        Literal["adadelta", "sgd", "adam", "adamw", "rmsprop", "nadam"], Parameter(bare=True, tuned_with="lr")
+    ] = "adadelta"
     # "gamma 0.7" says that the schedule is the one of steps.
     schedule: Annotated[Literal["step", "cosine"], Parameter(silent="step", paces=False)] = "step"
     epochs: Annotated[int, Field(ge=1), UNPACED] = 5

@@ -13,7 +13,7 @@ from tune_mnist.measure import without_part
 from tune_mnist.names import said_of
 from tune_mnist.plan import sweepfile
 from tune_mnist.plan.sweeps import Point, Sweep, check_count, notes, one_variable, refuse_unused, split_assignment
-from tune_mnist.plan.values import listed, margin_of, seeds_of
+from tune_mnist.plan.values import listed, margin_of, seeds_of, title_of
 from tune_mnist.task import At, Config, Task
 
 SEED = "seed"
@@ -22,7 +22,7 @@ SEED = "seed"
 @dataclass(frozen=True)
 class Request:
     """The questions of one command, every value checked. `said`: how it was read, a line each; `margin`: the least
-    difference that matters, as the judged measure is shown, if one is named.
+    difference that matters, as the judged measure is shown, if one is named; `title`: the report's, if one is given.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Request:
     said: tuple[str, ...] = ()
     at: At = "last"
     margin: float | None = None
+    title: str = ""
 
     def __post_init__(self) -> None:
         check_count(sum(len(sweep.grid) for sweep in self.sweeps) * len(self.seeds))
@@ -63,6 +64,7 @@ class Options:
     words: Sequence[str] = ()
     at: str | None = None
     margin: str | None = None
+    title: str | None = None
 
 
 @dataclass
@@ -130,7 +132,8 @@ def build(task: Task, options: Options) -> Request:
     said = tuple(dict.fromkeys([*file.said, *asked.said]))
     margin = file.margin if options.margin is None else margin_of(options.margin)
     at = reading(options.at or file.at, task)
-    return Request(file.name, tuple(chosen), baseline, seeds, said, at, margin)
+    title = file.title if options.title is None else title_of(options.title)
+    return Request(file.name, tuple(chosen), baseline, seeds, said, at, margin, title)
 
 
 def reading(at: str, task: Task, is_known: bool = False) -> At:

@@ -20,7 +20,7 @@ from tune_mnist.names import plain, said_of
 from tune_mnist.parameter import conditions_of
 from tune_mnist.plan import wandb
 from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
-from tune_mnist.plan.values import entries, margin_of, seeds_of
+from tune_mnist.plan.values import entries, margin_of, seeds_of, title_of
 from tune_mnist.plan.yaml12 import Refused, line_of, refuse_repeated_keys
 from tune_mnist.plan.yaml12 import read as read_yaml
 from tune_mnist.task import At, Config, Task
@@ -41,6 +41,7 @@ class _Form(BaseModel):
     exclude: list[dict[str, Any]] = []
     when: dict[str, dict[str, Any]] = {}
     seeds: Any = 1
+    title: Any = None
     task: str | None = None
     judge: dict[str, str] = {}
     at: At = "last"
@@ -69,6 +70,7 @@ class SweepFile:
     at: At = "last"
     validation: int = 0  # how many examples are held out to choose by, or
     val_fraction: float = 0.0  # which share of them
+    title: str = ""  # of the report, if not the usual one
     said: tuple[str, ...] = ()
     margin: float | None = None
 
@@ -210,6 +212,7 @@ class _Checker:
             seeds=asked[0] if asked else form.seeds,
             **form.model_dump(include={"at", "validation", "val_fraction"}),
             margin=None if form.margin is None else self._try(("margin",), lambda: margin_of(form.margin)),
+            title="" if form.title is None else self._try(("title",), lambda: title_of(form.title)),
         )
         self._held_out([key for key in ("validation", "val_fraction") if getattr(form, key)])
         self._conditions()

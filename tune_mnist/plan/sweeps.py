@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from tune_mnist.errors import UserError
 from tune_mnist.parameter import Parameter, cause, without_effect
 from tune_mnist.task import Config, Task
-from tune_mnist.words import plural, several
+from tune_mnist.words import plural, several, typed
 
 CROSS = "*"  # between the variables of a sweep over several, and between their values, where they are one text
 ZIP = "+"  # between the variables of a sweep over several that move together
@@ -185,7 +186,7 @@ def split_assignment(text: str, option: str) -> tuple[str, str]:
     return name, value.strip()
 
 
-def notes(sweeps: Iterable[Sweep]) -> list[str]:
+def notes(sweeps: Sequence[Sweep]) -> list[str]:
     """A line for each, in the order of the sweeps."""
     lines: dict[str, None] = {}
     for sweep in sweeps:
@@ -196,7 +197,53 @@ def notes(sweeps: Iterable[Sweep]) -> list[str]:
             lines[f"{told} of {sweep.name} {verb} of another one, and not asked twice"] = None
         if sweep.excluded:
             lines[_excluded(sweep)] = None
-    return list(lines)
+    return [*lines, *_untuned(sweeps)]
+
+
+def untuned(sweeps: Mapping[str, Sequence[str]], task: Task) -> dict[str, tuple[Parameter, Parameter]]:
+    """Sweep -> a variable that it compares although each value has its own best value of another parameter, and that
+    parameter: for sweeps (name -> variables) over the one alone, where none crosses both.
+
+    What is compared is scientific, and what has to be tuned for each value before they are compared is a nuisance, as
+    the Deep Learning Tuning Playbook calls them (Godbole et al. 2023).
+    """
+    found = {}
+    for sweep, variables in sweeps.items():
+        for one in (task.parameter(name) for name in variables):
+            pair = {one.name, one.tuned_with}
+            if one.tuned_with and not any(pair <= set(others) for others in sweeps.values()):
+                found[sweep] = one, task.parameter(one.tuned_with)
+    return found
+
+
+def untuned_line(sweep: str, one: Parameter, other: Parameter, value: str) -> str:
+    """`each optimizer has its own best learning rate, and sweep optimizer compares all at lr 0.01`."""
+    return f"each {one.words} has its own best {other.words}, and sweep {sweep} compares all at {other.name} {value}"
+
+
+def crossing(one: Parameter, values: Iterable[str], other: Parameter, base: Any) -> str:
+    """Both crossed, as the words of a command: `optimizer=adadelta,sgd lr=0.001,0.01,0.1`; "" where `other` has no
+    values to either side of its `base`, or is no number.
+    """
+    step = other.log or 2
+    tried = []
+    for value in [base / step, base, base * step] if isinstance(base, float) and base > 0 else []:
+        with suppress(UserError):  # beyond the parameter's range
+            tried.append(typed(other.read(value)))
+    return f"{one.name}={','.join(values)} {other.name}={','.join(tried)}" if len(tried) > 1 else ""
+
+
+def _untuned(sweeps: Iterable[Sweep]) -> Iterator[str]:
+    named = {sweep.name: sweep for sweep in sweeps}
+    for name, sweep in named.items():
+        found = untuned({other: tuple(one.space) for other, one in named.items()}, sweep.task)
+        if name in found:
+            one, other = found[name]
+            values = [typed(sweep.task.written(one.name, value)) for value in sweep.space[one.name]]
+            base = sweep.baseline[other.name]
+            words = crossing(one, values, other, base)
+            line = untuned_line(name, one, other, typed(sweep.task.written(other.name, base)))
+            yield f"{line}; cross them{f': {words}' if words else ''}"
 
 
 def _inactive(sweep: Sweep) -> list[str]:

@@ -21,6 +21,7 @@ from tune_mnist.plan.sweeps import MOST_POINTS, check_count
 NUMBER = r"[-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 RANGE = re.compile(rf"\s*({NUMBER})\s*:\s*({NUMBER})\s*:\s*(?:(log|lin)\s*(\d{{1,9}})|({NUMBER}))\s*")
 CALL = re.compile(r"\s*(choice|range)\s*\((.*)\)\s*")  # as Hydra has them; the end of its range is left out
+MOST_LETTERS = 200  # of a title
 FORMS = "{from: A, to: B, step: S}, {log: [A, B], n: N} or {lin: [A, B], n: N}"
 
 
@@ -108,6 +109,14 @@ def margin_of(said: object) -> float:
         found = math.nan
     if not 0 < found < math.inf:
         raise UserError(f"margin must be a number above 0, such as 0.2 (of a share, points), not {_brief(said)}")
+    return found
+
+
+def title_of(said: object) -> str:
+    """A report's title, in one line. Raises UserError."""
+    found = " ".join(said.split()) if isinstance(said, str) else ""
+    if not found or len(found) > MOST_LETTERS:
+        raise UserError(f"title must be a text of 1 to {MOST_LETTERS} letters, not {_brief(said)}")
     return found
 
 

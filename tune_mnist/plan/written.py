@@ -21,6 +21,7 @@ def written(request: Request, task: Task, named: Mapping[str, Any]) -> str:
     sections["when"] = {} if task.sweeps else _conditions(task)
     count = len(request.seeds)
     seeds = count if request.seeds == tuple(range(1, count + 1)) else list(request.seeds)
+    named = {**({"title": request.title} if request.title else {}), **named}
     more: dict[str, Any] = {} if request.at == "last" else {"at": request.at}
     more |= {} if request.margin is None else {"margin": request.margin}
     asked = {name: one for name, one in sections.items() if one}

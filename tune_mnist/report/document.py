@@ -87,11 +87,14 @@ class Document:
     sections: tuple[Section, ...]
     made_from: tuple[str, ...]
     date: str = ""
+    subtitle: str = ""  # under a title of the user's own: the usual one
 
 
 def markdown(document: Document) -> str:
     """The document in GitHub's Markdown; pictures by their files' names."""
-    parts = [f"# {_plain(document.title)}", *([f"Results of {document.date}."] if document.date else [])]
+    lead = [f"{document.subtitle}."] if document.subtitle else []
+    lead += [f"Results of {document.date}."] if document.date else []
+    parts = [f"# {_plain(document.title)}", *([_plain(" ".join(lead))] if lead else [])]
     for section in document.sections:
         blocks = [_block(block) for block in section.blocks if not isinstance(block, Views)]
         parts += [f"## {_plain(section.title)}", *blocks]

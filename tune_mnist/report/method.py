@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import json
+import shlex
 from typing import Any
 
 import pandas as pd
@@ -9,13 +13,15 @@ import pandas as pd
 from tune_mnist.report.document import Block, Bullets, Code, Text
 from tune_mnist.results.columns import all_variables
 from tune_mnist.results.fixed import data_name, fixed, inactive_lines, seeds_per_point, timed_on
-from tune_mnist.results.folder import ENVIRONMENT_JSON, margins
+from tune_mnist.results.folder import ENVIRONMENT_JSON, margins, tables_of
 from tune_mnist.results.read import Results, commands
 from tune_mnist.results.summary import finished
 from tune_mnist.results.values import texts
 from tune_mnist.statistics.margin import VERDICTS
 from tune_mnist.words import several
 
+SWEEPING = ("--vary", "--sweep")  # the options that name sweeps; each has a value
+KEY = 12  # digits of a sum that are shown
 # Of environment.json; those that it lacks are named.
 EXPECTED = ("command", "started", "ended", "python", "platform", "packages", "cpu", "data_sha256")
 
@@ -44,6 +50,66 @@ def method(results: Results) -> tuple[Block, ...]:
         lacking = f"There is no {ENVIRONMENT_JSON} here: the machine, the data's sums and the command are missing."
         blocks.append(Text(lacking))
     return tuple(blocks)
+
+
+def again_with(environment: dict[str, Any], sweep: str, words: str) -> str:
+    """The command that made the sweep, with these words instead of its own sweeps: `lr=0.01,0.1 dropout=0,0.25`.
+
+    What was asked from Python is asked there as `cross`. Without a record, it is the words after `tune-mnist run`.
+    """
+    made = (one for one in commands(environment) if sweep in (one.get("sweeps") or {}))
+    command = (next(made, None) or environment).get("command") or "tune-mnist run"
+    try:
+        parts = shlex.split(command)
+    except ValueError:  # of a record that somebody wrote by hand
+        return f"tune-mnist run {words}"
+    if parts[:2] != ["tune-mnist", "run"]:
+        named = {name: values.split(",") for name, _, values in (word.partition("=") for word in words.split())}
+        cross = ", ".join(f'"{name}": [{", ".join(map(_literal, values))}]' for name, values in named.items())
+        return f"sweep(train, cross={{{cross}}})"
+    crossed, kept = {word.partition("=")[0] for word in words.split()}, parts[:2]
+    for before, part in itertools.pairwise(parts[1:]):
+        name, is_word, value = part.partition("=")
+        own = is_word and before != "--set" and not part.startswith("-") and ("," in value or name in crossed)
+        if not (own or part.startswith(SWEEPING) or before in SWEEPING):
+            kept.append(part)
+    return f"{shlex.join(kept)} {words}"
+
+
+def _literal(value: str) -> str:
+    """A value as Python has it."""
+    try:
+        float(value)
+    except ValueError:
+        return {"true": "True", "false": "False"}.get(value, json.dumps(value))
+    return value
+
+
+def cite(results: Results, title: str, date: str) -> tuple[Block, ...]:
+    """How to refer to the results: their title, day, key and code; nothing where there are no tables.
+
+    The key is of the tables alone, and so stays the same however often the report is made.
+    """
+    tables = tables_of(results.folder, results.task.name)
+    if not tables:
+        return ()
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in tables)).hexdigest()[:KEY]
+    made = commands(results.environment)
+    versions = dict.fromkeys((one.get("packages") or {}).get("tune-mnist") for one in made)
+    commits = dict.fromkeys(_commit(one.get("git") or {}) for one in made)
+    code = [f"tune_mnist {several(filter(None, versions))}".rstrip(), *filter(None, commits)]
+    when = [f"results of {date}"] if date else []
+    how = shlex.join(["cat", *(path.name for path in tables)])
+    return (
+        Text(f"“{title}”, {', '.join([*when, f'key {key}'])}. Made by {', '.join(code)}."),
+        Text("The key is the beginning of what this command prints in the folder:"),
+        Code(f"{how} | sha256sum"),
+    )
+
+
+def _commit(git: dict[str, Any]) -> str:
+    changed = " with changes" if git.get("dirty") else ""
+    return f"commit {git['commit'][:KEY]}{changed}" if git.get("commit") else ""
 
 
 def _hosts(done: pd.DataFrame) -> list[str]:

@@ -49,6 +49,8 @@ def pdf(document: Document) -> bytes:
     paper.set_creation_date(day)
     paper.add_page()
     _write(paper, document.title, 16, "B")
+    if document.subtitle:
+        _write(paper, f"{document.subtitle}.", 9.5)
     if document.date:
         _write(paper, f"Results of {document.date}, by tune_mnist {__version__}.", 8.5)
     for section in document.sections:

@@ -12,15 +12,16 @@ import pandas as pd
 
 from tune_mnist.figures.gallery import Drawn
 from tune_mnist.measure import Measure
-from tune_mnist.plan.sweeps import CROSS
+from tune_mnist.plan.sweeps import CROSS, crossing, untuned
 from tune_mnist.report import findings
 from tune_mnist.report.advice import advice, by_sweep
 from tune_mnist.report.document import Block, Bullets, Code, Document, Grid, Picture, Section, Text, Views
-from tune_mnist.report.method import method
-from tune_mnist.report.weaknesses import gaps, weaknesses
-from tune_mnist.results.columns import TIME, all_variables
+from tune_mnist.report.method import again_with, cite, method
+from tune_mnist.report.weaknesses import gaps, untuned_lines, weaknesses
+from tune_mnist.results.columns import TIME, all_variables, variables
 from tune_mnist.results.fixed import data_name
 from tune_mnist.results.folder import HISTORY_CSV, find_results
+from tune_mnist.results.interaction import interactions, told
 from tune_mnist.results.read import Results
 from tune_mnist.results.reference import compare_reference
 from tune_mnist.results.summary import chosen_column, without_stem
@@ -36,14 +37,21 @@ TESTS, BETTER, MARGIN = "± test set", "does better", "to the margin"  # columns
 
 def compose(results: Results, summary: pd.DataFrame, drawn: list[Drawn]) -> Document:
     """The whole report."""
-    points, task = results.points, results.task
+    points, task, together = results.points, results.task, interactions(results.points, results.task)
     doubts = Bullets((*gaps(results), *weaknesses(results, summary)))
     sections = (
         Section("What to do", _to_do(results, summary)),
-        Section("The answer", _answer(points, summary, task)),
+        Section("The answer", _answer(points, summary, together, task)),
         *(
-            Section(f"Sweep {sweep}", _sweep(rows, str(sweep), drawn, _failed(points, str(sweep)), task))
+            section
             for sweep, rows in _by_sweep(summary)
+            for section in (
+                Section(
+                    f"Sweep {sweep}",
+                    (*_sweep(rows, sweep, drawn, _failed(points, sweep), task), *_untuned(results, sweep)),
+                ),
+                *_together(together[together["sweep"] == sweep], task),
+            )
         ),
         Section("All points", _all_points(points, drawn, task)),
         *_published(points, task),
@@ -52,10 +60,12 @@ def compose(results: Results, summary: pd.DataFrame, drawn: list[Drawn]) -> Docu
     )
     swept = all_variables(points)
     verb = "do" if len(swept) > 1 or swept == ["epochs"] else "does"
-    title = f"What {several(map(task.words, swept))} {verb} on {data_name(points, task)}"
+    usual = f"What {several(map(task.words, swept))} {verb} on {data_name(points, task)}"
+    title, date = results.environment.get("title") or usual, _date(results.environment)
     history = [HISTORY_CSV] if results.history is not None else []
     made_from = (find_results(results.folder, task.name).name, *history)
-    return Document(title, sections, made_from, _date(results.environment))
+    sections += (Section("Cite this", found),) if (found := cite(results, title, date)) else ()
+    return Document(title, sections, made_from, date, usual if title != usual else "")
 
 
 def _date(environment: dict[str, Any]) -> str:
@@ -68,10 +78,11 @@ def _by_sweep(summary: pd.DataFrame) -> Any:
     return summary.groupby("sweep", sort=False)
 
 
-def _answer(points: pd.DataFrame, summary: pd.DataFrame, task: Task) -> tuple[Block, ...]:
+def _answer(points: pd.DataFrame, summary: pd.DataFrame, together: pd.DataFrame, task: Task) -> tuple[Block, ...]:
     swept = several(map(task.words, all_variables(points)))
     question = f"How do {task.judged.words} and {TIME.words} change with {swept}, one thing changed and the rest held?"
     answers = [f"{key}: {' '.join(findings.answer(rows, task).sentences)}" for key, rows in _by_sweep(summary)]
+    answers += [f"{sweep}, interaction: {told(rows, task)}" for sweep, rows in _by_sweep(together)]
     return Text(question), Bullets(tuple(answers)), Text(findings.best(summary, task))
 
 
@@ -157,6 +168,47 @@ def _same_run(row: Any) -> str:
 def _improvement(row: Any) -> str:
     """A probability with its interval: "0.89 (0.42 to 0.98)"."""
     return f"{row.improvement:.2f} ({row.improvement_low:.2f} to {row.improvement_high:.2f})"
+
+
+def _untuned(results: Results, sweep: str) -> tuple[Block, ...]:
+    """Where a sweep compares what has to be tuned first: that it does, and the command that crosses both."""
+    mine = results.points[results.points["sweep"] == sweep]
+    said = untuned_lines(results.points, results.task).get(sweep)
+    if said is None:
+        return ()
+    one, other = untuned({sweep: variables(mine)}, results.task)[sweep]
+    words = crossing(one, texts(mine[one.name]), other, mine[other.name].iloc[0])
+    if not words:
+        return (Text(said),)
+    return Text(f"{said} Cross them before one is called better:"), Code(again_with(results.environment, sweep, words))
+
+
+def _together(rows: pd.DataFrame, task: Task) -> list[Section]:
+    """How the variables of a cross act together; none of another sweep."""
+    if rows.empty:
+        return []
+    judged = task.judged
+    head = ("effect of", "beside", "pairs", "effect there", "effect at the base", "difference", "its 95 % interval")
+    body = tuple(
+        (
+            f"{row.variable} {row.base} → {row.value}",
+            f"{row.beside} {row.beside_value}, base {row.beside_base}" + (f"; {row.held}" if row.held else ""),
+            str(row.pairs),
+            *(
+                NONE if pd.isna(one) else judged.change(one)
+                for one in (row.effect, row.effect_at_base, row.interaction)
+            ),
+            NONE if pd.isna(row.low) else changes(judged, row.low, row.high),
+            NONE if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
+            str(VERDICTS.get(row.resolved, row.resolved)),
+        )
+        for row in rows_of(rows)
+    )
+    unit = " in percentage points," if judged.unit == "%" else ""
+    caption = f"Does the effect of one depend on the other? Differences{unit} of two effects, paired by seed, with "
+    caption += "intervals that hold together"
+    grid = Grid(caption, (*head, "p, corrected", "verdict"), body)
+    return [Section(f"Interaction in sweep {rows['sweep'].iloc[0]}", (grid,))]
 
 
 def _all_points(points: pd.DataFrame, drawn: list[Drawn], task: Task) -> tuple[Block, ...]:

@@ -9,11 +9,13 @@ import math
 
 import pandas as pd
 
+from tune_mnist.plan.sweeps import untuned, untuned_line
+from tune_mnist.results.columns import variables
 from tune_mnist.results.fixed import data_name, is_usual_data, seeds_per_point
 from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV
 from tune_mnist.results.read import Results, commands
 from tune_mnist.results.summary import cpu_share, finished
-from tune_mnist.results.values import rows_of, said
+from tune_mnist.results.values import rows_of, said, texts
 from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 from tune_mnist.words import percent, several
@@ -48,7 +50,18 @@ def weaknesses(results: Results, summary: pd.DataFrame) -> list[str]:
             (one.get("git") or {}).get("dirty") for one in commands(results.environment)
         ),
     }
-    return [sentence for sentence, so in found.items() if so]
+    return [*(sentence for sentence, so in found.items() if so), *untuned_lines(points, task).values()]
+
+
+def untuned_lines(points: pd.DataFrame, task: Task) -> dict[str, str]:
+    """Sweep -> that it compares what each has to be tuned before, where it does."""
+    sweeps = {str(sweep): rows for sweep, rows in points.groupby("sweep", sort=False)}
+    found = untuned({sweep: variables(rows) for sweep, rows in sweeps.items()}, task)
+    values = {sweep: texts(sweeps[sweep][other.name].dropna()) for sweep, (_, other) in found.items()}
+    lines = {
+        sweep: untuned_line(sweep, *pair, values[sweep][0]) for sweep, pair in found.items() if len(values[sweep]) == 1
+    }
+    return {sweep: f"{line[:1].upper()}{line[1:]}." for sweep, line in lines.items()}
 
 
 def _one_seed(seeds: pd.Series) -> str:

@@ -2,7 +2,7 @@
 
     write_report(read_results(folder, task))
 
-It leaves summary.csv, every figure, report.md, report.html and report.pdf in the folder.
+It leaves summary.csv, of crosses interaction.csv, every figure, report.md, report.html and report.pdf in the folder.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from tune_mnist.report.document import markdown
 from tune_mnist.report.page import html
 from tune_mnist.report.pdf import pdf
 from tune_mnist.report.sections import compose
-from tune_mnist.results.folder import REPORTS, SUMMARY_CSV, margins, record_products, remove_products, write_csv
+from tune_mnist.results.folder import (
+    INTERACTION_CSV,
+    REPORTS,
+    SUMMARY_CSV,
+    margins,
+    record_products,
+    remove_products,
+    write_csv,
+)
+from tune_mnist.results.interaction import interactions
 from tune_mnist.results.read import Results
 from tune_mnist.results.summary import summarise
 
@@ -33,6 +42,8 @@ def write_report(results: Results) -> list[Path]:
     document = compose(results, summary, drawn)
     contents = markdown(document).encode(), html(document).encode(), pdf(document)
     written = [write_csv(summary, folder / SUMMARY_CSV), *(path for one in drawn for path in one.paths)]
+    together = interactions(results.points, results.task)
+    written += [write_csv(together, folder / INTERACTION_CSV)] if len(together) else []
     for file, content in zip(REPORTS, contents, strict=True):
         write_whole(folder / file, content)
     written += [folder / file for file in REPORTS]

@@ -23,13 +23,14 @@ from tune_mnist.machine.container import engine
 
 HISTORY_CSV = "history.csv"
 SUMMARY_CSV = "summary.csv"
+INTERACTION_CSV = "interaction.csv"
 ENVIRONMENT_JSON = "environment.json"
 REPORTS = ("report.md", "report.html", "report.pdf")
 TENSORBOARD = "tensorboard"
 LOGS = "logs"  # what a user's loops print, a file for each run
 FIGURES = (".png", ".svg")  # a figure's files end with these
 _RESULTS, _LOG = "_results.csv", "_experiments.log"
-_FIGURE = re.compile(r"(?:[\w.-]+_vs_|heatmap_|learning_)[\w.-]+\.(?:png|svg)")
+_FIGURE = re.compile(r"(?:[\w.-]+_vs_|heatmap_|interaction_|learning_)[\w.-]+\.(?:png|svg)")
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
@@ -58,6 +59,11 @@ def find_results(folder: Path, task: str) -> Path:
     named = folder / results_csv(task)
     others = sorted(folder.glob(f"*{_RESULTS}"))
     return others[0] if len(others) == 1 and not named.is_file() else named
+
+
+def tables_of(folder: Path, task: str) -> list[Path]:
+    """The folder's tables, of points and of epochs, as far as they are there."""
+    return [path for path in (find_results(folder, task), folder / HISTORY_CSV) if path.is_file()]
 
 
 def is_log(name: str) -> bool:
@@ -111,7 +117,7 @@ def write_environment(folder: Path, facts: dict[str, Any]) -> Path:
 
 def is_product(name: str) -> bool:
     """Whether a file is called as one that we make from the tables."""
-    return name == SUMMARY_CSV or name in REPORTS or _FIGURE.fullmatch(name) is not None
+    return name in (SUMMARY_CSV, INTERACTION_CSV, *REPORTS) or _FIGURE.fullmatch(name) is not None
 
 
 def is_made(name: str) -> bool:
@@ -197,7 +203,8 @@ def check_place(folder: Path, task: str) -> None:
             raise UserError(f"{_refused(folder)}: '{there}' {cause}; choose another with --output")
         if there == folder.absolute():
             os.scandir(folder).close()
-        for name in (results_csv(task), HISTORY_CSV, ENVIRONMENT_JSON, log_name(task), SUMMARY_CSV, *REPORTS):
+        tables = results_csv(task), HISTORY_CSV, SUMMARY_CSV, INTERACTION_CSV
+        for name in (*tables, ENVIRONMENT_JSON, log_name(task), *REPORTS):
             _check_kind(folder / name, stat.S_ISREG, "file")
         for name in (TENSORBOARD, LOGS):
             _check_kind(folder / name, stat.S_ISDIR, "folder")

@@ -81,6 +81,7 @@ class _Environment(_Record):
     baseline: dict[str, Any] | None = None
     task: dict[str, Any] | None = None
     files: list[str] | _Texts = None
+    title: _Text = None
     earlier: list[_Record] | None = None
 
 

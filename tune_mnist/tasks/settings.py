@@ -144,14 +144,19 @@ def opened(parameters: tuple[Parameter, ...], given: Mapping[str, Iterable[objec
 
 def conditioned(parameters: tuple[Parameter, ...], when: Mapping[str, Mapping[str, Any]]) -> tuple[Parameter, ...]:
     """With the conditions that a sweep file gives beside those of the annotations. Raises UserError for one that names
-    no parameter, and for a value that its parameter cannot have.
+    no parameter, for a value that its parameter cannot have, and for a `tuned_with` that is no other parameter.
     """
     names = [one.name for one in parameters]
     own = {canonical(name, names, names): conditions_of(said) for name, said in when.items()}
     found = [replace(one, when=own.get(one.name, one.when)) for one in parameters]
     found = [replace(one, when=tuple(_condition(one, by, values, found) for by, values in one.when)) for one in found]
     _refuse_circles(found)
-    return tuple(found)
+    return tuple(_tuned(one, names) for one in found)
+
+
+def _tuned(one: Parameter, names: list[str]) -> Parameter:
+    others = [name for name in names if name not in (one.name, "seed")]
+    return replace(one, tuned_with=canonical(one.tuned_with, others, others)) if one.tuned_with else one
 
 
 def _refuse_circles(parameters: list[Parameter]) -> None:
