@@ -295,3 +295,11 @@ def test_a_report_against_a_margin_has_its_verdicts_and_keeps_it(tmp_path: Path)
     assert [row["to_margin"] for row in lines_of(folder / "summary.csv")] == ["", "better"]
     assert report([folder], margin=None) == 0  # the folder tells it by now
     assert (folder / "report.md").read_text("utf-8").replace("\\", "") == text
+
+
+def test_of_many_values_the_pairs_are_counted() -> None:
+    points = complete(
+        seeded_sweep("lr", {lr: [lr, lr + 0.001, lr + 0.0005 * lr] for lr in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)})
+    )
+    answer = findings.answer(summarise(points, MNIST), MNIST)
+    assert re.search(r", \d+ of 21 pairs are told apart\.$", answer.resolved)

@@ -284,3 +284,14 @@ def test_reading_finds_both_and_a_sweep_from_python_its_own(both: Path) -> None:
     assert set(found.history["run"]) == set(found.points["run"])
     assert found.summary["value"].tolist() == ["0.01", "0.05"]
     assert found.figure("lr").get_suptitle().startswith("Test accuracy by learning rate")
+
+
+def test_another_margin_makes_the_report_anew_from_the_same_tables(folder: Path) -> None:
+    trained(folder, **LR, seeds=2).write(folder)
+    before = contents(folder)
+    assert trained(folder, **LR, seeds=2, margin="0.5").write(folder)[1]
+    assert [one["to_margin"] for one in rows(folder / "summary.csv")] == ["", "not known"]
+    assert contents(folder)[TABLE] == before[TABLE]
+    assert trained(folder, **LR, seeds=2, margin="0.5").write(folder)[1] == []
+    trained(folder, **BATCH, seeds=2).write(folder)  # which names none
+    assert [one["to_margin"] for one in rows(folder / "summary.csv")] == ["", "not known", "", ""]
