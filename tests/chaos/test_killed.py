@@ -123,7 +123,7 @@ def test_ctrl_z_and_back(tmp_path: Path) -> None:
     ids=lambda one: one.name,
 )
 def test_a_signal_to_the_whole_group(number: signal.Signals, tmp_path: Path) -> None:
-    """As systemd, Slurm, Ctrl-C and a closed terminal send it: Ray gets it, too, and it is an interrupt for all that."""
+    """As systemd, Slurm, Ctrl-C and a closed terminal send it: Ray gets it, too; it is an interrupt."""
     chosen = dice(f"group {number.name}")
     with sandbox(LONG, tmp_path / "box") as box:
         with box.started(wrap=("env", "--default-signal=HUP")) as running:  # nohup may have started this test
