@@ -187,25 +187,6 @@ def test_a_lost_part_of_ray_is_one_line_and_nothing_is_left(part: str, said: str
     assert not [folder for folder in ray_folders(started) if folder.exists()]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
-def test_a_signal_to_the_whole_group_is_an_interrupt_and_nothing_is_left(
-    number: signal.Signals, tmp_path: Path
-) -> None:
-    """As systemd, Slurm and a terminal that is closed send it: Ray gets it, too."""
-    with under_way(*SLOW, folder=tmp_path) as slow:
-        wait_for(lambda: ": epoch 2/5" in slow.log(), "a second epoch")
-        started = descendants(slow.process.pid)
-        os.killpg(slow.process.pid, number)
-        done = slow.finished(120)
-    assert done.code == 130
-    said = re.fullmatch(r"interrupted; (\d+) finished epochs are kept in results/store; [^\n]*\n", done.err)
-    assert said, done.err
-    assert int(said[1]) == trained(done.log()).total() == len(done.epochs()) >= 2
-    assert {row["status"] for row in done.points()} <= {"done", "missing"}
-    wait_for(lambda: not {pid for pid, (_, line) in processes().items() if started.get(pid) == line}, "all ended", 20)
-    assert not [folder for folder in ray_folders(started) if folder.exists()]
-
-
 def test_a_store_that_is_deleted_under_way_is_one_line(tmp_path: Path) -> None:
     with under_way(*SLOW, "--max-concurrent", "1", folder=tmp_path) as slow:
         wait_for(lambda: ": epoch 2/5" in slow.log(), "a second epoch")

@@ -117,6 +117,37 @@ def test_ctrl_z_and_back(tmp_path: Path) -> None:
     note("Ctrl-Z and back", stops, again(twice), "exit 0")
 
 
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, *(pytest.param(one, marks=full_only) for one in (signal.SIGINT, signal.SIGHUP))],
+    ids=lambda one: one.name,
+)
+def test_a_signal_to_the_whole_group(number: signal.Signals, tmp_path: Path) -> None:
+    """As systemd, Slurm, Ctrl-C and a closed terminal send it: Ray gets it, too; it is an interrupt."""
+    chosen = dice(f"group {number.name}")
+    with sandbox(LONG, tmp_path / "box") as box:
+        with box.started(wrap=("env", "--default-signal=HUP")) as running:  # nohup may have started this test
+            running.reaches(chosen.randint(3, 10))
+            time.sleep(chosen.uniform(0, 0.2))
+            os.killpg(running.process.pid, number)
+            since = time.monotonic()
+            done = running.ended(120)
+            seconds = time.monotonic() - since
+        quiet(done)
+        assert done.code == 130, done.out
+        assert "interrupted; " in done.out
+        assert "Ray, was lost" not in done.out
+        assert (box.out / "history.csv").exists()
+        assert box.family.left(20) == []
+        twice = box.settle(undisturbed(LONG, tmp_path.joinpath), SIDE_BY_SIDE)
+    note(
+        f"{number.name} to the command's whole process group",
+        1,
+        again(twice),
+        f"exit 130 after {seconds:.0f} s, tables",
+    )
+
+
 LOSSES = [(part, how) for part in PARTS if part != "worker" for how in (signal.SIGKILL, signal.SIGSTOP)]
 
 

@@ -38,7 +38,7 @@ def plan_table(plan: Plan, names: Mapping[str, str], width: int) -> list[str]:
     rows = [("run", "differs from the baseline in", "epochs", "in the store", "to train")]
     for run in plan.runs:
         stored = min(run.held.epochs, run.config.epochs)
-        rows.append((run.key, names[run.key], str(run.config.epochs), str(stored), str(run.to_train)))
+        rows.append((run.key, names[run.key], str(run.config.epochs), str(stored), f"{run.to_train:>8}"))
     return listing.table(rows, width)
 
 

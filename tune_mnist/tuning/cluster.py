@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -203,8 +204,9 @@ def _local_parts() -> Processes:
 
 def _is_told() -> bool:
     """Whether a signal has told this process to end, or does so now; then it has ended Ray's processes, too."""
-    with contextlib.suppress(KeyboardInterrupt):  # its handler raises it right here
-        told.wait(TOLD_S)
+    if not told.is_set():
+        with contextlib.suppress(KeyboardInterrupt):  # which its handler raises right here
+            time.sleep(TOLD_S)
     return told.is_set()
 
 
