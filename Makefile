@@ -18,7 +18,7 @@ COMPOSE = MNIST_USER="$${MNIST_USER:-$$(id -u):$$(id -g)}" \
 	$$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) -f docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv sweep report test check bench scaling lock image cluster cluster-down chaos audit sbom
+.PHONY: help .venv sweep report test test-all check bench scaling lock image cluster cluster-down chaos audit sbom
 
 help: ## this list
 	@sed -n 's/^\([.a-z-]*\):[^#]*## /make \1 /p' Makefile | awk '{ $$2 = sprintf("%-13s", $$2); print }'
@@ -31,8 +31,15 @@ report: .venv/.made ## make figures and reports again, from the tables of every 
 	@test -n "$(RESULTS)" || { echo "error: there are no results yet; run 'make sweep' first" >&2; exit 2; }
 	@$(BIN)/python -m tune_mnist report $(RESULTS) $(ARGS)
 
-test: .venv/.tools ## the tests; some of them with ARGS='-k store'
-	@$(BIN)/python -m pytest $(ARGS)
+# Each file's tests run in one of two processes, the files that may take long first (tests/conftest.py).
+TWO = --numprocesses 2 --dist loadfile --no-loadscope-reorder
+test: .venv/.tools ## the tests, in some minutes; some of them with ARGS='-k store'
+	@$(BIN)/python -m pytest $(TWO) -m 'not (chaos or mishap or long or alone)' $(ARGS)
+
+# pytest ends with 5 where nothing was chosen, which may be so for one half.
+test-all: .venv/.tools ## all tests: the long ones, too, then with nothing beside them containers and a short bad week
+	@$(BIN)/python -m pytest $(TWO) -m 'not (chaos or alone)' $(ARGS) || test $$? = 5
+	@$(BIN)/python -m pytest -m 'alone and not chaos' $(ARGS) || test $$? = 5
 
 check: .venv/.tools ## format, lint and types
 	@$(BIN)/ruff format --check
