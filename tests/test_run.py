@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -38,7 +37,6 @@ from conftest import (
     ray_folders,
     run,
     succeeded,
-    surroundings,
     trained,
     under_way,
     wait_for,
