@@ -97,7 +97,7 @@ lock: .venv/.made ## remake the lock files from pyproject.toml; today's releases
 		found=$$($(PYTHON) --version 2>&1) || found='not there'; \
 		echo "error: $(PYTHON) is $$found; use Python 3.10, 3.11, 3.12 or 3.13, as in:" \
 			"make .venv PYTHON=python3.12" >&2; exit 2; }
-	@echo "making .venv; PyTorch is large, so this takes some minutes"
+	@echo "making .venv; PyTorch is large, so this takes a minute or more"
 	@$(PYTHON) -m venv --clear .venv
 	@$(PIP) --only-binary :all: --require-hashes -r requirements-uv.txt || true
 	@$(INSTALL) --require-hashes -r requirements.txt
