@@ -260,8 +260,13 @@ def ray_cluster() -> Iterator[Cluster]:
             stderr=said,
             start_new_session=True,
         )
+
+    def told() -> str:
+        return (folder / "said.txt").read_text("utf-8")
+
     try:
-        wait_for(lambda: "Ray runtime started" in (folder / "said.txt").read_text("utf-8"), "a Ray cluster")
+        wait_for(lambda: "Ray runtime started" in told() or process.poll() is not None, "a Ray cluster")
+        assert process.poll() is None, told()
         yield Cluster(address, settings)
     finally:
         started = {process.pid, *descendants(process.pid)}
