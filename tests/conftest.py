@@ -240,9 +240,11 @@ class Cluster:
 @contextmanager
 def ray_cluster() -> Iterator[Cluster]:
     """A Ray cluster of this machine with 2 CPUs, on loopback; one process group, killed at the end."""
-    with socket.socket() as free:
+    with socket.socket() as free, socket.socket() as another:
         free.bind(("127.0.0.1", 0))
+        another.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
+        client = another.getsockname()[1]  # 10001 unless it is given, and two clusters may be there at once
     # On loopback Ray needs to be told so, at both ends; and whoever connects gives the cluster's token.
     settings = {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -252,6 +254,7 @@ def ray_cluster() -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp"))  # short: Ray's sockets lie in it
     head = ["--head", "--block", "--node-ip-address=127.0.0.1", f"--port={address.rpartition(':')[2]}"]
     options = ["--num-cpus=2", "--include-dashboard=false", f"--temp-dir={folder}", "--disable-usage-stats"]
+    options += [f"--ray-client-server-port={client}"]
     with (folder / "said.txt").open("wb") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "ray.scripts.scripts", "start", *head, *options],
