@@ -6,20 +6,25 @@ The data are scikit-learn's digits, some of them; Ray, files, signals and socket
 from __future__ import annotations
 
 import csv
+import json
 import os
 import pty
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 RESULTS, HISTORY, LOG = "mnist_results.csv", "history.csv", "mnist_experiments.log"
@@ -221,29 +226,117 @@ def mnist_folder() -> Path:
     return place
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """Where it is, and the environment that a command needs to reach it."""
+
+    address: str
+    settings: dict[str, str]
+
+    def run(self, *arguments: str, folder: Path, **more: str) -> Finished:
+        return run(*arguments, "--address", self.address, folder=folder, **self.settings, **more)
+
+
+@contextmanager
+def ray_cluster() -> Iterator[Cluster]:
+    """A Ray cluster of this machine with 2 CPUs, on loopback; one process group, killed at the end."""
+    with socket.socket() as free, socket.socket() as another:
+        free.bind(("127.0.0.1", 0))
+        another.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+        client = another.getsockname()[1]  # 10001 unless it is given, and two clusters may be there at once
+    # On loopback Ray needs to be told so, at both ends; and whoever connects gives the cluster's token.
+    settings = {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": "of-this-test" * 4,
+    }
+    folder = Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp"))  # short: Ray's sockets lie in it
+    head = ["--head", "--block", "--node-ip-address=127.0.0.1", f"--port={address.rpartition(':')[2]}"]
+    options = ["--num-cpus=2", "--include-dashboard=false", f"--temp-dir={folder}", "--disable-usage-stats"]
+    options += [f"--ray-client-server-port={client}"]
+    with (folder / "said.txt").open("wb") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ray.scripts.scripts", "start", *head, *options],
+            env=surroundings(**settings),
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
+        )
+
+    def told() -> str:
+        return (folder / "said.txt").read_text("utf-8")
+
+    try:
+        wait_for(lambda: "Ray runtime started" in told() or process.poll() is not None, "a Ray cluster")
+        assert process.poll() is None, told()
+        yield Cluster(address, settings)
+    finally:
+        started = {process.pid, *descendants(process.pid)}
+        for pid in started:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait(15)
+        wait_for(lambda: not set(processes()) & started, "an end of the cluster", 20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def ray() -> Iterator[Cluster]:
+    """A Ray that is there: whoever does not ask how a Ray of one's own starts and ends joins it, and is quicker."""
+    with ray_cluster() as there:
+        yield there
+
+
+def once(name: str, make: Callable[[Path], Finished], temporary: pytest.TempPathFactory) -> Finished:
+    """What `make` gives in a folder of this name; of several test processes, the first that asks makes it for all."""
+    own = temporary.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    kept = folder.with_suffix(".json")
+    with FileLock(folder.with_suffix(".lock")):
+        if not kept.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            kept.write_text(json.dumps(asdict(make(folder)), default=str), "utf-8")
+    made = json.loads(kept.read_text("utf-8"))
+    return Finished(**made | {"folder": folder})
+
+
 @pytest.fixture(scope="session")
 def standard(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The three standard sweeps on some of the digits, all defaults of output; look, and change nothing."""
-    return run(*SMALL, folder=tmp_path_factory.mktemp("standard"))
+    return once("standard", lambda folder: run(*SMALL, folder=folder), tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def repeated(standard: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The same command again over a copy of what the first one left; stderr names all modules it imported."""
-    folder = tmp_path_factory.mktemp("again") / "copy"
-    shutil.copytree(standard.folder, folder)
-    done = subprocess.run(
-        command(*SMALL, python=("-X", "importtime")),
-        cwd=folder,
-        env=surroundings(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return Finished(folder, done.returncode, done.stdout, done.stderr)
+
+    def again(folder: Path) -> Finished:
+        shutil.copytree(standard.folder, folder, dirs_exist_ok=True)
+        done = subprocess.run(
+            command(*SMALL, python=("-X", "importtime")),
+            cwd=folder,
+            env=surroundings(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Finished(folder, done.returncode, done.stdout, done.stderr)
+
+    return once("repeated", again, tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The slow sweep, left in peace."""
-    return succeeded(run(*SLOW, folder=tmp_path_factory.mktemp("uninterrupted")))
+    return once("uninterrupted", lambda folder: succeeded(run(*SLOW, folder=folder)), tmp_path_factory)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that may take long come first, so that of two processes none is left alone with one at the end."""
+    longest: dict[Path, float] = {}
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest.get(item.path, 0), limit.args[0] if limit else 0)
+    items.sort(key=lambda item: -longest[item.path])

@@ -170,9 +170,17 @@ def lost(part: str, folder: Path) -> tuple[Finished, float, dict[int, str]]:
             r"/raylet/raylet ", "the raylet, which starts the workers of this machine's Ray, was lost", id="raylet"
         ),
         pytest.param(
-            r"/gcs_server ", "the GCS server, which keeps the state of this machine's Ray, was lost", id="gcs"
+            r"/gcs_server ",
+            "the GCS server, which keeps the state of this machine's Ray, was lost",
+            id="gcs",
+            marks=pytest.mark.long,
         ),
-        pytest.param(r"ray::Mailbox", "Ray's process that brings the epochs home was lost", id="mailbox"),
+        pytest.param(
+            r"ray::Mailbox",
+            "Ray's process that brings the epochs home was lost",
+            id="mailbox",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_lost_part_of_ray_is_one_line_and_nothing_is_left(part: str, said: str, tmp_path: Path) -> None:
@@ -187,6 +195,7 @@ def test_a_lost_part_of_ray_is_one_line_and_nothing_is_left(part: str, said: str
     assert not [folder for folder in ray_folders(started) if folder.exists()]
 
 
+@pytest.mark.long
 def test_a_store_that_is_deleted_under_way_is_one_line(tmp_path: Path) -> None:
     with under_way(*SLOW, "--max-concurrent", "1", folder=tmp_path) as slow:
         wait_for(lambda: ": epoch 2/5" in slow.log(), "a second epoch")
@@ -210,6 +219,7 @@ def train(config, state=None):
 """
 
 
+@pytest.mark.alone
 def test_memory_that_runs_out_fails_the_run_that_takes_it(tmp_path: Path) -> None:
     """3 GB, where 2.5 GB are left of what Ray lets its workers have."""
     (tmp_path / "hog.py").write_text(HOG, "utf-8")
@@ -338,6 +348,7 @@ def test_an_extension_without_checkpoints_starts_again(grown: Grown) -> None:
 # Two at once
 
 
+@pytest.mark.long
 def test_two_commands_on_one_store_share_the_work(uninterrupted: Finished, tmp_path: Path) -> None:
     first, second = (tmp_path / name for name in ("first", "second"))
     first.mkdir()

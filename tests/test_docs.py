@@ -146,6 +146,7 @@ def test_the_readmes_numbers_of_the_standard_sweeps_are_the_plans() -> None:
         ("sweep", "-m tune_mnist run"),
         ("report", "-m tune_mnist report"),
         ("test", "-m pytest"),
+        ("test-all", "-m pytest"),
         ("check", "mypy"),
         ("lock", "requirements.txt"),
         ("image", "docker build"),

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT, rows, run, succeeded
+from conftest import ROOT, Cluster, rows, succeeded
 
 from tune_mnist.tasks.loop import Loop, find
 
@@ -97,16 +97,19 @@ def test_an_example_keeps_its_promises(example: Small, loop: Loop) -> None:
     assert [each for each, _ in trained(loop, values, 1, state)] == [two[0]], "not as if it had gone through"
 
 
-@every
+@pytest.mark.parametrize(
+    "example",
+    [pytest.param(one, id=one.name, marks=() if one.name == "spiral" else pytest.mark.long) for one in EXAMPLES],
+)
 @pytest.mark.timeout(180)
-def test_the_command_sweeps_an_example(example: Small, tmp_path: Path) -> None:
+def test_the_command_sweeps_an_example(example: Small, ray: Cluster, tmp_path: Path) -> None:
     if example.name == "lightning_module":
         pytest.importorskip("lightning", reason="lightning is not installed")
     _, parameter, _, direction, measure = example.command.groups()
     swept = ",".join(str(value) for value in example.values)
     small = [part for name, value in example.sets.items() for part in ("--set", f"{name}={value}")]
     done = succeeded(
-        run(
+        ray.run(
             *("run", "--task", str(example.file), "--vary", f"{parameter}={swept}", "--set", "epochs=2", *small),
             *(f"--{direction}", measure, "--store", "store", "--output", "results"),
             folder=tmp_path,

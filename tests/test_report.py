@@ -806,7 +806,7 @@ def test_make_report_draws_every_folder_of_results_again(by_hand: Path, tmp_path
         for name in ("mnist_results.csv", "history.csv", "environment.json"):
             shutil.copy(folder / name, made)
     (tmp_path / "results" / "store").mkdir()  # holds no table
-    for name in ("Makefile", "requirements.txt", "requirements-dev.txt"):
+    for name in ("Makefile", "requirements.txt", "requirements-uv.txt"):
         shutil.copy(ROOT / name, tmp_path)
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)

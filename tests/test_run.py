@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,15 +27,16 @@ from conftest import (
     SLOW,
     SLOW_LRS,
     SMALL,
+    Cluster,
     Finished,
     descendants,
     numbers,
     on_a_terminal,
     processes,
+    ray_cluster,
     ray_folders,
     run,
     succeeded,
-    surroundings,
     trained,
     under_way,
     wait_for,
@@ -310,11 +309,13 @@ def unshared(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return succeeded(run(*SMALL, "--no-share", "--max-concurrent", "1", folder=folder))
 
 
+@pytest.mark.long
 def test_shared_and_unshared_numbers_are_equal_bit_for_bit(standard: Finished, unshared: Finished) -> None:
     assert len(unshared.epochs()) == 74
     assert numbers(unshared.epochs()) == numbers(standard.epochs())
 
 
+@pytest.mark.long
 def test_shared_and_unshared_points_are_equal_bit_for_bit(standard: Finished, unshared: Finished) -> None:
     names = ("sweep", "value", "test_accuracy", "test_loss", "train_loss")
     assert len({row["run"] for row in unshared.points()}) == 13
@@ -323,6 +324,7 @@ def test_shared_and_unshared_points_are_equal_bit_for_bit(standard: Finished, un
     ]
 
 
+@pytest.mark.long
 def test_one_trial_at_a_time_has_none_beside_it(unshared: Finished) -> None:
     assert {row["concurrent"] for row in unshared.points()} == {"0"}
 
@@ -517,63 +519,16 @@ def test_nothing_is_left_running_or_lying_about(interrupted: Interrupted) -> Non
 # A cluster that is there
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A Ray cluster of this machine with 2 CPUs, on loopback; one process group, killed at the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    # On loopback Ray needs to be told so, at both ends; and whoever connects gives the cluster's token.
-    settings = {
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": "of-this-test" * 4,
-    }
-    folder = Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp"))  # short: Ray's sockets lie in it
-    head = ["--head", "--block", "--node-ip-address=127.0.0.1", f"--port={address.rpartition(':')[2]}"]
-    options = ["--num-cpus=2", "--include-dashboard=false", f"--temp-dir={folder}", "--disable-usage-stats"]
-    with (folder / "said.txt").open("wb") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ray.scripts.scripts", "start", *head, *options],
-            env=surroundings(**settings),
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        )
-    try:
-        wait_for(lambda: "Ray runtime started" in (folder / "said.txt").read_text("utf-8"), "a Ray cluster")
-        yield Cluster(address, settings)
-    finally:
-        started = {process.pid, *descendants(process.pid)}
-        for pid in started:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        process.wait(15)
-        wait_for(lambda: not set(processes()) & started, "an end of the cluster", 20)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Where it is, and the environment that a command needs to reach it."""
-
-    address: str
-    settings: dict[str, str]
-
-    def run(self, *arguments: str, folder: Path) -> Finished:
-        return run(*SMALL, *arguments, "--address", self.address, folder=folder, **self.settings)
-
-
-def test_a_cluster_gives_the_same_numbers_as_this_machine(cluster: Cluster, standard: Finished, tmp_path: Path) -> None:
-    done = succeeded(cluster.run("--vary", "lr=0.01,0.05", folder=tmp_path))
+def test_a_cluster_gives_the_same_numbers_as_this_machine(ray: Cluster, standard: Finished, tmp_path: Path) -> None:
+    done = succeeded(ray.run(*SMALL, "--vary", "lr=0.01,0.05", folder=tmp_path))
     assert len(done.epochs()) == 10
     assert numbers(done.epochs()) < numbers(standard.epochs())
     assert "\x1b" not in done.out
     assert [noise for noise in NOISE if noise in done.out] == []
 
 
-def test_a_trial_that_no_node_has_room_for_is_refused(cluster: Cluster, tmp_path: Path) -> None:
-    done = cluster.run("--vary", "lr=0.01", "--cpus-per-trial", "3", folder=tmp_path)
+def test_a_trial_that_no_node_has_room_for_is_refused(ray: Cluster, tmp_path: Path) -> None:
+    done = ray.run(*SMALL, "--vary", "lr=0.01", "--cpus-per-trial", "3", folder=tmp_path)
     assert done.code == 2
     assert re.fullmatch("error: no node has the 3 CPU that a trial asks for; .* 2 CPU.*\n", done.err)
 
@@ -587,27 +542,33 @@ def test_a_trial_that_no_node_has_room_for_is_refused(cluster: Cluster, tmp_path
     ids=["no token", "a wrong token"],
 )
 def test_a_cluster_that_refuses_the_token_is_named_at_once(
-    cluster: Cluster, settings: dict[str, str], error: str, tmp_path: Path
+    ray: Cluster, settings: dict[str, str], error: str, tmp_path: Path
 ) -> None:
     before = time.monotonic()
-    done = run(*SMALL, "--address", cluster.address, folder=tmp_path, **settings)
+    done = run(*SMALL, "--address", ray.address, folder=tmp_path, **settings)
     assert time.monotonic() - before < 15  # Ray itself tries for 30 s
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
-    assert done.err.startswith(f"error: the Ray cluster at '{cluster.address}' {error}")
+    assert done.err.startswith(f"error: the Ray cluster at '{ray.address}' {error}")
 
 
-def test_a_token_file_that_is_not_there_is_named(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_token_file_that_is_not_there_is_named(ray: Cluster, tmp_path: Path) -> None:
     settings = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
-    done = run(*SMALL, "--address", cluster.address, folder=tmp_path, **settings)
+    done = run(*SMALL, "--address", ray.address, folder=tmp_path, **settings)
     said = f"error: the token file '{tmp_path / 'token'}' cannot be read: No such file or directory; set RAY_AUTH_"
     assert done.code == 2
     assert done.err.startswith(said)
 
 
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    with ray_cluster() as there:
+        yield there
+
+
+@pytest.mark.long
 def test_a_lost_head_is_named_within_a_minute_and_loses_nothing(
     cluster: Cluster, uninterrupted: Finished, tmp_path: Path
 ) -> None:
-    """The last test of this cluster."""
     with under_way(*SLOW, "--address", cluster.address, folder=tmp_path, **cluster.settings) as slow:
         wait_for(lambda: ": epoch 2/5" in slow.log(), "a second epoch")
         port = cluster.address.rpartition(":")[2]

@@ -1,8 +1,8 @@
 """A folder where the real command runs and is disturbed, and the laws that hold whatever was done to it.
 
 CHAOS_SEED=7 chooses the instants: the same seed disturbs at the same epochs and delays again. CHAOS_FULL=1 is the long
-form, `make chaos`; without it a few of each kind run in some minutes, as a part of `make test`. CHAOS_TABLE names a
-file that gets a line for each scenario; table.py makes the table of docs/reliability.md from it.
+form, `make chaos`; without it a few of each kind run in some minutes, as a part of `make test-all`. CHAOS_TABLE names
+a file that gets a line for each scenario; table.py makes the table of docs/reliability.md from it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ FULL = os.environ.get("CHAOS_FULL") == "1"
 TABLE = os.environ.get("CHAOS_TABLE")
 MISHAPS = [
     pytest.mark.mishap,
+    pytest.mark.alone,
     pytest.mark.timeout(3000),
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc"),
 ]
@@ -60,7 +61,7 @@ def dice(name: str) -> random.Random:
 
 
 def times(short: int, full: int) -> int:
-    """How often to try something: in `make test`, and in `make chaos`."""
+    """How often to try something: in `make test-all`, and in `make chaos`."""
     return full if FULL else short
 
 

@@ -16,7 +16,7 @@ from conftest import HISTORY, Finished, going_on, numbers, rows, run, succeeded,
 from engine import IMAGE, USER, docker, inspected
 from tasks import OWN_SWEEP, write_own_loop
 
-pytestmark = pytest.mark.timeout(2400)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(2400)]
 
 EPOCHS = 6
 LRS = ("0.01", "0.02", "0.05", "0.1")

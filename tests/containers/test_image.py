@@ -20,7 +20,7 @@ from conftest import HISTORY, LOG, RESULTS, rows, trained, wait_for
 from engine import HARDENED, ROOT, USER, built, docker, inspected, need_engine, owned
 
 LOCK = (ROOT / "requirements.txt").read_text("utf-8")
-pytestmark = pytest.mark.timeout(2400)  # the first test may have to build the image
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(2400)]  # the first test may have to build the image
 
 QUICK = ("--set", "model=mlp", "--set", "train_size=320", "--set", "epochs=3", "--vary", "lr=0.01,0.05")
 # One CPU trains an epoch of this in about a second: there is a middle to be stopped in.

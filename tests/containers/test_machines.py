@@ -29,7 +29,7 @@ from engine import IMAGE, docker
 from machines import HOST, Machines, machines, need_ssh
 from tasks import OWN_SWEEP, write_own_loop
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 
 # So long that the workers join, and that there is a middle to lose a machine in.
 EPOCHS, LRS = 20, ("0.01", "0.02", "0.05")
