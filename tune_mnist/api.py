@@ -127,13 +127,19 @@ def sweep(
         log_file.open(folder / log_name(task.name))
         experiment.train(folder, resources, cluster, display)
         points, _ = experiment.write(folder, report=False)
-        if ended := diverged_line(points):
-            log.warning(ended)
-        for key, cause in experiment.errors.items():
-            log.error(f"failed: {experiment.names[key]}: {cause}")
-    if experiment.errors:
-        raise TrainingFailed("; ".join(f"{experiment.names[key]}: {cause}" for key, cause in experiment.errors.items()))
+        _tell(experiment, points)
     return Swept(experiment, folder)
+
+
+def _tell(experiment: Experiment, points: pd.DataFrame) -> None:
+    """Which trainings diverged. Raises TrainingFailed if others failed."""
+    if ended := diverged_line(points):
+        log.warning(ended)
+    failed = [f"{experiment.names[key]}: {cause}" for key, cause in experiment.errors.items()]
+    for one in failed:
+        log.error(f"failed: {one}")
+    if failed:
+        raise TrainingFailed("; ".join(failed))
 
 
 def _given(vary: Values, cross: Values, baseline: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -25,8 +25,7 @@ from tune_mnist.results.folder import LOGS, TENSORBOARD, check_place, log_file, 
 from tune_mnist.results.tables import Outcome, history_frame, points_frame
 from tune_mnist.store.store import Held, Row, Store
 from tune_mnist.task import Task
-from tune_mnist.tuning.nodes import Room, check_room
-from tune_mnist.tuning.resources import Resources, slots
+from tune_mnist.tuning.resources import Resources, Room, check_room, slots
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -29,7 +29,7 @@ from tune_mnist.exits import leave_at_once
 from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME
 from tune_mnist.store.merge import merge
 from tune_mnist.store.store import Store
-from tune_mnist.tuning.nodes import NODES_S_NAME
+from tune_mnist.tuning.resources import NODES_S_NAME
 
 BEGIN, END = "\x02", "\x03"  # what `ray exec` itself says stands outside of these; the end carries JSON
 ARRIVED = Path("arrived")  # what the caller's store has of the runs that the sweep asks for

@@ -31,7 +31,7 @@ from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME, command_li
 from tune_mnist.results.folder import is_log, is_made
 from tune_mnist.store.merge import merge
 from tune_mnist.store.store import Store
-from tune_mnist.tuning.nodes import NODES_S_NAME
+from tune_mnist.tuning.resources import NODES_S_NAME
 
 if TYPE_CHECKING:
     from rich.console import Console
