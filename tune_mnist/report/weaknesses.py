@@ -77,7 +77,8 @@ def _chosen(task: Task) -> str:
     worse = f"on new {task.examples} it would be somewhat {'lower' if judged.better == 'higher' else 'higher'}"
     if task.chosen_by:
         return f"The best point is chosen by its {judged.words}: {worse}."
-    return f"The {judged.best} {judged.words} is picked from all: {worse}. Without validation data no point is called the best."
+    found = f"The {judged.best} {judged.words} is picked from all: {worse}."
+    return f"{found} Without validation data no point is called the best."
 
 
 def _other_data(points: pd.DataFrame, task: Task) -> str:
