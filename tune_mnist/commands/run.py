@@ -230,8 +230,7 @@ def run(
     """
     options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or (), at)
     chosen = Chosen(task, minimize, maximize, same_code, trust)
-    mnist = Mnist(dataset, data_dir, precision, validation)
-    what = subject(chosen, mnist, options, shared.given(ctx, MNISTS))
+    what = subject(chosen, Mnist(dataset, data_dir, precision, validation), options, shared.given(ctx, MNISTS))
     request = build(what.described, options)  # what is asked is refused before anything is loaded
     if print_config:
         return sweeping.print_config(request, what, config, not shared.given(ctx, ASKING))
