@@ -23,7 +23,7 @@ from tune_mnist.results.fixed import data_name
 from tune_mnist.results.folder import HISTORY_CSV, find_results
 from tune_mnist.results.read import Results
 from tune_mnist.results.reference import compare_reference
-from tune_mnist.results.summary import chosen_column, without_stem
+from tune_mnist.results.summary import apart, without_stem
 from tune_mnist.results.values import rows_of, said, text, texts, values_of
 from tune_mnist.statistics.intervals import LEVEL
 from tune_mnist.task import Task
@@ -93,8 +93,7 @@ def _picture(one: Drawn, shows: str = "") -> Picture:
 
 
 def _table(rows: pd.DataFrame, sweep: str, failed: set[str], task: Task) -> Grid:
-    judged, column = task.judged, chosen_column(task)
-    by = task.chosen_by if column else None
+    judged, by = task.judged, apart(task)
     head = (
         *("value", "n", judged.words, "sd", "95 % interval", "difference to baseline", "its 95 % interval"),
         *("p, corrected", "verdict", *([by.words] if by else []), TIME.words, "read off the training of"),
@@ -109,7 +108,6 @@ def _table(rows: pd.DataFrame, sweep: str, failed: set[str], task: Task) -> Grid
 
 def _line(row: Any, missing: str, judged: Measure, by: Measure | None) -> tuple[str, ...]:
     """A point's cells, from its row of the summary; `missing` where it has no mean. `by`: what else it is chosen by."""
-    chosen = getattr(row, f"{by.stem}_mean") if by else None
     return (
         said(row.value),
         str(row.n),
@@ -120,7 +118,7 @@ def _line(row: Any, missing: str, judged: Measure, by: Measure | None) -> tuple[
         NONE if pd.isna(row.difference_low) else changes(judged, row.difference_low, row.difference_high),
         NONE if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
         missing if row.resolved == "not done" else _verdict(row),
-        *([NONE if pd.isna(chosen) else by.text(chosen)] if by else []),
+        *([NONE if pd.isna(row.chosen) else by.text(row.chosen)] if by else []),
         seconds(row.time_mean) if row.time_n else NONE,
         row.same_run.replace(" ", "; " if CROSS in row.same_run else ", ").replace(CROSS, ", ") or NONE,
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from tune_mnist.results.fixed import data_name, is_usual_data, seeds_per_point
 from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV
 from tune_mnist.results.read import Results, commands
-from tune_mnist.results.summary import cpu_share, finished
+from tune_mnist.results.summary import apart, cpu_share, finished
 from tune_mnist.results.values import rows_of, said
 from tune_mnist.task import Task
 from tune_mnist.words import percent, several
@@ -31,7 +31,7 @@ def weaknesses(results: Results, summary: pd.DataFrame) -> list[str]:
         _same_examples(task): bool((seeds > 1).any()),
         f"{len(failed)} of {len(points)} points failed: {_reasons(failed, bool((seeds > 1).any()))}.": len(failed) > 0,
         f"{left} of {len(points)} points are not done or not measured.": left > 0,
-        _chosen(task): len(done) > 0 and (task.chosen_by or task.judged).name == task.judged.name,
+        _chosen(task): len(done) > 0 and apart(task) is None,
         _contention(results.history): bool((done["concurrent"] > 0).any()),
         f"Times come from {hosts} hosts, which may differ in speed.": hosts > 1,
         f"Points were not all trained under the same {several(mixed)}.": bool(mixed),
