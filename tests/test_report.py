@@ -430,7 +430,7 @@ def test_each_weakness_is_said_where_it_is_so() -> None:
     assert weak(plain).split("\n") == [
         "The test images are the same for every seed, and others would shift all.",
         "The highest test accuracy is picked from all: on new images it would be somewhat lower. "
-        "No validation data name a best point.",
+        "Without validation data no point is called the best.",
     ]
     assert "One seed per point" in weak(plain[plain["seed"] == 1])
     assert "3 seeds per point: intervals are wide" in weak(plain[plain["seed"] < 4])

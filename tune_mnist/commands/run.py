@@ -93,9 +93,7 @@ def run(
     ] = None,
     validation: Annotated[
         int,
-        typer.Option(
-            rich_help_panel=WHAT, metavar="N", help="Hold N training images out, to choose by (default: 0, none)."
-        ),
+        typer.Option(rich_help_panel=WHAT, metavar="N", help="Hold N training images out, to choose the best by."),
     ] = 0,
     at: Annotated[
         str | None,

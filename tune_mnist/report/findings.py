@@ -14,7 +14,7 @@ import pandas as pd
 from tune_mnist.measure import Measure
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, variables
-from tune_mnist.results.summary import chosen_column, without_stem
+from tune_mnist.results.summary import without_stem
 from tune_mnist.results.values import rows_of, said
 from tune_mnist.task import Task
 from tune_mnist.verdicts.differences import NO_BASELINE, apart, at, guessing, resolved, span
@@ -157,8 +157,9 @@ def _end(rows: pd.DataFrame, way: str) -> pd.Series:
 
 
 def top(rows: pd.DataFrame, judged: Measure) -> pd.Series:
-    """The row that a choice would fall on: that of the highest mean, or of the lowest where less is better."""
-    return _end(rows, judged.best)
+    """The row that a choice falls on: of the best mean by validation data or, without any, of the judged measure."""
+    by = rows["chosen"] if rows["chosen"].notna().any() else rows["mean"]
+    return rows.iloc[by.argmax() if judged.better == "higher" else by.argmin()]
 
 
 def _steps(rows: pd.DataFrame) -> pd.Series:
@@ -226,14 +227,13 @@ def _point(variable: str, value: str) -> str:
 def best(summary: pd.DataFrame, task: Task) -> str:
     """The point that is best by validation data in all sweeps; without any, that of the highest or lowest mean."""
     judged, by, summary = task.judged, task.chosen_by or task.judged, without_stem(summary, task)
-    column = chosen_column(task) or "mean"
-    done = summary[summary["mean"].notna() & summary[column].notna()]
+    done = summary[summary["mean"].notna() & summary["chosen"].notna()]
     if done.empty:
         return "No point is done."
     named = [_point(variable, value) for variable, value in zip(done["variable"], done["value"], strict=True)]
     done = done.assign(named=named)
-    top = done[column].max() if by.better == "higher" else done[column].min()
-    first, *equal = rows_of(done[done[column] == top])
+    top = done["chosen"].max() if by.better == "higher" else done["chosen"].min()
+    first, *equal = rows_of(done[done["chosen"] == top])
     like = f" (as {several(row.named for row in equal)} {'do' if len(equal) > 1 else 'does'})" if equal else ""
     interval = f"95 % interval {span(judged, first.low, first.high)}, {first.n} seeds"
     reached = f"{judged.text(first.mean)} ({interval if first.n > 1 else 'one seed'})"

@@ -24,7 +24,7 @@ from tune_mnist.results.folder import HISTORY_CSV, find_results
 from tune_mnist.results.interaction import interactions, told
 from tune_mnist.results.read import Results
 from tune_mnist.results.reference import compare_reference
-from tune_mnist.results.summary import chosen_column, without_stem
+from tune_mnist.results.summary import chosen_measure, without_stem
 from tune_mnist.results.values import rows_of, said, text, texts, values_of
 from tune_mnist.task import Task
 from tune_mnist.verdicts.differences import changes, span
@@ -113,8 +113,7 @@ def _picture(one: Drawn, shows: str = "") -> Picture:
 
 
 def _table(rows: pd.DataFrame, sweep: str, failed: set[str], task: Task) -> Grid:
-    judged, known, column = task.judged, without_stem(rows, task), chosen_column(task)
-    by = task.chosen_by if column else None
+    judged, known, by = task.judged, without_stem(rows, task), chosen_measure(task)
     cells = [_line(row, _missing(row, failed), judged, by) for row in rows_of(known)]
     # What is known of no point has no column.
     head = [
@@ -139,7 +138,6 @@ def _missing(row: Any, failed: set[str]) -> str:
 
 def _line(row: Any, missing: str, judged: Measure, by: Measure | None) -> dict[str, str]:
     """A point's cells, from its row of the summary; `missing` where it has no mean. `by`: what else it is chosen by."""
-    chosen = getattr(row, f"{by.stem}_mean") if by else None
     return {
         "value": said(row.value),
         "n": str(row.n),
@@ -155,7 +153,7 @@ def _line(row: Any, missing: str, judged: Measure, by: Measure | None) -> dict[s
         "p, corrected": NONE if pd.isna(row.p_holm) else f"{row.p_holm:.4f}",
         "verdict": missing if row.resolved == "not done" else str(VERDICTS.get(row.resolved, row.resolved)),
         MARGIN: row.to_margin,
-        **({by.words: NONE if pd.isna(chosen) else by.text(chosen)} if by else {}),
+        **({by.words: NONE if pd.isna(row.chosen) else by.text(row.chosen)} if by else {}),
         TIME.words: seconds(row.time_mean) if row.time_n else NONE,
         "read off the training of": _same_run(row),
     }

@@ -14,7 +14,7 @@ from tune_mnist.results.columns import variables
 from tune_mnist.results.fixed import data_name, is_usual_data, seeds_per_point
 from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV
 from tune_mnist.results.read import Results, commands
-from tune_mnist.results.summary import cpu_share, finished
+from tune_mnist.results.summary import chosen_measure, cpu_share, finished
 from tune_mnist.results.values import rows_of, said, texts
 from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
@@ -38,7 +38,7 @@ def weaknesses(results: Results, summary: pd.DataFrame) -> list[str]:
         f"{len(failed)} of {len(points)} points failed: {_reasons(failed, seeded)}.": len(failed) > 0,
         f"{len(ended)} of {len(points)} points diverged: {_reasons(ended, seeded)}. {NO_MEAN}": len(ended) > 0,
         f"{left} of {len(points)} points are not done or not measured.": left > 0,
-        _chosen(task): len(done) > 0 and (task.chosen_by or task.judged).name == task.judged.name,
+        _chosen(task): len(done) > 0 and chosen_measure(task) is None,
         _contention(results.history): bool((done["concurrent"] > 0).any()),
         f"Times come from {hosts} hosts, which may differ in speed.": hosts > 1,
         f"Points were not all trained under the same {several(mixed)}.": bool(mixed),
@@ -102,7 +102,8 @@ def _chosen(task: Task) -> str:
     worse = f"on new {task.examples} it would be somewhat {'lower' if judged.better == 'higher' else 'higher'}"
     if task.chosen_by:
         return f"The best point is chosen by its {judged.words}: {worse}."
-    return f"The {judged.best} {judged.words} is picked from all: {worse}. No validation data name a best point."
+    found = f"The {judged.best} {judged.words} is picked from all: {worse}."
+    return f"{found} Without validation data no point is called the best."
 
 
 def _other_data(points: pd.DataFrame, task: Task) -> str:

@@ -35,16 +35,7 @@ def point_columns(task: Task) -> list[str]:
     return [
         *("sweep", "variable", "value", "baseline", *_data(task)),
         *(one.name for one in task.parameters),
-        *(
-            *measures,
-            *(["epoch_read"] if task.at == "best" else []),
-            *TIMES,
-            "threads",
-            "concurrent",
-            "device",
-            "hostname",
-            *_context(task),
-        ),
+        *(*measures, *_read(task), *TIMES, "threads", "concurrent", "device", "hostname", *_context(task)),
         *("trial_id", "run", *(["log"] if task.learns else []), "status", "error"),
     ]
 
@@ -172,6 +163,10 @@ def _measure(one: Measure) -> tuple[Callable[[str], Any], str]:
 
 def _data(task: Task) -> list[str]:
     return [task.data.name] if task.data else []
+
+
+def _read(task: Task) -> list[str]:
+    return ["epoch_read"] if task.at == "best" else []
 
 
 def _context(task: Task) -> list[str]:

@@ -61,15 +61,22 @@ def summarise(points: pd.DataFrame, task: Task, margins: Mapping[str, float] | N
 
 
 def without_stem(summary: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """The summary with the judged measure's columns as n, mean, sd, low and high, whatever its name is."""
-    prefix = f"{task.judged.stem}_"
-    return summary.rename(columns={prefix + name: name for name in Estimate.__dataclass_fields__})
+    """The summary with the judged measure's columns as n, mean, sd, low and high, whatever its name is, and as
+    `chosen` the mean that the best is chosen by.
+    """
+    prefix, by = f"{task.judged.stem}_", chosen_measure(task)
+    found = summary.rename(columns={prefix + name: name for name in Estimate.__dataclass_fields__})
+    return found.assign(chosen=found[_mean_of(by)] if by else found["mean"])
 
 
-def chosen_column(task: Task) -> str | None:
-    """The summary's column of means that the best point is chosen by, if that is not the judged measure's own."""
+def chosen_measure(task: Task) -> Measure | None:
+    """The measure that the best point is chosen by, if that is another than the judged one."""
     by = task.chosen_by
-    return f"{by.stem}_mean" if by and by.name != task.judged.name else None
+    return by if by and by.name != task.judged.name else None
+
+
+def _mean_of(by: Measure) -> str:
+    return f"{by.name}_mean"
 
 
 def finished(points: pd.DataFrame, task: Task) -> pd.DataFrame:
@@ -179,8 +186,8 @@ def _conditions(task: Task) -> list[str]:
 
 
 def _chosen(done: pd.DataFrame, task: Task) -> dict[str, float]:
-    column = chosen_column(task)
-    return {column: done[task.chosen_by.name].mean()} if column and task.chosen_by else {}
+    by = chosen_measure(task)
+    return {_mean_of(by): done[by.name].mean()} if by else {}
 
 
 def _named(prefix: str, found: Estimate) -> dict[str, float]:

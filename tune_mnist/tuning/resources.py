@@ -1,4 +1,4 @@
-"""What each trial asks Ray for: checked against this machine before Ray starts, and against the machines of a cluster."""
+"""What each trial asks Ray for: checked against this machine before Ray starts, and against those of a cluster."""
 
 from __future__ import annotations
 
