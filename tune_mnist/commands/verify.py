@@ -49,8 +49,9 @@ def verify(
     of = read_task(folder, MNIST)
     if of.name != MNIST.name:
         raise UserError(f"{folder} is of task {of.name}, whose code is not here; verify takes {MNIST.name}'s")
-    rows = _chosen(_history(folder, of), run, folder)
-    points = read_points(folder, of)
+    history, points = _history(folder, of), read_points(folder, of)
+    _refuse_without_epochs(points, history, run)
+    rows = _chosen(history, run, folder)
     task = _prepared(rows.iloc[0], data_dir)
     config = _config(rows, points, task)
     said = ", ".join(f"{one.name}={config[one.name]}" for one in task.parameters if config[one.name] != one.default)
@@ -70,6 +71,14 @@ def _history(folder: Path, task: Task) -> pd.DataFrame:
     if history is None or history.empty:
         raise UserError(f"{folder} has no epochs in {HISTORY_CSV} to verify; give a folder that a sweep left")
     return history
+
+
+def _refuse_without_epochs(points: pd.DataFrame, history: pd.DataFrame, key: str | None) -> None:
+    """Raise UserError for a run that diverged at its first epoch: it has no numbers."""
+    ended = points[(points["status"] == DIVERGED) & ~points["run"].isin(history["run"])]
+    for run, error in zip(ended["run"], ended["error"], strict=True):
+        if key and run.startswith(key):
+            raise UserError(f"run {run} diverged ({error}) before it had numbers to verify; choose another with --run")
 
 
 def _prepared(row: Any, data_dir: Path) -> Task:
