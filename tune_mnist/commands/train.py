@@ -17,7 +17,7 @@ from tune_mnist.machine.devices import DEVICES, resolve
 from tune_mnist.mnist import datasets
 from tune_mnist.mnist.config import NAMES, TrainConfig
 from tune_mnist.mnist.task import check_precision
-from tune_mnist.words import plural
+from tune_mnist.words import percent, plural
 
 if TYPE_CHECKING:
     from tune_mnist.mnist.training import Training
@@ -112,7 +112,7 @@ def _check(threads: int | None, save_model: Path | None) -> None:
 
 def _print_epochs(training: Training) -> None:
     for result in training:
-        accuracy = f"test accuracy {result.test_accuracy:.2%}, test loss {result.test_loss:.4f}"
+        accuracy = f"test accuracy {percent(result.test_accuracy)}, test loss {result.test_loss:.4f}"
         seconds = f"{result.train_time_s:.1f} s to train, {result.eval_time_s:.1f} s to evaluate"
         epoch = f"epoch {result.epoch}/{training.config.epochs}"
         print(f"{epoch}: train loss {result.train_loss:.4f}, {accuracy}; {seconds}", flush=True)
