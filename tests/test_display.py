@@ -289,3 +289,10 @@ def test_a_probe_is_held_against_a_second_one(probes: tuple[float, ...], found: 
     made = Probes(*probes)
     assert agreed(made, TASK.config({}), clock=lambda: made.now) == found
     assert len(made.left) == left
+
+
+def test_an_interval_on_the_terminal_ends_where_shares_end() -> None:
+    """By Student's t, 10 % and 90 % have an interval from −458 % to 558 %."""
+    points = complete(seeded_sweep("lr", {0.01: [0.1, 0.9], 0.05: [0.95, 0.96]}))
+    lines = picture(points_table(points, MNIST), terminal(120))
+    assert any("50.00 % (0.00 % to 100.00 %)" in line for line in lines)

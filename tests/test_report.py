@@ -534,8 +534,8 @@ def time(text: str) -> str:
     return f"{minutes} min {seconds:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def summary_cells(row: dict[str, str]) -> list[str]:
-    """A line of a sweep's table, from its line of summary.csv."""
+def summary_cells(row: dict[str, str], *head: str) -> list[str]:
+    """A line of a sweep's table, from its line of summary.csv; some columns are there only if the head has them."""
     interval = f"{per_cent(row['accuracy_low'])} to {per_cent(row['accuracy_high'])}" if row["accuracy_low"] else "–"
     ends = row["difference_low"] and f"{points(row['difference_low'])} to {points(row['difference_high'])}"
     mean = per_cent(row["accuracy_mean"]) if row["accuracy_mean"] else "not done"
@@ -555,7 +555,10 @@ def summary_cells(row: dict[str, str]) -> list[str]:
     if row["improvement"]:
         share, low, high = (f"{float(row[f'improvement{end}']):.2f}" for end in ("", "_low", "_high"))
         better = f"{share} ({low} to {high})"
-    return [*said, better, p, verdict, time(row["time_mean"]), row["same_run"].replace(" ", ", ") or "–"]
+    if "± test set" in head:
+        said.insert(3, f"{100 * float(row['share_error']):.2f}" if row["share_error"] else "–")
+    said += [better] if "does better" in head else []
+    return [*said, p, verdict, time(row["time_mean"]), row["same_run"].replace(" ", ", ") or "–"]
 
 
 def answer_numbers(mine: list[dict[str, str]]) -> set[str]:
@@ -566,9 +569,19 @@ def answer_numbers(mine: list[dict[str, str]]) -> set[str]:
         known |= {f"{100 * float(row['cpu_share']):.0f}"} if row["cpu_share"] else set()
         for name in ("accuracy_mean", "accuracy_low", "accuracy_high"):
             known.add(per_cent(row[name]).removesuffix(" %"))
-        for name in ("difference", "difference_low", "difference_high"):
+        for name in ("difference", "difference_low", "difference_high", "answers_low", "answers_high"):
             known |= {points(row[name])} if row[name] else set()
+        known.add(row["guessing"])
     return known
+
+
+def examples_numbers(folder: Path, summary: list[dict[str, str]]) -> set[str]:
+    """How many test examples were asked, what guessing gives, and the means with the errors that this leaves."""
+    judged = (json.loads((folder / "environment.json").read_text("utf-8")).get("task") or {}).get("measures", [{}])[0]
+    if "examples" not in judged:
+        return set()
+    means = {per_cent(row[name]).removesuffix(" %") for row in summary for name in ("accuracy_mean", "share_error")}
+    return {*re.findall(NUMBER, f"{judged['examples']:,}"), f"{100 * judged['chance']:.2f}", *means}
 
 
 def unaccounted(folder: Path) -> list[str]:
@@ -576,20 +589,21 @@ def unaccounted(folder: Path) -> list[str]:
     report = (folder / "report.md").read_text("utf-8").replace("\\", "")
     summary, done, epochs = (rows(folder / name) for name in ("summary.csv", "mnist_results.csv", "history.csv"))
     wrong: list[str] = []
-    sentences = section(report, "The answer")
+    sentences, asked = section(report, "The answer"), examples_numbers(folder, summary)
     for sweep in dict.fromkeys(row["sweep"] for row in summary):
         mine = [row for row in summary if row["sweep"] == sweep]
         (line,) = re.findall(rf"^- {re.escape(sweep)}: (.*)$", sentences, flags=re.MULTILINE)
-        wrong += [f"{sweep}: {one}" for one in re.findall(NUMBER, line) if one not in answer_numbers(mine)]
-        ((_, (_, *cells)),) = tables(section(report, f"Sweep {sweep}"))
-        wrong += [f"{sweep}: {cell}" for cell, row in zip(cells, mine, strict=True) if cell != summary_cells(row)]
+        wrong += [f"{sweep}: {one}" for one in re.findall(NUMBER, line) if one not in answer_numbers(mine) | asked]
+        ((_, (head, *cells)),) = tables(section(report, f"Sweep {sweep}"))
+        known = [summary_cells(row, *head) for row in mine]
+        wrong += [f"{sweep}: {cell}" for cell, said in zip(cells, known, strict=True) if cell != said]
     (line,) = re.findall(r"^(.* reaches the highest .*)$", sentences, flags=re.MULTILINE)
     wrong += [f"best: {one}" for one in re.findall(NUMBER, line) if one not in answer_numbers(summary)]
     ((_, (_, *cells)),) = tables(section(report, "All points"))
     wrong += [f"points: {cell}" for cell, row in zip(cells, done, strict=True) if cell != point_cells(row)]
     facts = section(report, "How it was done") + section(report, "What would weaken it")
     wrong += [f"not said: {one}" for one in whole_sentences(done, epochs) if one not in facts]
-    return wrong + [f"how: {one}" for one in how_numbers(facts, folder) if one not in how_known(done, epochs)]
+    return wrong + [f"how: {one}" for one in how_numbers(facts, folder) if one not in how_known(done, epochs) | asked]
 
 
 def whole_sentences(done: list[dict[str, str]], epochs: list[dict[str, str]]) -> list[str]:

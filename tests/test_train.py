@@ -11,7 +11,7 @@ import pytest
 import torch
 from conftest import DIGITS, SMALL, Finished, command, run, succeeded, surroundings
 
-EPOCH = re.compile(r"epoch (\d+)/(\d+): train loss ([\d.]+), test accuracy ([\d.]+)%, test loss ([\d.]+); ")
+EPOCH = re.compile(r"epoch (\d+)/(\d+): train loss ([\d.]+), test accuracy ([\d.]+) %, test loss ([\d.]+); ")
 ALONE = (*DIGITS, "--model=mlp", "--train-size=320", "--threads=1")
 
 

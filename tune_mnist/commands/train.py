@@ -20,7 +20,7 @@ from tune_mnist.mnist import datasets
 from tune_mnist.mnist.config import NAMES, TrainConfig
 from tune_mnist.mnist.task import MNIST, check_precision
 from tune_mnist.mnist.validation import check_count, without_validation
-from tune_mnist.words import plural
+from tune_mnist.words import percent, plural
 
 if TYPE_CHECKING:
     from tune_mnist.mnist.training import Training
@@ -120,9 +120,10 @@ def _check(threads: int | None, save_model: Path | None) -> None:
 def _print_epochs(training: Training) -> None:
     """Raises TrainingFailed at the epoch at which the training diverges: it leaves no network to use."""
     for result in training:
-        accuracy = f"test accuracy {result.test_accuracy:.2%}, test loss {result.test_loss:.4f}"
+        accuracy = f"test accuracy {percent(result.test_accuracy)}, test loss {result.test_loss:.4f}"
         if result.val_accuracy is not None:
-            accuracy += f", validation accuracy {result.val_accuracy:.2%}, validation loss {result.val_loss:.4f}"
+            seen = f"validation accuracy {percent(result.val_accuracy)}, validation loss {result.val_loss:.4f}"
+            accuracy += f", {seen}"
         seconds = f"{result.train_time_s:.1f} s to train, {result.eval_time_s:.1f} s to evaluate"
         epoch = f"epoch {result.epoch}/{training.config.epochs}"
         print(f"{epoch}: train loss {result.train_loss:.4f}, {accuracy}; {seconds}", flush=True)
