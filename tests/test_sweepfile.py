@@ -31,7 +31,7 @@ REFUSED: dict[str, tuple[str, int, str]] = {
         "name: x\nvary:\n  lr: [1]\nvery: {}\n",
         4,
         "unknown key 'very' (did you mean 'vary'?); choose from: name, baseline, vary, cross, "
-        "zip, exclude, when, seeds, task, judge, at, validation, val_fraction, margin",
+        "zip, exclude, when, seeds, title, task, judge, at, validation, val_fraction, margin",
     ),
     "unknown variable": (
         "name: x\nvary:\n  lr: [1]\n  lrr: [1]\n",
