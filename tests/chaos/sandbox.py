@@ -185,7 +185,7 @@ class Running:
     process: subprocess.Popen[bytes]
     said: Path
 
-    def reaches(self, epochs: int, seconds: float = 120) -> None:
+    def reaches(self, epochs: int, seconds: float = 300) -> None:
         """Wait until so many epochs have been trained in the sandbox in all."""
 
         def there() -> bool:

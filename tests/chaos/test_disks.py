@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from sandbox import MISHAPS, SIDE_BY_SIDE, Sandbox, dice, full_only, note, quiet, sandbox, times, undisturbed, walk
+
+from tune_mnist.store.store import Store
 
 pytestmark = MISHAPS
 WALK = walk(epochs=12)
@@ -125,6 +127,14 @@ def test_a_disk_that_becomes_read_only(which: str, tmp_path: Path) -> None:
         assert done.code == 1, done.out
         twice = box.settle(undisturbed(WALK, tmp_path.joinpath), SIDE_BY_SIDE)
     note(f"{which} remounted read-only", 1, f"{twice} epochs", "exit 1")
+
+
+def test_a_claim_ends_where_the_disk_has_become_read_only(tmp_path: Path) -> None:
+    """Who holds a run is a note for whoever waits: that it cannot be removed hides no other error."""
+    with mounted(tmp_path / "store", "1m"), ExitStack() as claimed:
+        claimed.enter_context(Store(tmp_path / "store").claim(["0123456789abcdef"]))
+        with read_only(tmp_path / "store"):
+            claimed.close()
 
 
 @full_only

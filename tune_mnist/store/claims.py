@@ -35,7 +35,8 @@ def claimed(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         try:
             yield
         finally:
-            remove(folder / "holder")
+            with contextlib.suppress(OSError):  # of a disk that has become read-only, which hides no other error
+                remove(folder / "holder")
 
 
 def _clear(folder: Path, say: Callable[[str], None]) -> None:
