@@ -25,7 +25,7 @@ from tune_mnist.machine.cpu import cpu_count, memory
 from tune_mnist.machine.devices import gpu_count
 from tune_mnist.plan.request import Request
 from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
-from tune_mnist.plan.values import seeds_of
+from tune_mnist.plan.values import least_and_most, seeds_of
 from tune_mnist.results.columns import as_one, variables
 from tune_mnist.results.folder import check_place, log_name, prepare_folder
 from tune_mnist.results.read import Results, read_results
@@ -68,7 +68,7 @@ def sweep(
     cross: Values | None = None,
     baseline: Mapping[str, Any] | None = None,
     epochs: int | None = None,
-    seeds: int | Sequence[int] = 1,
+    seeds: int | str | Sequence[int] = 1,
     minimize: str | None = None,
     maximize: str | None = None,
     version: str | None = None,
@@ -86,7 +86,8 @@ def sweep(
     """Sweep a training function of your own; what is stored is not trained again.
 
     `train(config, state=None)` yields (metrics, state) after each epoch, in a loop that never ends. Each name of `vary`
-    is a sweep of its own around `baseline`; `cross` is every combination; `seeds` is how many, or which. `minimize` or
+    is a sweep of its own around `baseline`; `cross` is every combination; `seeds` is how many, or which; "3..20" adds
+    seeds until each difference to the baseline is resolved. `minimize` or
     `maximize` names the measure that is judged. A function that lies in no file, as in a notebook, needs a `version`:
     raise it whenever it changes. `epoch_timeout`: seconds without an epoch after which a trial is started again
     (default: ten times its longest, at least 120). `address` joins a Ray cluster that runs; one that asks for no token
@@ -158,7 +159,7 @@ class _Asked:
     cross: Values
     baseline: dict[str, Any]
     epochs: int | None
-    seeds: int | Sequence[int]
+    seeds: int | str | Sequence[int]
 
 
 def _request(task: Task, asked: _Asked) -> Request:
@@ -170,10 +171,11 @@ def _request(task: Task, asked: _Asked) -> Request:
     sweeps = [one_variable(name, list(values), baseline, task) for name, values in asked.vary.items()]
     sweeps += [Sweep("cross", asked.cross, baseline, task)] if asked.cross else []
     refuse_unused(named, baseline, sweeps)
-    said = asked.seeds if isinstance(asked.seeds, int) else list(asked.seeds)
+    said = asked.seeds if isinstance(asked.seeds, (int, str)) else list(asked.seeds)
     seeds = seeds_of(said, baseline["seed"], task.parameter("seed").read)
     task.check_seeds(len(seeds))
-    return Request("standard", tuple(sweeps), task.config(baseline, seed=seeds[0]), seeds)
+    first = task.config(baseline, seed=seeds[0])
+    return Request("standard", tuple(sweeps), first, seeds, sequential=least_and_most(said))
 
 
 def _function(train: Callable[..., Any]) -> Any:
@@ -208,9 +210,9 @@ class Swept:
     @property
     def summary(self) -> pd.DataFrame:
         """One row per value of each sweep: mean, interval, difference to the baseline."""
-        from tune_mnist.results.summary import summarise
+        from tune_mnist.results.summary import looks_of, summarise
 
-        return summarise(self.points, self.experiment.task)
+        return summarise(self.points, self.experiment.task, looks_of(self.results.environment))
 
     def figure(self, sweep: str) -> Figure:
         """The judged measure over a sweep's values, or a cross's heat map. Raises UserError for an unknown sweep."""

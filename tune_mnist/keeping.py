@@ -42,6 +42,8 @@ from tune_mnist.results.read import (
     read_task,
     read_texts,
 )
+from tune_mnist.results.summary import looks_of
+from tune_mnist.statistics.sequential import Looks
 from tune_mnist.task import Config, Task, recorded
 from tune_mnist.words import several
 
@@ -51,11 +53,12 @@ SHARED = ("task", "conditions", "baseline", "data_sha256", "plan", "files", "ear
 
 @dataclass(frozen=True)
 class Asked:
-    """What a command writes: its sweeps' names, the task and the baseline."""
+    """What a command writes: its sweeps' names, the task, the baseline, and by which plan of looks its seeds were added."""
 
     sweeps: tuple[str, ...]
     task: Task
     baseline: Config
+    looks: Mapping[str, Looks] = field(default_factory=dict)
 
     def elsewhere(self, conditions: Mapping[str, Any] | None = None) -> Asked:
         """The same on another machine, under these conditions; as long as it is not known which, of the same data."""
@@ -202,7 +205,8 @@ def _write(
         joined = join(tables(task), found)
         paths = {folder / results_csv(task.name): joined.points, folder / HISTORY_CSV: joined.history}
         same = all(results_folder.is_written(table, path) for path, table in paths.items())
-        if same and results_folder.is_complete(folder, before, package_version("tune-mnist")):
+        looks = {name: one for name, one in looks_of(before).items() if name in asked.sweeps}
+        if same and looks == asked.looks and results_folder.is_complete(folder, before, package_version("tune-mnist")):
             return []
         written = [write_csv(table, path) for path, table in paths.items()]
         said = facts(task) | _earlier(before, found.sweeps) | {"files": results_folder.products(before)}

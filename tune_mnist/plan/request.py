@@ -11,7 +11,7 @@ from tune_mnist.errors import UserError, unknown
 from tune_mnist.names import said_of
 from tune_mnist.plan import sweepfile
 from tune_mnist.plan.sweeps import Point, Sweep, check_count, notes, one_variable, refuse_unused, split_assignment
-from tune_mnist.plan.values import listed, seeds_of
+from tune_mnist.plan.values import least_and_most, listed, seeds_of
 from tune_mnist.task import Config, Task
 
 SEED = "seed"
@@ -19,13 +19,17 @@ SEED = "seed"
 
 @dataclass(frozen=True)
 class Request:
-    """The questions of one command, every value checked. `said`: how it was read, a line each."""
+    """The questions of one command, every value checked. `said`: how it was read, a line each.
+
+    `sequential`: at least and at most how many of the seeds are asked, until differences are resolved (`stopping`).
+    """
 
     name: str
     sweeps: tuple[Sweep, ...]
     baseline: Config
     seeds: tuple[int, ...]
     said: tuple[str, ...] = ()
+    sequential: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         check_count(sum(len(sweep.grid) for sweep in self.sweeps) * len(self.seeds))
@@ -111,7 +115,7 @@ def build(task: Task, options: Options) -> Request:
     own = bool(asked.vary or asked.cross)
     file = _file(task, options, own)
     changes = {name: _one(task, name, value) for name, value in asked.settings.items()}
-    seeds = _seeds(task, file, options, listed_seeds, first_set)
+    seeds, sequential = _seeds(task, file, options, listed_seeds, first_set)
     baseline = task.config({**file.baseline, **changes, SEED: seeds[0]})
     chosen = _chosen(file.sweeps(**changes), options.sweep) if options.sweep or not own else []
     chosen += [one_variable(*one, baseline, task, exclude=file.exclude) for one in asked.vary.items()]
@@ -119,7 +123,8 @@ def build(task: Task, options: Options) -> Request:
         chosen.append(Sweep("cross", asked.cross, baseline, task, exclude=file.exclude))
     _refuse_namesakes(chosen)
     refuse_unused(changes, baseline, chosen)
-    return Request(file.name, tuple(chosen), baseline, seeds, tuple(dict.fromkeys([*file.said, *asked.said])))
+    said = tuple(dict.fromkeys([*file.said, *asked.said]))
+    return Request(file.name, tuple(chosen), baseline, seeds, said, sequential)
 
 
 def _named(task: Task, text: str, option: str) -> tuple[str, str]:
@@ -139,7 +144,8 @@ def _one(task: Task, name: str, value: str) -> Any:
 
 def _seeds(
     task: Task, file: sweepfile.SweepFile, options: Options, listed_seeds: list[str] | None, first: str | None
-) -> tuple[int, ...]:
+) -> tuple[tuple[int, ...], tuple[int, int] | None]:
+    """The seeds, and how many of them are asked at least and at most, if that is not settled beforehand."""
     if listed_seeds is not None and options.seeds is not None:
         raise UserError("seeds are given twice, by --seeds and as the values of seed; give them once")
     if first is not None and options.seed is not None:
@@ -152,7 +158,7 @@ def _seeds(
         said = 1 if alone and not isinstance(file.seeds, int) else file.seeds
     seeds = seeds_of(said, begin, read)
     task.check_seeds(len(seeds))
-    return tuple(read(seed) for seed in seeds)
+    return tuple(read(seed) for seed in seeds), least_and_most(said)
 
 
 def _file(task: Task, options: Options, own: bool) -> sweepfile.SweepFile:

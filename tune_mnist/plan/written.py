@@ -20,7 +20,10 @@ def written(request: Request, task: Task, named: Mapping[str, Any]) -> str:
     sections["exclude"] = _excluded(request, task)
     sections["when"] = {} if task.sweeps else _conditions(task)
     count = len(request.seeds)
-    seeds = count if request.seeds == tuple(range(1, count + 1)) else list(request.seeds)
+    seeds: Any = count if request.seeds == tuple(range(1, count + 1)) else list(request.seeds)
+    if request.sequential:
+        sections["baseline"] |= {"seed": request.seeds[0]} if request.seeds[0] != 1 else {}
+        seeds = "{}..{}".format(*request.sequential)
     content = {"name": request.name, **named, **{name: one for name, one in sections.items() if one}, "seeds": seeds}
     return yaml.dump(content, Dumper=_Plain, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
 

@@ -18,7 +18,7 @@ from tune_mnist.report.pdf import pdf
 from tune_mnist.report.sections import compose
 from tune_mnist.results.folder import REPORTS, SUMMARY_CSV, record_products, remove_products, write_csv
 from tune_mnist.results.read import Results
-from tune_mnist.results.summary import summarise
+from tune_mnist.results.summary import looks_of, summarise
 
 
 def write_report(results: Results) -> list[Path]:
@@ -27,7 +27,7 @@ def write_report(results: Results) -> list[Path]:
     What was made from other tables is removed, and environment.json, where there is one, tells what is made now.
     Raises UserError for tables from which no honest report can be made, before anything is written.
     """
-    folder, summary = results.folder, summarise(results.points, results.task)
+    folder, summary = results.folder, summarise(results.points, results.task, looks_of(results.environment))
     drawn = save_figures(results)
     stage("writing the report")
     document = compose(results, summary, drawn)

@@ -14,10 +14,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from tune_mnist.errors import UserError, unknown
 from tune_mnist.files import read_regular
@@ -32,10 +32,17 @@ from tune_mnist.results.columns import (
 )
 from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV, find_results, plain
 from tune_mnist.results.values import values_of
+from tune_mnist.statistics.sequential import MOST_LOOKS
 from tune_mnist.task import Task, recorded
 
 _Text = str | None
 _Texts = dict[str, str | None] | None
+
+
+def _least_and_most(said: list[int]) -> list[int]:
+    if len(said) != 2 or not 2 <= said[0] < said[1] <= MOST_LOOKS:
+        raise ValueError
+    return said
 
 
 class _Cpu(BaseModel):
@@ -70,6 +77,7 @@ class _Record(BaseModel):
     data_sha256: _Texts = None
     sweeps: dict[str, dict[str, list[Any]]] | None = None
     points: dict[str, int] | None = None
+    sequential: Annotated[list[int], AfterValidator(_least_and_most)] | None = None
 
 
 class _Environment(_Record):

@@ -10,7 +10,10 @@ only seeds, which are independent, are counted.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +21,24 @@ import pandas as pd
 from tune_mnist.measure import Measure
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, TIMES, same_timing, variables
+from tune_mnist.results.read import commands
 from tune_mnist.results.values import text, values_of
 from tune_mnist.statistics.intervals import LEVEL, Difference, Estimate, bounded, estimate, holm, paired
+from tune_mnist.statistics.sequential import Looks
 from tune_mnist.task import Task
 
 
-def summarise(points: pd.DataFrame, task: Task) -> pd.DataFrame:
+def looks_of(environment: Mapping[str, Any]) -> dict[str, Looks]:
+    """The sweeps whose seeds were added until differences were resolved, and when these were looked at."""
+    return {
+        sweep: Looks(*command["sequential"])
+        for command in commands(dict(environment))
+        if command.get("sequential")
+        for sweep in command.get("sweeps") or {}
+    }
+
+
+def summarise(points: pd.DataFrame, task: Task, looks: Mapping[str, Looks] = MappingProxyType({})) -> pd.DataFrame:
     """One row per point, over its seeds, in the order asked: the table that summary.csv holds.
 
     `<stem>_…`, by the judged measure's stem (`accuracy_mean`): n, mean, sd and 95 % interval, cut where the measure
@@ -32,9 +47,11 @@ def summarise(points: pd.DataFrame, task: Task) -> pd.DataFrame:
     and the sweep that it was trained in, if that is another one. `same_run`: the sweep's other values that are read off
     the same training, and so move together. `time_…`: training seconds, of the rows timed under the sweep's most usual
     conditions; `cpu_share`: how much of the CPU time of their threads these had.
+
+    `looks`: the sweeps that were looked at after every seed; p and the difference's interval are of all looks then.
     """
     points = points.reset_index(drop=True)
-    tables = [_sweep(rows, points, task) for _, rows in points.groupby("sweep", sort=False)]
+    tables = [_sweep(rows, points, task, looks.get(str(sweep))) for sweep, rows in points.groupby("sweep", sort=False)]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -73,7 +90,7 @@ def cpu_share(rows: pd.DataFrame) -> float:
     return float(used.sum(skipna=False) / could) if could else math.nan
 
 
-def _sweep(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> pd.DataFrame:
+def _sweep(rows: pd.DataFrame, points: pd.DataFrame, task: Task, looks: Looks | None) -> pd.DataFrame:
     done, timed = finished(rows, task), timed_alike(rows, task)
     values = values_of(rows)
     base, compared_to = _base(rows, points, task)
@@ -91,7 +108,7 @@ def _sweep(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> pd.DataFrame
                 "baseline": bool(mine["baseline"].iloc[0]),
                 "not_done": len(mine) - len(seeds),
                 **_named(task.judged.stem, bounded(estimate(seeds.tolist()), *task.judged.bounds)),
-                **_compared(seeds, base, bool(mine["baseline"].iloc[0]), task.judged),
+                **_compared(seeds, base, bool(mine["baseline"].iloc[0]), task.judged, looks),
                 "compared_to": compared_to,
                 "same_run": " ".join(same_run),
                 **_named(TIME.stem, bounded(estimate(times[TIME.name].tolist()), *TIME.bounds)),
@@ -129,17 +146,20 @@ def _named(prefix: str, found: Estimate) -> dict[str, float]:
     return {f"{prefix}_{name}": value for name, value in asdict(found).items()}
 
 
-def _compared(seeds: pd.Series, base: pd.Series, is_baseline: bool, judged: Measure) -> dict[str, object]:
+def _compared(
+    seeds: pd.Series, base: pd.Series, is_baseline: bool, judged: Measure, looks: Looks | None
+) -> dict[str, object]:
+    test = looks.paired if looks else paired
     shared = [] if is_baseline else [seed for seed in seeds.index if seed in base.index]
-    found = paired(seeds[shared].tolist(), base[shared].tolist()) if shared else Difference(0, math.nan)
+    found = test(seeds[shared].tolist(), base[shared].tolist()) if shared else Difference(0, math.nan)
     low, high = judged.bounds
     found = bounded(found, low - high, high - low)
     ends = {"difference": found.mean, "difference_low": found.low, "difference_high": found.high}
-    verdict = "baseline" if is_baseline else _untested(seeds, base, found)
+    verdict = "baseline" if is_baseline else _untested(seeds, base, found, looks.least if looks else 2)
     return ends | {"pairs": found.n, "p": found.p, "resolved": verdict}
 
 
-def _untested(seeds: pd.Series, base: pd.Series, found: Difference) -> str:
+def _untested(seeds: pd.Series, base: pd.Series, found: Difference, least: int) -> str:
     """Why no verdict can be given; nothing if one can."""
     if base.empty:
         return "no baseline"
@@ -147,6 +167,8 @@ def _untested(seeds: pd.Series, base: pd.Series, found: Difference) -> str:
         return "not done"
     if found.n < 2:
         return "one seed" if found.n else "no seed in common"
+    if found.n < least:
+        return f"fewer than {least} seeds"
     return "no spread" if math.isnan(found.p) else ""
 
 
