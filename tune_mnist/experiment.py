@@ -133,6 +133,7 @@ class Experiment:
                         self._train(set(mine), resources, cluster, screen, ray)
                         continue
                 ray.close()
+                self._connection = None
                 stage("waiting for another command")
                 waiting.say(todo)
                 time.sleep(WAIT_S)
@@ -144,8 +145,8 @@ class Experiment:
             return
         if (note := cluster.objects_note()) and self._connection is None:
             log.info(note)
-        if self.stages.looks:
-            log.info(self.stages.line)
+        for line in self.stages.lines:
+            log.info(line)
         side_by_side = slots(resources, cluster) if cluster.address is None else 1
         progress = self._progress(screen.display, min(side_by_side, len(todo)))
         screen.board.catch_up(self.plan)
@@ -162,12 +163,8 @@ class Experiment:
             started = "starting Ray, about 10 s" if cluster.address is None else f"joining Ray at {cluster.address}"
             stage(started, long=True)
             self._connection = ray.enter_context(cluster.started(lambda: self._last_words(screen.folder)))
-            ray.callback(self._disconnect)
+            ray.callback(stage, "stopping Ray")
         return self._connection
-
-    def _disconnect(self) -> None:
-        self._connection = None
-        stage("stopping Ray")
 
     def _last_words(self, folder: Path) -> None:
         """The tables of what is stored."""
@@ -177,9 +174,7 @@ class Experiment:
     def _progress(self, display: Display, side_by_side: int) -> Progress:
         known = stored_epoch_times(self.store, self.task) if len(self.plan.todo) > 1 else {}
         time_left = TimeLeft(self.plan.runs, self.task, known, side_by_side)
-        return Progress(
-            self.plan, self.names, self.task, display, time_left, self.stages.line if self.stages.looks else ""
-        )
+        return Progress(self.plan, self.names, self.task, display, time_left, "".join(self.stages.lines))
 
     def _execute(
         self, todo: list[Run], resources: Resources, connection: Connection, screen: _Screen, progress: Progress

@@ -53,7 +53,7 @@ SHARED = ("task", "conditions", "baseline", "data_sha256", "plan", "files", "ear
 
 @dataclass(frozen=True)
 class Asked:
-    """What a command writes: its sweeps' names, the task, the baseline, and by which plan of looks its seeds were added."""
+    """What a command writes: its sweeps' names, the task, the baseline, and when sweeps were looked at, if so."""
 
     sweeps: tuple[str, ...]
     task: Task

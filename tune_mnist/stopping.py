@@ -1,7 +1,7 @@
 """When seeds have told enough: `--seeds 3..20` asks each value with three seeds, and then one more at a time.
 
-A difference to the baseline that is resolved, or that cannot be tested, gets no further seed. What is asked next depends
-on the rows of the seeds before alone, so that a command that was interrupted, or is given again, asks the same.
+A difference to the baseline that is resolved, or that cannot be tested, gets no further seed. What is asked next
+depends on the rows of the seeds before alone, so that a command that was interrupted, or is given again, asks the same.
 """
 
 from __future__ import annotations
@@ -83,9 +83,10 @@ class Stages:
             self.said += f"; not tested in {several(sweeps)}: {verdict}"
 
     @property
-    def line(self) -> str:
-        """The stage in words, such as "seed 5 of at most 20: 2 of 6 differences resolved"."""
-        return f"seed {self.reached} of at most {len(self.request.seeds)}" + (f": {self.said}" if self.said else "")
+    def lines(self) -> list[str]:
+        """The stage in a line, such as "seed 5 of at most 20: 2 of 6 differences resolved"; none where there are none."""
+        said = f"seed {self.reached} of at most {len(self.request.seeds)}" + (f": {self.said}" if self.said else "")
+        return [said] if self.looks else []
 
 
 def _by_sweep(summary: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

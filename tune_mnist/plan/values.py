@@ -17,9 +17,9 @@ from typing import Any
 
 from tune_mnist.errors import UserError
 from tune_mnist.plan.sweeps import MOST_POINTS, check_count
-from tune_mnist.statistics.sequential import MOST_LOOKS
 
 NUMBER = r"[-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+MOST_LOOKS = 200  # seeds that are added one by one; the chances of more take long to compute
 FROM_TO = re.compile(r"\s*(\d{1,9})\s*\.\.\s*(\d{1,9})\s*")  # of seeds
 RANGE = re.compile(rf"\s*({NUMBER})\s*:\s*({NUMBER})\s*:\s*(?:(log|lin)\s*(\d{{1,9}})|({NUMBER}))\s*")
 CALL = re.compile(r"\s*(choice|range)\s*\((.*)\)\s*")  # as Hydra has them; the end of its range is left out
@@ -88,8 +88,8 @@ def least_and_most(said: object) -> tuple[int, int] | None:
 
 
 def seeds_of(said: object, first: int, read: Callable[[object], Any]) -> tuple[int, ...]:
-    """The seeds of `3` (so many, from the first on), of `77,88,99`, and of a list or a range; of `3..20` all that may be
-    needed. Raises UserError.
+    """The seeds of `3` (so many, from the first on), of `77,88,99`, and of a list or a range; of `3..20` all that
+    may be needed. Raises UserError.
     """
     if limits := least_and_most(said):
         said = limits[1]

@@ -21,6 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from tune_mnist.errors import UserError, unknown
 from tune_mnist.files import read_regular
+from tune_mnist.plan.values import MOST_LOOKS
 from tune_mnist.results.columns import (
     TIMES,
     epoch_columns,
@@ -32,7 +33,6 @@ from tune_mnist.results.columns import (
 )
 from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV, find_results, plain
 from tune_mnist.results.values import values_of
-from tune_mnist.statistics.sequential import MOST_LOOKS
 from tune_mnist.task import Task, recorded
 
 _Text = str | None

@@ -28,7 +28,6 @@ Numbers = NDArray[np.float64]
 
 SHAPE = 0.25  # of the boundary: 0.5 is Pocock's, 0 is O'Brien and Fleming's; docs/statistics.md has what each costs
 GRID, NODES = 100, 32  # places of r on either side of a bend, and of an integral
-MOST_LOOKS = 200  # for which the chances are computed in seconds
 SMALLEST = 1e-10  # level of the last look below which a bound, levels times looks, is taken for the chance
 KNOTS = 41  # levels for which the chance is computed; the curve through them is nearly straight in logarithms
 
