@@ -84,7 +84,7 @@ class Stages:
 
     @property
     def lines(self) -> list[str]:
-        """The stage in a line, such as "seed 5 of at most 20: 2 of 6 differences resolved"; none where there are none."""
+        """The stage in a line, such as "seed 5 of at most 20: 2 of 6 differences resolved"; none if it is all."""
         said = f"seed {self.reached} of at most {len(self.request.seeds)}" + (f": {self.said}" if self.said else "")
         return [said] if self.looks else []
 

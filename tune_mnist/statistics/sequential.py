@@ -41,12 +41,14 @@ class Looks:
 
     def p(self, p: float, n: int) -> float:
         """How often, without any effect, some look is at least as much against it as a t test's `p` after n pairs."""
-        if math.isnan(p) or p >= 1:
-            return p
-        last = self._last(p, n)
-        if last < SMALLEST:
-            return last * (self.most - self.least + 1)
-        return min(1.0, float(np.exp(_curve(self)(math.log(last)))))
+        return float(self.each(np.array([p]), n)[0])
+
+    def each(self, p: Numbers, n: int) -> Numbers:
+        """`p` of many experiments at once; nan stays."""
+        z = -special.ndtri(p / 2) * (n / self.most) ** (0.5 - SHAPE)
+        last = 2 * special.ndtr(-z)  # the p of the last look that is as much against no effect
+        chance = np.exp(_curve(self)(np.log(np.maximum(last, SMALLEST))))
+        return np.minimum(1.0, np.where(last < SMALLEST, last * (self.most - self.least + 1), chance))
 
     def level(self, n: int) -> float:
         """The level of the interval after n pairs: those of all looks hold at once as often as LEVEL says."""
@@ -64,11 +66,6 @@ class Looks:
         wider = stats.t.isf(self.level(found.n) / 2, found.n - 1) / stats.t.isf((1 - LEVEL) / 2, found.n - 1)
         half = float(wider) * (found.high - found.low) / 2
         return Difference(found.n, found.mean, found.mean - half, found.mean + half, self.p(found.p, found.n))
-
-    def _last(self, p: float, n: int) -> float:
-        """The p of the last look that is as much against no effect as p after n pairs."""
-        z = -special.ndtri(p / 2) * (n / self.most) ** (0.5 - SHAPE)
-        return float(2 * special.ndtr(-z))
 
 
 def _nominal(last: float, n: int, most: int) -> float:
@@ -143,7 +140,7 @@ def _step(r: Numbers, n: int, edge: float, later: tuple[Numbers, Numbers]) -> Nu
     x, weights = (np.concatenate(both, axis=1) for both in zip(inner, outer, strict=True))
     weights = weights * np.cos(x) ** (n - 1) / special.beta(0.5, n / 2)
     missed = np.interp(np.abs(r[:, None] * np.cos(x) + np.sin(x)), *later)
-    return 1 - weights.sum(axis=1) + (weights * missed).sum(axis=1)
+    return np.asarray(1 - weights.sum(axis=1) + (weights * missed).sum(axis=1))
 
 
 def _between(low: Numbers, high: Numbers) -> tuple[Numbers, Numbers]:
