@@ -20,7 +20,7 @@ from conftest import ROOT, command, surroundings, wait_for
 
 from tune_mnist.display.log import ConsoleLines, Printed, console, listening, log
 from tune_mnist.errors import ClusterError
-from tune_mnist.experiment import _Listener, _Waiting
+from tune_mnist.experiment import Waiting, _Listener
 from tune_mnist.machine import scratch
 from tune_mnist.machine.processes import Processes, end_of
 from tune_mnist.plan.plan import Run, run_names
@@ -206,6 +206,7 @@ OWNS = """
 import sys, time
 from pathlib import Path
 from tune_mnist.machine import scratch
+from tune_mnist.waiting import Waiting
 scratch.place = lambda: Path(sys.argv[1])
 with scratch.scratch_folder() as folder:
     print(folder, flush=True)
@@ -265,7 +266,7 @@ def test_who_waits_says_for_whom_and_that_he_is_silent(tmp_path: Path) -> None:
     store, kept = Store(tmp_path), Kept()
     row = {"epoch": 1, "train_time_s": 1.0, "eval_time_s": 0.0}
     runs = [Run(key, Config({"epochs": 3}), Held((row,))) for key in ("a", "b")]
-    waiting = _Waiting(store, None)
+    waiting = Waiting(store, None)
     with store.claim(["a", "b"]), listening(kept):
         waiting.say(runs)
         waiting.say(runs)

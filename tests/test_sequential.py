@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,7 +115,7 @@ def stored(store: Store, seeds: int = 6) -> Experiment:
     experiment = Experiment(request, mnist(), store)
     for run_ in experiment.most.runs:
         if run_.config["seed"] <= seeds:
-            row = dict.fromkeys(("train_time_s", "eval_time_s", "cpu_time_s"), 1.0)
+            row: dict[str, Any] = dict.fromkeys(("train_time_s", "eval_time_s", "cpu_time_s"), 1.0)
             accuracy = ACCURACY[f"{run_.config['lr']:g}"][run_.config["seed"] - 1]
             row |= {one.name: accuracy for one in MNIST.measures}
             row |= {"epoch": 1, "concurrent": 0, "hostname": "a", "trial_id": "t", "finished": "2026-01-01T00:00:00"}

@@ -26,7 +26,7 @@ from tune_mnist.statistics.intervals import LEVEL, Difference, paired
 
 Numbers = NDArray[np.float64]
 
-SHAPE = 0.25  # of the boundary: 0.5 is Pocock's, 0 is O'Brien and Fleming's; docs/statistics.md has what each costs
+SHAPE = 0.25  # of the boundary: 0.5 is Pocock's, 0 is O'Brien and Fleming's; docs/sequential.md has what it saves
 GRID, NODES = 100, 32  # places of r on either side of a bend, and of an integral
 SMALLEST = 1e-10  # level of the last look below which a bound, levels times looks, is taken for the chance
 KNOTS = 41  # levels for which the chance is computed; the curve through them is nearly straight in logarithms
@@ -48,7 +48,8 @@ class Looks:
         z = -special.ndtri(p / 2) * (n / self.most) ** (0.5 - SHAPE)
         last = 2 * special.ndtr(-z)  # the p of the last look that is as much against no effect
         chance = np.exp(_curve(self)(np.log(np.maximum(last, SMALLEST))))
-        return np.minimum(1.0, np.where(last < SMALLEST, last * (self.most - self.least + 1), chance))
+        bound = last * (self.most - self.least + 1)
+        return np.asarray(np.minimum(1.0, np.where(last < SMALLEST, bound, chance)))
 
     def level(self, n: int) -> float:
         """The level of the interval after n pairs: those of all looks hold at once as often as LEVEL says."""
