@@ -20,7 +20,7 @@ from conftest import ROOT, command, surroundings, wait_for
 
 from tune_mnist.display.log import ConsoleLines, Printed, console, listening, log
 from tune_mnist.errors import ClusterError
-from tune_mnist.experiment import Waiting, _Listener
+from tune_mnist.experiment import _Listener
 from tune_mnist.machine import scratch
 from tune_mnist.machine.processes import Processes, end_of
 from tune_mnist.plan.plan import Run, run_names
@@ -31,6 +31,7 @@ from tune_mnist.tuning.delivery import unwritable
 from tune_mnist.tuning.overdue import Overdue
 from tune_mnist.tuning.tuner import _told
 from tune_mnist.tuning.workers import OutOfMemory
+from tune_mnist.waiting import Waiting
 
 # Memory
 
@@ -206,7 +207,6 @@ OWNS = """
 import sys, time
 from pathlib import Path
 from tune_mnist.machine import scratch
-from tune_mnist.waiting import Waiting
 scratch.place = lambda: Path(sys.argv[1])
 with scratch.scratch_folder() as folder:
     print(folder, flush=True)
