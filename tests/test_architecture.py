@@ -22,6 +22,7 @@ __main__  run  train
 commands
 api
 experiment
+stopping  waiting
 launch
 keeping
 report

@@ -14,7 +14,7 @@ from tables import complete, seeded_sweep, write_folder
 
 from tune_mnist.__main__ import main
 from tune_mnist.mnist.task import MNIST
-from tune_mnist.results.compare import compare_points, differing
+from tune_mnist.verdicts.compare import compare_points, differing
 
 A = {0.01: [0.950, 0.952, 0.948], 0.05: [0.980, 0.983, 0.978], 0.001: [0.87, 0.871, 0.866]}
 B = {0.05: [0.984, 0.988, 0.983], 0.01: [0.951, 0.951, 0.949], 0.1: [0.985, 0.986, 0.987]}

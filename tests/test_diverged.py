@@ -34,13 +34,13 @@ from tune_mnist.report.interactive import draw_views
 from tune_mnist.report.sections import compose
 from tune_mnist.report.weaknesses import weaknesses
 from tune_mnist.results.columns import TIME
-from tune_mnist.results.compare import compare_points
 from tune_mnist.results.read import Results
 from tune_mnist.results.summary import summarise
 from tune_mnist.results.tables import Outcome, history_frame, points_frame
 from tune_mnist.store.merge import merge
 from tune_mnist.store.store import Row, Store
 from tune_mnist.task import Config, run_key
+from tune_mnist.verdicts.compare import compare_points
 
 TASK = mnist()
 RECORD: dict[str, Any] = {"config": {"lr": 0.1}, "conditions": {"dataset": "digits"}}

@@ -19,13 +19,13 @@ from tune_mnist.parameter import Parameter
 from tune_mnist.report.document import markdown
 from tune_mnist.report.sections import compose
 from tune_mnist.results.columns import as_one
-from tune_mnist.results.compare import differing
 from tune_mnist.results.fixed import fixed
 from tune_mnist.results.folder import HISTORY_CSV, results_csv
 from tune_mnist.results.read import read_history
-from tune_mnist.results.reference import compare_reference
 from tune_mnist.results.summary import summarise
 from tune_mnist.task import recorded
+from tune_mnist.verdicts.compare import differing
+from tune_mnist.verdicts.reference import compare_reference
 
 OPTIMIZERS = {"sgd": [0.95, 0.94, 0.96], "adam": [0.97, 0.98, 0.96], "nadam": [0.9, 0.92, 0.91]}
 

@@ -36,8 +36,8 @@ from tune_mnist.report.weaknesses import gaps, weaknesses
 from tune_mnist.report.write import write_report
 from tune_mnist.results.folder import REPORTS
 from tune_mnist.results.read import Results, read_points
-from tune_mnist.results.reference import compare_reference
 from tune_mnist.results.summary import summarise
+from tune_mnist.verdicts.reference import compare_reference
 
 pytestmark = pytest.mark.timeout(1200)  # for the sweeps that a test finds first
 NUMBER = r"(?<![\w.])[+−-]?\d+(?:\.\d+)*(?:e[+-]?\d+)?(?![\w])"

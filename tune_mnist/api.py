@@ -26,7 +26,7 @@ from tune_mnist.machine.cpu import cpu_count, memory
 from tune_mnist.machine.devices import gpu_count
 from tune_mnist.plan.request import Request, reading
 from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
-from tune_mnist.plan.values import margin_of, seeds_of, title_of
+from tune_mnist.plan.values import least_and_most, margin_of, seeds_of, title_of
 from tune_mnist.results.columns import as_one, variables
 from tune_mnist.results.folder import check_place, log_name, margins, prepare_folder
 from tune_mnist.results.read import Results, read_results
@@ -69,7 +69,7 @@ def sweep(
     cross: Values | None = None,
     baseline: Mapping[str, Any] | None = None,
     epochs: int | None = None,
-    seeds: int | Sequence[int] = 1,
+    seeds: int | str | Sequence[int] = 1,
     at: str = "last",
     minimize: str | None = None,
     maximize: str | None = None,
@@ -90,14 +90,14 @@ def sweep(
     """Sweep a training function of your own; what is stored is not trained again.
 
     `train(config, state=None)` yields (metrics, state) after each epoch, in a loop that never ends. Each name of `vary`
-    is a sweep of its own around `baseline`; `cross` is every combination; `seeds` is how many, or which. `minimize` or
-    `maximize` names the measure that is judged, and `margin` the least difference of it that matters, as it is shown:
-    points of a share; `title` is the report's. `at="best"` reads each point's values at the epoch that its validation
-    measure (`val_…`) is best at, instead of the last. A function that lies in no file, as in a notebook, needs a
-    `version`: raise it whenever it changes. `epoch_timeout`: seconds without an epoch after which a trial is started
-    again (default: ten times its longest, at least 120). `address` joins a Ray cluster that runs; one that asks for no
-    token only if `insecure`, or on loopback. `trust` shares and extends runs without a check that the loop goes on
-    exactly from its state.
+    is a sweep of its own around `baseline`; `cross` is every combination; `seeds` is how many, or which, or "3..20":
+    one more until each difference to the baseline is resolved. `minimize` or `maximize` names the measure that is
+    judged, and `margin` the least difference of it that matters, as it is shown: points of a share; `title` is the
+    report's. `at="best"` reads each point's values at the epoch that its validation measure (`val_…`) is best at,
+    instead of the last. A function that lies in no file, as in a notebook, needs a `version`: raise it whenever it
+    changes. `epoch_timeout`: seconds without an epoch after which a trial is started again (default: ten times its
+    longest, at least 120). `address` joins a Ray cluster that runs; one that asks for no token only if `insecure`, or
+    on loopback. `trust` shares and extends runs without a check that the loop goes on exactly from its state.
 
     Raises UserError for what cannot be asked, and TrainingFailed if a training failed; the others are stored then.
     """
@@ -172,7 +172,7 @@ class _Asked:
     cross: Values
     baseline: dict[str, Any]
     epochs: int | None
-    seeds: int | Sequence[int]
+    seeds: int | str | Sequence[int]
     at: str = "last"
     margin: float | None = None
     title: str | None = None
@@ -187,14 +187,14 @@ def _request(task: Task, asked: _Asked) -> Request:
     sweeps = [one_variable(name, list(values), baseline, task) for name, values in asked.vary.items()]
     sweeps += [Sweep("cross", asked.cross, baseline, task)] if asked.cross else []
     refuse_unused(named, baseline, sweeps)
-    said = asked.seeds if isinstance(asked.seeds, int) else list(asked.seeds)
+    said = asked.seeds if isinstance(asked.seeds, (int, str)) else list(asked.seeds)
     seeds = seeds_of(said, baseline["seed"], task.parameter("seed").read)
     task.check_seeds(len(seeds))
     first = task.config(baseline, seed=seeds[0])
     margin = None if asked.margin is None else margin_of(asked.margin)
     title = "" if asked.title is None else title_of(asked.title)
-    at = reading(asked.at, task)
-    return Request("standard", tuple(sweeps), first, seeds, at=at, margin=margin, title=title)
+    at, sequential = reading(asked.at, task), least_and_most(said)
+    return Request("standard", tuple(sweeps), first, seeds, (), at, margin, title, sequential)
 
 
 def _function(train: Callable[..., Any]) -> Any:
@@ -229,9 +229,14 @@ class Swept:
     @property
     def summary(self) -> pd.DataFrame:
         """One row per value of each sweep: mean, interval, difference to the baseline."""
-        from tune_mnist.results.summary import summarise
+        from tune_mnist.results.summary import looks_of, summarise
 
-        return summarise(self.points, self.experiment.task, margins(self.results.environment))
+        return summarise(
+            self.points,
+            self.experiment.task,
+            margins(self.results.environment),
+            looks_of(self.results.environment),
+        )
 
     def figure(self, sweep: str) -> Figure:
         """The judged measure over a sweep's values, or a cross's heat map. Raises UserError for an unknown sweep."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,9 @@ from tune_mnist.plan.plan import Plan, Run, make_plan, run_names
 from tune_mnist.plan.request import Request, reading
 from tune_mnist.plan.timeleft import TimeLeft
 from tune_mnist.results.folder import LOGS, TENSORBOARD, check_place, log_file, log_name
+from tune_mnist.results.summary import summarise
 from tune_mnist.results.tables import Outcome, history_frame, points_frame
+from tune_mnist.stopping import Stages
 from tune_mnist.store.store import Held, Row, Store
 from tune_mnist.task import Task
 from tune_mnist.tuning.resources import Resources, Room, check_room, slots
@@ -55,20 +58,38 @@ class Experiment:
     started: str = field(default_factory=now)
     plan: Plan = field(init=False)
     names: dict[str, str] = field(init=False)
+    stages: Stages = field(init=False)
+    _connection: Connection | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         for point in self.request.points:
             self.task.check(point.config)
         self.task = replace(self.task, at=self.request.at)
+        self.stages = Stages(self.request)
         self.look()
-        self.names = run_names(self.plan, self.request.baseline, self.task)
+        self.names = run_names(self.most, self.request.baseline, self.task)
+
+    @property
+    def most(self) -> Plan:
+        """The plan if every seed is needed that may be."""
+        return make_plan(self.request.points, self.task, self._usable, self.share) if self.stages.looks else self.plan
 
     def look(self) -> Plan:
         """Plan again by what the store has now: every history is read. A task may learn its measures from it."""
-        self.plan = make_plan(self.request.points, self.task, self._usable, self.share)
-        self.task = learned(self.task, (row for run in self.plan.runs for row in run.held.rows))
-        reading(self.task.at, self.task, is_known=any(not run.to_train for run in self.plan.runs))
-        return self.plan
+        while True:
+            self.plan = make_plan(self.stages.points, self.task, self._usable, self.share)
+            self.task = learned(self.task, (row for run in self.plan.runs for row in run.held.rows))
+            reading(self.task.at, self.task, is_known=any(not run.to_train for run in self.plan.runs))
+            if not self._goes_on():
+                return self.plan
+
+    def _goes_on(self) -> bool:
+        """Whether more seeds are asked, now that there is an answer for those before."""
+        missing = any(run.key not in self.errors for run in self.plan.todo)
+        if missing or not self.stages.looks or not self.task.measures:
+            return False
+        points = points_frame(self.plan, self.task, Outcome(self.errors), self.request.baseline)
+        return self.stages.go_on(summarise(points, self.task, looks=self.stages.looks))
 
     def _usable(self, key: str) -> Held:
         return Held() if key in self.fresh else self.store.held(key)
@@ -83,7 +104,8 @@ class Experiment:
 
     def start_afresh(self) -> None:
         """Use nothing of what is stored; it is set aside when its run is trained again."""
-        self.fresh.update(run.key for run in self.plan.runs)
+        self.fresh.update(run.key for run in self.most.runs)
+        self.stages = Stages(self.request)
         self.look()
 
     def train(self, folder: Path, resources: Resources, cluster: Cluster, display: Display) -> None:
@@ -98,38 +120,54 @@ class Experiment:
         board = TensorBoard(folder, self.plan, self.names, self.task, found.runs)
         board.forget(found.replaced - self.names.keys())
         try:
-            waiting = Waiting(self.store, resources.epoch_timeout)
+            self._train_all(resources, cluster, _Screen(display, board, folder))
+        finally:
+            board.catch_up(self.look())
+
+    def _train_all(self, resources: Resources, cluster: Cluster, screen: _Screen) -> None:
+        waiting = Waiting(self.store, resources.epoch_timeout)
+        with ExitStack() as ray:  # started once for all stages, and not there while another command is waited for
             while todo := [run for run in self.plan.todo if run.key not in self.errors]:
                 with self.store.claim([run.key for run in todo]) as mine:
                     if mine:
                         waiting = Waiting(self.store, resources.epoch_timeout)
                         self.look()  # another command may have trained some before the locks were ours
-                        self._train(set(mine), resources, cluster, _Screen(display, board, folder))
+                        self._train(set(mine), resources, cluster, screen, ray)
                         continue
+                ray.close()
+                self._connection = None
                 stage("waiting for another command")
                 waiting.say(todo)
                 time.sleep(WAIT_S)
                 self.look()
-        finally:
-            board.catch_up(self.look())
 
-    def _train(self, mine: set[str], resources: Resources, cluster: Cluster, screen: _Screen) -> None:
+    def _train(self, mine: set[str], resources: Resources, cluster: Cluster, screen: _Screen, ray: ExitStack) -> None:
         """Train the runs of these keys, whose locks are ours, and look what is stored then."""
         if not (todo := [run for run in self.plan.todo if run.key in mine]):
             return
-        if note := cluster.objects_note():
+        if (note := cluster.objects_note()) and self._connection is None:
             log.info(note)
+        for line in self.stages.lines:
+            log.info(line)
         side_by_side = slots(resources, cluster) if cluster.address is None else 1
         progress = self._progress(screen.display, min(side_by_side, len(todo)))
-        stage("starting Ray, about 10 s" if cluster.address is None else f"joining Ray at {cluster.address}", long=True)
-        with cluster.started(lambda: self._last_words(screen.folder)) as connection:
-            self._execute(todo, resources, connection, screen, progress)
-            stage("stopping Ray")
+        screen.board.catch_up(self.plan)
+        self._execute(todo, resources, self._connected(cluster, screen, ray), screen, progress)
         reached = {run.key: run.held.epochs for run in todo}
         for run in self.look().runs:
             went_on = run.held.epochs > reached.get(run.key, 0) or not run.to_train
             if run.key in reached and run.key not in self.errors and not went_on:
                 self.errors[run.key] = "its trial ended without a result"
+        self.look()  # what has failed may end a stage
+
+    def _connected(self, cluster: Cluster, screen: _Screen, ray: ExitStack) -> Connection:
+        """To Ray, which is started, or joined, unless it is there."""
+        if self._connection is None:
+            started = "starting Ray, about 10 s" if cluster.address is None else f"joining Ray at {cluster.address}"
+            stage(started, long=True)
+            self._connection = ray.enter_context(cluster.started(lambda: self._last_words(screen.folder)))
+            ray.callback(stage, "stopping Ray")
+        return self._connection
 
     def _last_words(self, folder: Path) -> None:
         """The tables of what is stored."""
@@ -139,7 +177,7 @@ class Experiment:
     def _progress(self, display: Display, side_by_side: int) -> Progress:
         known = stored_epoch_times(self.store, self.task) if len(self.plan.todo) > 1 else {}
         time_left = TimeLeft(self.plan.runs, self.task, known, side_by_side)
-        return Progress(self.plan, self.names, self.task, display, time_left)
+        return Progress(self.plan, self.names, self.task, display, time_left, "".join(self.stages.lines))
 
     def _execute(
         self, todo: list[Run], resources: Resources, connection: Connection, screen: _Screen, progress: Progress
@@ -185,7 +223,8 @@ class Experiment:
     def asked(self) -> keeping.Asked:
         """What goes into a results folder, beside what other commands left there."""
         names = tuple(one.name for one in self.request.sweeps)
-        return keeping.Asked(names, self.task, self.request.baseline, self.request.margin, self.request.title)
+        request = self.request
+        return keeping.Asked(names, self.task, request.baseline, request.margin, request.title, self.stages.looks)
 
     def _tables(self, folder: Path, task: Task) -> keeping.Tables:
         outcome = Outcome(self.errors, self._logs(folder))
@@ -206,6 +245,7 @@ class Experiment:
             "baseline": dict(self.request.baseline),
             "seeds": self.request.seeds,
             "margin": self.request.margin,
+            **({"sequential": self.request.sequential} if self.request.sequential else {}),
             "points": dict(Counter(point.sweep for point in plan.points)),
             "plan": {"points": len(plan.points), "runs": len(plan.runs), "epochs_asked": plan.epochs_asked},
         }

@@ -43,6 +43,8 @@ from tune_mnist.results.read import (
     read_task,
     read_texts,
 )
+from tune_mnist.results.summary import looks_of
+from tune_mnist.statistics.sequential import Looks
 from tune_mnist.task import Config, Task, recorded
 from tune_mnist.words import several
 
@@ -52,8 +54,8 @@ SHARED = ("task", "conditions", "baseline", "data_sha256", "plan", "files", "ear
 
 @dataclass(frozen=True)
 class Asked:
-    """What a command writes: its sweeps' names, the task, the baseline, the margin that they are held against, and the
-    report's title, if it gives one.
+    """What a command writes: its sweeps' names, the task, the baseline, the margin that they are held against, the
+    report's title, if it gives one, and when sweeps were looked at, if so.
     """
 
     sweeps: tuple[str, ...]
@@ -61,6 +63,7 @@ class Asked:
     baseline: Config
     margin: float | None = None
     title: str = ""
+    looks: Mapping[str, Looks] = field(default_factory=dict)
 
     def elsewhere(self, conditions: Mapping[str, Any] | None = None) -> Asked:
         """The same on another machine, under these conditions; as long as these are not known, under those that are
@@ -219,7 +222,8 @@ def _write(
         same = all(results_folder.is_written(table, path) for path, table in paths.items())
         same = same and all(results_folder.margins(before).get(one) == asked.margin for one in asked.sweeps)
         title = asked.title or before.get("title")  # which stays where another command gave it
-        same = same and title == before.get("title")
+        looks = {name: one for name, one in looks_of(before).items() if name in asked.sweeps}
+        same = same and title == before.get("title") and looks == asked.looks
         if same and results_folder.is_complete(folder, before, package_version("tune-mnist")):
             return []
         written = [write_csv(table, path) for path, table in paths.items()]

@@ -33,8 +33,8 @@ def compare(
         check_folder(folder)
     from tune_mnist.display.overview import best_lines
     from tune_mnist.mnist.task import MNIST
-    from tune_mnist.results.compare import alike, compare_points, differing, uncompared
     from tune_mnist.results.read import read_points, read_task
+    from tune_mnist.verdicts.compare import alike, compare_points, differing, uncompared
 
     task, other = read_task(first, MNIST), read_task(second, MNIST)
     if task.name != other.name:

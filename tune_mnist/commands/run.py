@@ -74,7 +74,12 @@ def run(
         str | None, typer.Option(rich_help_panel=WHAT, metavar="N", help="The first seed (default: 1).")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(rich_help_panel=WHAT, metavar="N", help="Ask every point with N seeds, or with 7,8,9.")
+        str | None,
+        typer.Option(
+            rich_help_panel=WHAT,
+            metavar="N",
+            help="Ask every point with N seeds, with 7,8,9, or with 3..20: until resolved.",
+        ),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(rich_help_panel=WHAT, metavar="FILE.yaml", help="A sweep file: all of this in YAML.")

@@ -21,13 +21,14 @@ from tune_mnist.launch.launch import Job, Launch
 from tune_mnist.launch.ray_up import Launcher, read_cluster_file
 from tune_mnist.machine import container
 from tune_mnist.plan.forecast import forecast
+from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.request import Options, Request, build
 from tune_mnist.plan.written import written
 from tune_mnist.report.advice import advice, by_sweep
 from tune_mnist.results.folder import log_name, margins
 from tune_mnist.results.read import read_results
-from tune_mnist.results.summary import summarise
-from tune_mnist.task import Config, Task
+from tune_mnist.results.summary import looks_of, summarise
+from tune_mnist.task import Config
 from tune_mnist.tasks.user import Where
 from tune_mnist.tuning.cluster import Cluster
 from tune_mnist.tuning.head import HeadLost
@@ -143,19 +144,23 @@ def _say_plan(experiment: Experiment, costs: Costs) -> None:
         log.info(line)
     for line in overview.plan_lines(experiment.plan, experiment.task.unit):
         log.info(line)
+    plans = [experiment.plan]
+    if experiment.stages.looks:
+        plans.append(experiment.most)
+        log.info(overview.stages_line(plans[-1], experiment.stages.looks, experiment.task.unit))
     if costs.slots:
         stage("timing some steps of each kind of run")
-        log.info(_forecast(experiment, costs.slots))
+        log.info(_forecast(experiment, plans, costs.slots))
     else:
         log.info("no forecast: the size of the cluster is not known from here; give --dry-run --nodes N")
 
 
 def agreed(experiment: Experiment, costs: Costs, display: Display) -> bool:
     """Whether to go on. A request that will cost much is shown first, and asked about, where a person can answer."""
-    runs = len(experiment.plan.todo)
-    if not runs or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    runs = len(experiment.most.todo)
+    if not experiment.plan.todo or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
-    is_long = costs.slots and experiment.plan.epochs_to_train > FEW and _takes_long(experiment, costs.slots)
+    is_long = costs.slots and experiment.most.epochs_to_train > FEW and _takes_long(experiment, costs.slots)
     if runs <= MANY and not is_long:
         return True
     if runs <= MANY:
@@ -179,16 +184,18 @@ def _takes_long(experiment: Experiment, side_by_side: int) -> bool:
         probed[:] = probed or [task.probe(config) / task.cost(config)]
         return probed[0] * task.cost(config)
 
-    found = forecast(experiment.plan, task, experiment.store, side_by_side, probe if task.probe else None)
+    found = forecast(experiment.most, task, experiment.store, side_by_side, probe if task.probe else None)
     return found is not None and found[0] > LONG_S
 
 
-def _forecast(experiment: Experiment, side_by_side: int) -> str:
+def _forecast(experiment: Experiment, plans: Sequence[Plan], side_by_side: int) -> str:
+    """Of the plan; of two, of the least and of the most that there is to train."""
     task = experiment.task
-    found = forecast(experiment.plan, task, experiment.store, side_by_side, task.probe)
-    if found is None:
+    found = [forecast(plan, task, experiment.store, side_by_side, task.probe) for plan in plans]
+    told = [one for one in found if one is not None]
+    if len(told) < len(found):
         return "no forecast: nothing like it has been trained yet"
-    return overview.forecast_line(found[0], side_by_side, found[1])
+    return overview.forecast_line([seconds for seconds, _ in told], side_by_side, told[-1][1])
 
 
 def train(experiment: Experiment, folder: Path, resources: Resources, cluster: Cluster, display: Display) -> int:
@@ -212,7 +219,7 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
         log.error(str(error))
         return _code(interrupted or broken, INTERRUPTED if interrupted else 1)
     display.end()
-    _say_found(points, experiment.task, display.console)
+    _say_found(points, experiment, display.console)
     advised = [] if interrupted else _advice(experiment, folder)
     for line in (*_left(folder, log_name(task.name), written, report=not interrupted), *advised):
         log.info(line)
@@ -231,9 +238,9 @@ def _code(ended: BaseException | None, code: int) -> int:
     return code
 
 
-def _say_found(points: pd.DataFrame, task: Task, screen: Console) -> None:
-    screen.print(overview.points_table(points, task))
-    for line in overview.best_lines(points, task):
+def _say_found(points: pd.DataFrame, experiment: Experiment, screen: Console) -> None:
+    screen.print(overview.points_table(points, experiment.task))
+    for line in (*overview.best_lines(points, experiment.task), *experiment.stages.lines):
         log.info(line)
     if ended := overview.diverged_line(points):
         log.warning(f"{ended}; that is their result: only --fresh trains them again")
@@ -242,7 +249,7 @@ def _say_found(points: pd.DataFrame, task: Task, screen: Console) -> None:
 def _advice(experiment: Experiment, folder: Path) -> list[str]:
     """What the report begins with, of this command's sweeps: a line on each, then the commands."""
     results = read_results(folder, experiment.task)
-    summary = summarise(results.points, results.task, margins(results.environment))
+    summary = summarise(results.points, results.task, margins(results.environment), looks_of(results.environment))
     found = advice(results, summary[summary["sweep"].isin(experiment.asked.sweeps)])
     return [*by_sweep(found), *(f"  {one.command}" for one in found if one.command)]
 

@@ -15,6 +15,7 @@ from tune_mnist.results.columns import TIME, variables
 from tune_mnist.results.summary import diverged
 from tune_mnist.results.values import said, values_of
 from tune_mnist.statistics.intervals import bounded, estimate
+from tune_mnist.statistics.sequential import Looks
 from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 from tune_mnist.words import duration, plural, several
@@ -138,6 +139,14 @@ def _called(sweep: str, names: Sequence[str], task: Task) -> str:
     return sweep if len(names) > 1 or label == names[0].replace("_", " ") else f"{sweep} ({label})"
 
 
-def forecast_line(seconds: float, slots: int, measured: str) -> str:
-    """How long the training will take, and what that was reckoned from."""
-    return f"about {duration(seconds)} of training with {plural(slots, 'trial')} side by side ({measured})"
+def stages_line(most: Plan, looks: Mapping[str, Looks], unit: str) -> str:
+    """What may be asked beside the plan, where seeds are added until differences are resolved."""
+    one = next(iter(looks.values()))
+    limit = f"{plural(len(most.points), 'point')}, {plural(most.epochs_to_train, unit)} to train"
+    return f"{one.least} to {one.most} seeds, until the difference to the baseline is resolved: at most {limit}"
+
+
+def forecast_line(seconds: Sequence[float], slots: int, measured: str) -> str:
+    """How long the training will take, or at least and at most, and what that was reckoned from."""
+    told = " to ".join(dict.fromkeys(map(duration, seconds)))
+    return f"about {told} of training with {plural(slots, 'trial')} side by side ({measured})"

@@ -26,9 +26,15 @@ BAR, NARROW = 20, 90  # columns: of a bar, and of a terminal that has room for o
 
 
 class Progress:
-    """Follows the runs of a plan as they are trained. Its methods may be called from any thread."""
+    """Follows the runs of a plan as they are trained. Its methods may be called from any thread.
 
-    def __init__(self, plan: Plan, names: Mapping[str, str], task: Task, display: Display, time_left: TimeLeft) -> None:
+    `of`: the stage in words, where more runs may follow once these have ended.
+    """
+
+    def __init__(
+        self, plan: Plan, names: Mapping[str, str], task: Task, display: Display, time_left: TimeLeft, of: str = ""
+    ) -> None:
+        self.of = of
         self.plan, self.names, self.task, self.display, self.time_left = plan, names, task, display, time_left
         asked = {run.key: run.config.epochs for run in plan.runs}
         self.reached = {run.key: run.held.epochs if run.to_train else asked[run.key] for run in plan.runs}
@@ -93,7 +99,7 @@ class Progress:
 
     def _stop_at_end(self) -> None:
         if not any(self.left.values()):
-            stage("stopping Ray")
+            stage("looking at what is resolved" if self.of else "stopping Ray")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """As many lines as the terminal has, none longer than it is wide: a display that wraps or scrolls jumps."""
@@ -102,6 +108,8 @@ class Progress:
         running = list(self.running.items())
         room = max(1, min(MOST_SHOWN, console.height - OTHER_LINES))
         yield _line(self._sweeps_line(), "bold")
+        if self.of:
+            yield _line(self.of)
         yield self._running_table(running[:room], options.max_width)
         if len(running) > room:
             yield _line(f"and {plural(len(running) - room, 'more run')}")

@@ -16,7 +16,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from tune_mnist.display.log import ByProduct
 from tune_mnist.files import write_whole
 from tune_mnist.learned import learned
-from tune_mnist.plan.plan import Plan
+from tune_mnist.plan.plan import Plan, Run
 from tune_mnist.results.columns import TIME
 from tune_mnist.results.folder import TENSORBOARD, run_name
 from tune_mnist.store.history import is_end
@@ -36,13 +36,11 @@ class TensorBoard:
 
     def __init__(self, folder: Path, plan: Plan, names: Mapping[str, str], task: Task, kept: Mapping[str, int]) -> None:
         self.folder, self.names, self.task = folder / TENSORBOARD, names, task
-        shown = {key for key in kept if any(self.folder.glob(f"*-{key[:6]}"))}
-        runs = [run for run in plan.runs if run.key not in shown or kept[run.key] < run.config.epochs]
-        self._configs = {run.key: run.config for run in runs}
-        self._written = dict.fromkeys(self._configs, 0)
-        self._seconds = dict.fromkeys(self._configs, 0.0)
+        self._kept = {key: epochs for key, epochs in kept.items() if any(self.folder.glob(f"*-{key[:6]}"))}
+        self._configs: dict[str, Config] = {}
+        self._written: dict[str, int] = {}
+        self._seconds: dict[str, float] = {}
         self._product = ByProduct(f"what TensorBoard shows, {self.folder},")
-        self.forget(self._configs)
         self.catch_up(plan)
 
     def forget(self, keys: Iterable[str]) -> None:
@@ -52,12 +50,20 @@ class TensorBoard:
                 _remove_events(self.folder, key)
 
     def catch_up(self, plan: Plan) -> None:
-        """Write what the store has and this has not, other commands' epochs too."""
+        """Write what the store has and this has not, other commands' epochs too. The plan may have new runs."""
+        self._begin_with([run for run in plan.runs if run.key not in self._configs])
         for run in plan.runs:
             rows = run.held.lines[: run.config.epochs]
             if run.key in self._configs and len(rows) > self._written[run.key]:
                 with self._product.written():
                     self._begin(run.key, rows)
+
+    def _begin_with(self, runs: Sequence[Run]) -> None:
+        new = {run.key: run.config for run in runs if self._kept.get(run.key, 0) < run.config.epochs}
+        self._configs |= new
+        self._written |= dict.fromkeys(new, 0)
+        self._seconds |= dict.fromkeys(new, 0.0)
+        self.forget(new)
 
     def epoch(self, key: str, row: Row) -> None:
         """Add one epoch's scalars, unless they are there."""

@@ -13,7 +13,7 @@ from tune_mnist.measure import without_part
 from tune_mnist.names import said_of
 from tune_mnist.plan import sweepfile
 from tune_mnist.plan.sweeps import Point, Sweep, check_count, notes, one_variable, refuse_unused, split_assignment
-from tune_mnist.plan.values import listed, margin_of, seeds_of, title_of
+from tune_mnist.plan.values import least_and_most, listed, margin_of, seeds_of, title_of
 from tune_mnist.task import At, Config, Task
 
 SEED = "seed"
@@ -22,7 +22,8 @@ SEED = "seed"
 @dataclass(frozen=True)
 class Request:
     """The questions of one command, every value checked. `said`: how it was read, a line each; `margin`: the least
-    difference that matters, as the judged measure is shown, if one is named; `title`: the report's, if one is given.
+    difference that matters, as the judged measure is shown, if one is named; `title`: the report's, if one is given;
+    `sequential`: at least and at most how many of the seeds are asked, until differences are resolved (`stopping`).
     """
 
     name: str
@@ -33,6 +34,7 @@ class Request:
     at: At = "last"
     margin: float | None = None
     title: str = ""
+    sequential: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         check_count(sum(len(sweep.grid) for sweep in self.sweeps) * len(self.seeds))
@@ -121,7 +123,7 @@ def build(task: Task, options: Options) -> Request:
     own = bool(asked.vary or asked.cross)
     file = _file(task, options, own)
     changes = {name: _one(task, name, value) for name, value in asked.settings.items()}
-    seeds = _seeds(task, file, options, listed_seeds, first_set)
+    seeds, sequential = _seeds(task, file, options, listed_seeds, first_set)
     baseline = task.config({**file.baseline, **changes, SEED: seeds[0]})
     chosen = _chosen(file.sweeps(**changes), options.sweep) if options.sweep or not own else []
     chosen += [one_variable(*one, baseline, task, exclude=file.exclude) for one in asked.vary.items()]
@@ -133,7 +135,7 @@ def build(task: Task, options: Options) -> Request:
     margin = file.margin if options.margin is None else margin_of(options.margin)
     at = reading(options.at or file.at, task)
     title = file.title if options.title is None else title_of(options.title)
-    return Request(file.name, tuple(chosen), baseline, seeds, said, at, margin, title)
+    return Request(file.name, tuple(chosen), baseline, seeds, said, at, margin, title, sequential)
 
 
 def reading(at: str, task: Task, is_known: bool = False) -> At:
@@ -168,7 +170,8 @@ def _one(task: Task, name: str, value: str) -> Any:
 
 def _seeds(
     task: Task, file: sweepfile.SweepFile, options: Options, listed_seeds: list[str] | None, first: str | None
-) -> tuple[int, ...]:
+) -> tuple[tuple[int, ...], tuple[int, int] | None]:
+    """The seeds, and how many of them are asked at least and at most, if that is not settled beforehand."""
     if listed_seeds is not None and options.seeds is not None:
         raise UserError("seeds are given twice, by --seeds and as the values of seed; give them once")
     if first is not None and options.seed is not None:
@@ -181,7 +184,7 @@ def _seeds(
         said = 1 if alone and not isinstance(file.seeds, int) else file.seeds
     seeds = seeds_of(said, begin, read)
     task.check_seeds(len(seeds))
-    return tuple(read(seed) for seed in seeds)
+    return tuple(read(seed) for seed in seeds), least_and_most(said)
 
 
 def _file(task: Task, options: Options, own: bool) -> sweepfile.SweepFile:

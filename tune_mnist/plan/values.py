@@ -19,6 +19,8 @@ from tune_mnist.errors import UserError
 from tune_mnist.plan.sweeps import MOST_POINTS, check_count
 
 NUMBER = r"[-+−]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+MOST_LOOKS = 200  # seeds that are added one by one; the chances of more take long to compute
+FROM_TO = re.compile(r"\s*(\d{1,9})\s*\.\.\s*(\d{1,9})\s*")  # of seeds
 RANGE = re.compile(rf"\s*({NUMBER})\s*:\s*({NUMBER})\s*:\s*(?:(log|lin)\s*(\d{{1,9}})|({NUMBER}))\s*")
 CALL = re.compile(r"\s*(choice|range)\s*\((.*)\)\s*")  # as Hydra has them; the end of its range is left out
 MOST_LETTERS = 200  # of a title
@@ -69,8 +71,29 @@ def _mapped(said: Mapping[str, Any], whole: bool) -> list[Any] | None:
     raise UserError(f"a range is {FORMS}, not {_brief(said)}")
 
 
+def least_and_most(said: object) -> tuple[int, int] | None:
+    """(3, 20) of `3..20`: as many seeds as it takes, at least and at most. None of anything else. Raises UserError."""
+    found = FROM_TO.fullmatch(said) if isinstance(said, str) else None
+    if found is None:
+        return None
+    least, most = int(found[1]), int(found[2])
+    if most > MOST_LOOKS:
+        raise UserError(f"seeds {least}..{most}: at most {MOST_LOOKS} are added one by one; give {least}..{MOST_LOOKS}")
+    if most <= least:
+        raise UserError(
+            f"seeds {least}..{most}: the first number is the least and the second the most, which is larger"
+        )
+    if least < 2:
+        raise UserError(f"seeds {least}..{most}: how seeds spread is known from two on; give 2..{most}")
+    return least, most
+
+
 def seeds_of(said: object, first: int, read: Callable[[object], Any]) -> tuple[int, ...]:
-    """The seeds of `3` (so many, from the first on), of `77,88,99`, and of a list or a range. Raises UserError."""
+    """The seeds of `3` (so many, from the first on), of `77,88,99`, and of a list or a range; of `3..20` all that
+    may be needed. Raises UserError.
+    """
+    if limits := least_and_most(said):
+        said = limits[1]
     if isinstance(said, str) and not re.fullmatch(r"\s*[-+−]?\d{1,20}\s*", said):
         said = listed(said)
     if isinstance(said, str):
@@ -82,7 +105,7 @@ def seeds_of(said: object, first: int, read: Callable[[object], Any]) -> tuple[i
         return tuple(range(first, first + said))
     found = [read(seed) for seed in entries(said) or ()]
     if not found:
-        raise UserError(f"seeds are a number of them, or a list such as 77,88,99, not {_brief(said)}")
+        raise UserError(f"seeds are a number of them, a list such as 77,88,99, or 3..20, not {_brief(said)}")
     for seed in found if len(set(found)) < len(found) else ():
         if found.count(seed) > 1:
             raise UserError(f"seed {seed} stands twice; give each once")

@@ -20,7 +20,10 @@ def written(request: Request, task: Task, named: Mapping[str, Any]) -> str:
     sections["exclude"] = _excluded(request, task)
     sections["when"] = {} if task.sweeps else _conditions(task)
     count = len(request.seeds)
-    seeds = count if request.seeds == tuple(range(1, count + 1)) else list(request.seeds)
+    seeds: Any = count if request.seeds == tuple(range(1, count + 1)) else list(request.seeds)
+    if request.sequential:
+        sections["baseline"] |= {"seed": request.seeds[0]} if request.seeds[0] != 1 else {}
+        seeds = "{}..{}".format(*request.sequential)
     named = {**({"title": request.title} if request.title else {}), **named}
     more: dict[str, Any] = {} if request.at == "last" else {"at": request.at}
     more |= {} if request.margin is None else {"margin": request.margin}

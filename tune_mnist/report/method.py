@@ -15,9 +15,10 @@ from tune_mnist.results.columns import all_variables
 from tune_mnist.results.fixed import data_name, fixed, inactive_lines, seeds_per_point, timed_on
 from tune_mnist.results.folder import ENVIRONMENT_JSON, margins, tables_of
 from tune_mnist.results.read import Results, commands
-from tune_mnist.results.summary import finished
+from tune_mnist.results.summary import finished, looks_of
 from tune_mnist.results.values import texts
 from tune_mnist.statistics.margin import VERDICTS
+from tune_mnist.statistics.sequential import Looks
 from tune_mnist.words import several
 
 SWEEPING = ("--vary", "--sweep")  # the options that name sweeps; each has a value
@@ -39,6 +40,7 @@ def method(results: Results) -> tuple[Block, ...]:
         asked + (f", {len(results.history)} trained." if results.history is not None else "."),
         *([timed_on(done) + "."] if len(done) else []),
         *_statistics(results),
+        *_sequential(points, environment),
         *dict.fromkeys(fact for one in commands(environment) for fact in _machine(one, _whose(one, environment))),
         *_hosts(done),
         *(f"Data file {file}: SHA-256 {sum_}." for file, sum_ in (environment.get("data_sha256") or {}).items()),
@@ -143,6 +145,24 @@ def _statistics(results: Results) -> list[str]:
             else []
         ),
     ]
+
+
+def _sequential(points: pd.DataFrame, environment: dict[str, Any]) -> list[str]:
+    """Of the sweeps whose seeds were added until differences were resolved: how, and where that stopped."""
+    named: dict[Looks, list[str]] = {}
+    for sweep, looks in looks_of(environment).items():
+        named.setdefault(looks, []).append(sweep)
+    return [f"Seeds of {several(sweeps)}: {_looked(looks, points, sweeps)}" for looks, sweeps in named.items()]
+
+
+def _looked(looks: Looks, points: pd.DataFrame, sweeps: list[str]) -> str:
+    counts = seeds_per_point(points[points["sweep"].isin(sweeps)])
+    return (
+        f"sequential, {looks.least} at first, then one more for each difference to the baseline that was not resolved, "
+        f"up to {looks.most}; {counts.min()} to {counts.max()} were needed. p is the chance, without any effect, of "
+        "evidence as strong at any look, and a difference’s interval holds at all looks at once (repeated significance "
+        "tests, Wang and Tsiatis’s boundary). A difference that stopped early tends to be overstated."
+    )
 
 
 def _whose(command: dict[str, Any], environment: dict[str, Any]) -> str:

@@ -23,11 +23,11 @@ from tune_mnist.results.fixed import data_name
 from tune_mnist.results.folder import HISTORY_CSV, find_results
 from tune_mnist.results.interaction import interactions, told
 from tune_mnist.results.read import Results
-from tune_mnist.results.reference import compare_reference
 from tune_mnist.results.summary import chosen_measure, without_stem
 from tune_mnist.results.values import rows_of, said, text, texts, values_of
 from tune_mnist.task import Task
 from tune_mnist.verdicts.differences import changes, span
+from tune_mnist.verdicts.reference import compare_reference
 from tune_mnist.words import seconds, several
 
 NONE = "–"  # in a cell that has nothing to say

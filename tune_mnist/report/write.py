@@ -27,7 +27,7 @@ from tune_mnist.results.folder import (
 )
 from tune_mnist.results.interaction import interactions
 from tune_mnist.results.read import Results
-from tune_mnist.results.summary import summarise
+from tune_mnist.results.summary import looks_of, summarise
 
 
 def write_report(results: Results) -> list[Path]:
@@ -36,7 +36,8 @@ def write_report(results: Results) -> list[Path]:
     What was made from other tables is removed, and environment.json, where there is one, tells what is made now.
     Raises UserError for tables from which no honest report can be made, before anything is written.
     """
-    folder, summary = results.folder, summarise(results.points, results.task, margins(results.environment))
+    folder, environment = results.folder, results.environment
+    summary = summarise(results.points, results.task, margins(environment), looks_of(environment))
     drawn = save_figures(results)
     stage("writing the report")
     document = compose(results, summary, drawn)

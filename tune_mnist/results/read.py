@@ -14,13 +14,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from tune_mnist.errors import UserError, unknown
 from tune_mnist.files import read_regular
+from tune_mnist.plan.values import MOST_LOOKS
 from tune_mnist.results.columns import (
     TIMES,
     epoch_columns,
@@ -36,6 +37,12 @@ from tune_mnist.task import Task, recorded
 
 _Text = str | None
 _Texts = dict[str, str | None] | None
+
+
+def _least_and_most(said: list[int]) -> list[int]:
+    if len(said) != 2 or not 2 <= said[0] < said[1] <= MOST_LOOKS:
+        raise ValueError
+    return said
 
 
 class _Cpu(BaseModel):
@@ -71,6 +78,7 @@ class _Record(BaseModel):
     sweeps: dict[str, dict[str, list[Any]]] | None = None
     points: dict[str, int] | None = None
     margin: float | None = None
+    sequential: Annotated[list[int], AfterValidator(_least_and_most)] | None = None
 
 
 class _Environment(_Record):

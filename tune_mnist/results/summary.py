@@ -12,6 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,18 +21,31 @@ import pandas as pd
 from tune_mnist.measure import Measure
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, TIMES, same_timing, variables
+from tune_mnist.results.paired import BASELINE_DIVERGED, against, by_examples, compared, corrected, improved
+from tune_mnist.results.read import commands
 from tune_mnist.results.values import text, values_of
-from tune_mnist.statistics.improvement import improvement
-from tune_mnist.statistics.intervals import LEVEL, Difference, Estimate, apart, bounded, estimate, holm, levels, paired
-from tune_mnist.statistics.margin import against_margin
-from tune_mnist.statistics.shares import is_guessing, share_error, two_shares
+from tune_mnist.statistics.intervals import Estimate, bounded, estimate
+from tune_mnist.statistics.sequential import Looks
 from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
 
-BASELINE_DIVERGED = "baseline diverged"  # a verdict: there is nothing to take a difference to
+
+def looks_of(environment: Mapping[str, Any]) -> dict[str, Looks]:
+    """The sweeps whose seeds were added until differences were resolved, and when these were looked at."""
+    return {
+        sweep: Looks(*command["sequential"])
+        for command in commands(dict(environment))
+        if command.get("sequential")
+        for sweep in command.get("sweeps") or {}
+    }
 
 
-def summarise(points: pd.DataFrame, task: Task, margins: Mapping[str, float] | None = None) -> pd.DataFrame:
+def summarise(
+    points: pd.DataFrame,
+    task: Task,
+    margins: Mapping[str, float] = MappingProxyType({}),
+    looks: Mapping[str, Looks] = MappingProxyType({}),
+) -> pd.DataFrame:
     """One row per point, over its seeds, in the order asked: the table that summary.csv holds.
 
     `<stem>_…`, by the judged measure's stem (`accuracy_mean`): n, mean, sd and 95 % interval, cut where the measure
@@ -51,10 +66,12 @@ def summarise(points: pd.DataFrame, task: Task, margins: Mapping[str, float] | N
     `same_run`: the sweep's other values that are read off the same training, and so move together. `time_…`: training
     seconds, of the rows timed under the sweep's most usual conditions; `cpu_share`: how much of the CPU time of their
     threads these had.
+
+    `looks`: the sweeps that were looked at after every seed; p and the difference's interval are of all looks then.
     """
-    points, margins = points.reset_index(drop=True), margins or {}
+    points = points.reset_index(drop=True)
     tables = [
-        _against(_sweep(rows, points, task), margins.get(str(sweep)), task.judged)
+        against(_sweep(rows, points, task, looks.get(str(sweep))), margins.get(str(sweep)), task.judged)
         for sweep, rows in points.groupby("sweep", sort=False)
     ]
     return pd.concat(tables, ignore_index=True)
@@ -124,7 +141,7 @@ def cpu_share(rows: pd.DataFrame) -> float:
     return float(used.sum(skipna=False) / could) if could else math.nan
 
 
-def _sweep(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> pd.DataFrame:
+def _sweep(rows: pd.DataFrame, points: pd.DataFrame, task: Task, looks: Looks | None) -> pd.DataFrame:
     done, timed = finished(rows, task), timed_alike(rows, task)
     values = values_of(rows)
     base, compared_to = _base(rows, points, task)
@@ -147,17 +164,17 @@ def _sweep(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> pd.DataFrame
                 "diverged": ended,
                 **_named(task.judged.stem, Estimate(means.n, math.nan) if ended else means),
                 **_chosen(done.loc[done.index.intersection(mine.index)], task),
-                **_by_examples(by_value[value], task.judged),
-                **_compared(by_value[value], base, bool(mine["baseline"].iloc[0]), task.judged),
+                **by_examples(by_value[value], task.judged),
+                **compared(by_value[value], base, bool(mine["baseline"].iloc[0]), task.judged, looks),
                 **_undecided(mine, base, compared_to),
-                **_improved(by_value[value], base, bool(mine["baseline"].iloc[0]), task.judged),
+                **improved(by_value[value], base, bool(mine["baseline"].iloc[0]), task.judged),
                 "compared_to": compared_to,
                 "same_run": " ".join(same_run),
                 **_named(TIME.stem, bounded(estimate(times[TIME.name].tolist()), *TIME.bounds)),
                 "cpu_share": cpu_share(times),
             }
         )
-    return _corrected(pd.DataFrame(found), by_value, base, task.judged)
+    return corrected(pd.DataFrame(found), by_value, base, task.judged, looks)
 
 
 def _base(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> tuple[pd.Series, str]:
@@ -194,101 +211,9 @@ def _named(prefix: str, found: Estimate) -> dict[str, float]:
     return {f"{prefix}_{name}": value for name, value in asdict(found).items()}
 
 
-def _by_examples(seeds: pd.Series, judged: Measure) -> dict[str, float]:
-    """What the number of test examples says of one setting; nothing where that is not known."""
-    error, guessing = math.nan, 0
-    if judged.examples and len(seeds):
-        error = share_error(float(seeds.mean()), judged.examples)
-        if judged.chance is not None:
-            guessing = sum(is_guessing(one, judged.examples, judged.chance) for one in seeds)
-    return {"share_error": error, "guessing": guessing}
-
-
-def _compared(seeds: pd.Series, base: pd.Series, is_baseline: bool, judged: Measure) -> dict[str, object]:
-    found = Difference(0, math.nan) if is_baseline else _difference(seeds, base, LEVEL, judged)
-    shared = [seed for seed in seeds.index if seed in base.index]
-    spread = float((seeds[shared] - base[shared]).std()) if found.n > 1 else math.nan
-    ends = {
-        "difference": found.mean,
-        "difference_sd": spread,
-        "difference_low": found.low,
-        "difference_high": found.high,
-    }
-    verdict = "baseline" if is_baseline else _untested(seeds, base, found)
-    return ends | {"pairs": found.n, "p": found.p, "resolved": verdict}
-
-
 def _undecided(mine: pd.DataFrame, base: pd.Series, compared_to: str) -> dict[str, str]:
     """The verdict where the point or the baseline diverged; nothing elsewhere."""
     if diverged(mine).any():
         return {"resolved": DIVERGED}
     is_lost = base.empty and compared_to and not mine["baseline"].iloc[0]
     return {"resolved": BASELINE_DIVERGED} if is_lost else {}
-
-
-def _difference(seeds: pd.Series, base: pd.Series, level: float, judged: Measure) -> Difference:
-    shared = [seed for seed in seeds.index if seed in base.index]
-    found = paired(seeds[shared].tolist(), base[shared].tolist(), level) if shared else Difference(0, math.nan)
-    low, high = judged.bounds
-    return bounded(found, low - high, high - low)
-
-
-def _improved(seeds: pd.Series, base: pd.Series, is_baseline: bool, judged: Measure) -> dict[str, float]:
-    """Of several seeds on both sides."""
-    if is_baseline or min(len(seeds), len(base)) < 2:
-        return dict.fromkeys(("improvement", "improvement_low", "improvement_high"), math.nan)
-    way = 1 if judged.better == "higher" else -1
-    found = improvement((way * seeds).tolist(), (way * base).tolist())
-    return {"improvement": found.probability, "improvement_low": found.low, "improvement_high": found.high}
-
-
-def _untested(seeds: pd.Series, base: pd.Series, found: Difference) -> str:
-    """Why no verdict can be given; nothing if one can."""
-    if base.empty:
-        return "no baseline"
-    if seeds.empty:
-        return "not done"
-    if found.n < 2:
-        return "one seed" if found.n else "no seed in common"
-    return "no spread" if math.isnan(found.p) else ""
-
-
-def _corrected(rows: pd.DataFrame, by_value: dict[str, pd.Series], base: pd.Series, judged: Measure) -> pd.DataFrame:
-    """With p corrected within the sweep, what follows from it, and the intervals that go with that."""
-    rows.insert(rows.columns.tolist().index("p") + 1, "p_holm", holm(rows["p"].tolist()))
-    tested = rows["resolved"] == ""
-    rows.loc[tested, "resolved"] = np.where(rows.loc[tested, "p_holm"] < 1 - LEVEL, "yes", "no")
-    for place, level in zip(rows.index, levels(rows["p"].tolist()), strict=True):
-        if tested[place]:
-            found = _difference(by_value[rows.loc[place, "value"]], base, level, judged)
-            rows.loc[place, ["difference_low", "difference_high"]] = found.low, found.high
-    rows[["answers_low", "answers_high"]] = _by_answers(rows, judged)
-    rows["apart_from"] = _apart(by_value) if rows["resolved"].isin(["no baseline", BASELINE_DIVERGED]).any() else ""
-    return rows
-
-
-def _by_answers(rows: pd.DataFrame, judged: Measure) -> list[tuple[float, float]]:
-    """The interval of each difference of one pair of trainings by the examples that both were asked."""
-    single = (rows["resolved"] == "one seed") if judged.examples else pd.Series(False, rows.index)
-    level = 1 - (1 - LEVEL) / max(int(single.sum()), 1)
-    means, found = rows[f"{judged.stem}_mean"], []
-    for mean, difference, alone in zip(means, rows["difference"], single, strict=True):
-        one = two_shares(mean, mean - difference, judged.examples, level) if alone else Difference(0, math.nan)
-        found.append((one.low, one.high))
-    return found
-
-
-def _apart(by_value: dict[str, pd.Series]) -> list[str]:
-    table = pd.DataFrame({value: seeds.astype(float) for value, seeds in by_value.items()})
-    names = list(by_value)
-    return [" ".join(names[other] for other in sorted(others)) for others in apart(table.to_numpy(float))]
-
-
-def _against(rows: pd.DataFrame, margin: float | None, judged: Measure) -> pd.DataFrame:
-    """With the verdict against the margin, which is given as the measure is shown: points of a share."""
-    if margin is None:
-        return rows.assign(margin=math.nan, to_margin="")
-    low, high = (rows[f"difference_{end}"] for end in ("low", "high"))
-    gains = zip(low, high, strict=True) if judged.better == "higher" else zip(-high, -low, strict=True)
-    words = pd.Series([against_margin(gain, margin / judged.factor) for gain in gains], rows.index)
-    return rows.assign(margin=margin, to_margin=words.mask(rows["resolved"] == "baseline", ""))

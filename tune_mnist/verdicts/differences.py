@@ -10,7 +10,7 @@ from __future__ import annotations
 import pandas as pd
 
 from tune_mnist.measure import Measure
-from tune_mnist.results.summary import BASELINE_DIVERGED
+from tune_mnist.results.paired import BASELINE_DIVERGED
 from tune_mnist.results.values import rows_of, said
 from tune_mnist.words import several
 
