@@ -22,7 +22,7 @@ __main__  run  train
 commands
 api
 experiment
-stopping  waiting
+stopping
 launch
 keeping
 report

@@ -18,10 +18,10 @@ import psutil
 import pytest
 from conftest import ROOT, command, surroundings, wait_for
 
+from tune_mnist.display.listener import Listener
 from tune_mnist.display.log import ConsoleLines, Printed, console, listening, log
 from tune_mnist.display.waiting import Waiting
 from tune_mnist.errors import ClusterError
-from tune_mnist.experiment import _Listener
 from tune_mnist.machine import scratch
 from tune_mnist.machine.processes import Processes, end_of
 from tune_mnist.plan.plan import Run, run_names
@@ -302,7 +302,7 @@ class Silent:
 
 def test_a_trial_that_is_lost_after_its_last_row_frees_one_machine(tmp_path: Path) -> None:
     room: Any = Silent()
-    listener = _Listener(Printed(tmp_path), room, room, room, {"a": 2})
+    listener = Listener(Printed(tmp_path), room, room, room, {"a": 2})
     for epoch in (1, 2, 2):
         listener.epoch("a", {"epoch": epoch})
     listener.failed("a", "its worker was lost 6 times", "")

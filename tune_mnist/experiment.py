@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_mnist import keeping
+from tune_mnist.display.listener import Listener
 from tune_mnist.display.log import Printed, log, stage
 from tune_mnist.display.progress import Progress
 from tune_mnist.display.waiting import Waiting
@@ -22,11 +22,11 @@ from tune_mnist.plan.forecast import stored_epoch_times
 from tune_mnist.plan.plan import Plan, Run, make_plan, run_names
 from tune_mnist.plan.request import Request, reading
 from tune_mnist.plan.timeleft import TimeLeft
-from tune_mnist.results.folder import LOGS, TENSORBOARD, check_place, log_file, log_name
+from tune_mnist.results.folder import LOGS, TENSORBOARD, check_place, log_name
 from tune_mnist.results.summary import summarise
-from tune_mnist.results.tables import Outcome, history_frame, points_frame
+from tune_mnist.results.tables import Outcome, Tables, history_frame, points_frame
 from tune_mnist.stopping import Stages
-from tune_mnist.store.store import Held, Row, Store
+from tune_mnist.store.store import Held, Store
 from tune_mnist.task import Task
 from tune_mnist.tuning.resources import Resources, Room, check_room, slots
 
@@ -192,7 +192,7 @@ class Experiment:
             opened = [run for run in self.look().todo if run.key in {one.key for one in todo}]
             epochs = {run.key: run.config.epochs for run in opened}
             stage("starting the first trials")
-            listener = _Listener(Printed(screen.folder / LOGS), progress, screen.board, room, epochs)
+            listener = Listener(Printed(screen.folder / LOGS), progress, screen.board, room, epochs)
             self.errors |= execute(opened, self.task, Trials(resources, connection), self.store, listener)
 
     def _open(self, runs: list[Run]) -> None:
@@ -226,10 +226,10 @@ class Experiment:
         request = self.request
         return keeping.Asked(names, self.task, request.baseline, request.margin, request.title, self.stages.looks)
 
-    def _tables(self, folder: Path, task: Task) -> keeping.Tables:
+    def _tables(self, folder: Path, task: Task) -> Tables:
         outcome = Outcome(self.errors, self._logs(folder))
         points = points_frame(self.plan, task, outcome, self.request.baseline)
-        return keeping.Tables(points, history_frame(self.plan, task))
+        return Tables(points, history_frame(self.plan, task))
 
     def _logs(self, folder: Path) -> dict[str, str]:
         """Run key -> the file of what its loop printed, for those that printed something."""
@@ -258,51 +258,3 @@ class _Screen:
     display: Display
     board: TensorBoard
     folder: Path
-
-
-@dataclass(frozen=True)
-class _Listener:
-    """Passes what happens to the display, each epoch to TensorBoard, and the end of a run to who asks for machines.
-
-    `epochs`: run key -> how many are asked for. `prints`: where what the loops print goes.
-    """
-
-    prints: Printed
-    progress: Progress
-    board: TensorBoard
-    room: Room
-    epochs: Mapping[str, int]
-    ended: set[str] = field(default_factory=set)
-
-    def started(self, key: str, trained: int, hostname: str) -> None:
-        self.progress.started(key, trained, hostname)
-
-    def epoch(self, key: str, row: Row) -> None:
-        self.board.epoch(key, row)
-        self.progress.epoch(key, row)
-        if row["epoch"] == self.epochs[key]:
-            self._end(key)
-
-    def diverged(self, key: str, row: Row) -> None:
-        self.board.epoch(key, row)
-        self.progress.diverged(key, row)
-        self._end(key)
-
-    def lost(self, key: str, cause: str) -> None:
-        self.progress.lost(key, cause)
-
-    def failed(self, key: str, error: str, trace: str) -> None:
-        self.progress.failed(key, error, trace)
-        self._end(key)
-
-    def _end(self, key: str) -> None:
-        """Once: a trial that is lost after its last row has that row twice, or has failed beside it."""
-        if key not in self.ended:
-            self.ended.add(key)
-            self.room.one_less()
-
-    def said(self, key: str, text: str) -> None:
-        self.progress.said(key, text)
-
-    def printed(self, key: str, text: str) -> None:
-        self.prints.add(log_file(self.progress.names[key], key), text)

@@ -7,8 +7,6 @@ other conditions, are refused: no sentence about both would be true. Seeds may d
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -44,6 +42,7 @@ from tune_mnist.results.read import (
     read_texts,
 )
 from tune_mnist.results.summary import looks_of
+from tune_mnist.results.tables import Tables, join
 from tune_mnist.statistics.sequential import Looks
 from tune_mnist.task import Config, Task, recorded
 from tune_mnist.words import several
@@ -72,14 +71,6 @@ class Asked:
         asked = {one.name for one in (*self.task.context, *([self.task.data] if self.task.data else []))}
         here = {name: value for name, value in self.task.conditions.items() if name in asked}
         return replace(self, task=replace(self.task, conditions=here if conditions is None else conditions))
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The table of points and the table of epochs."""
-
-    points: pd.DataFrame
-    history: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -217,7 +208,7 @@ def _write(
     with alone(folder):
         found, before = held(folder, asked), read_environment(folder)
         task = measuring(asked.task, found.task)
-        joined = join(tables(task), found)
+        joined = join(tables(task), found.kept, found.order)
         paths = {folder / results_csv(task.name): joined.points, folder / HISTORY_CSV: joined.history}
         same = all(results_folder.is_written(table, path) for path, table in paths.items())
         same = same and all(results_folder.margins(before).get(one) == asked.margin for one in asked.sweeps)
@@ -282,25 +273,3 @@ def _earlier(before: dict[str, Any], sweeps: Iterable[str]) -> dict[str, Any]:
             own = {name: value for name, value in one.items() if name not in SHARED}
             found.append(own | {"sweeps": mine, "points": points})
     return {"earlier": found} if found else {}
-
-
-def join(own: Tables, found: Held) -> Tables:
-    """The tables of both, as texts: sweeps in the order that is there, then new ones; runs in that of their points."""
-    points, history = (_texts(table) for table in (own.points, own.history))
-    kept = found.kept.points.reindex(columns=points.columns, fill_value="")
-    sweeps = {str(name): rows for table in (points, kept) for name, rows in table.groupby("sweep", sort=False)}
-    names = [*(name for name in found.order if name in sweeps), *(name for name in sweeps if name not in found.order)]
-    joined = pd.concat([points[:0], *(sweeps[name] for name in names)], ignore_index=True)
-    longest: dict[str, pd.DataFrame] = {}
-    for table in (history, found.kept.history.reindex(columns=history.columns, fill_value="")):
-        for run, rows in table.groupby("run", sort=False):
-            if len(rows) > len(longest.get(str(run), ())):
-                longest[str(run)] = rows
-    runs = [longest[run] for run in dict.fromkeys(joined["run"]) if run in longest]
-    return Tables(joined, pd.concat([history[:0], *runs], ignore_index=True))
-
-
-def _texts(table: pd.DataFrame) -> pd.DataFrame:
-    """The table's cells as texts, as its file has them."""
-    rows = list(csv.reader(io.StringIO(table.to_csv(index=False, lineterminator="\n"), newline="")))
-    return pd.DataFrame(rows[1:], columns=rows[0], dtype=object)

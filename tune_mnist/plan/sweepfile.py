@@ -52,10 +52,7 @@ class _Form(BaseModel):
 
 @dataclass(frozen=True)
 class SweepFile:
-    """What a sweep file says, every value checked. `sweeps(changes)` gives its sweeps, some baseline values changed.
-
-    `said`: what there is to tell of how it was read.
-    """
+    """What a sweep file says, every value checked. `sweeps(changes)` gives its sweeps, some baseline values changed."""
 
     path: Path
     name: str
@@ -71,7 +68,7 @@ class SweepFile:
     validation: int = 0  # how many examples are held out to choose by, or
     val_fraction: float = 0.0  # which share of them
     title: str = ""  # of the report, if not the usual one
-    said: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()  # what there is to tell of how it was read
     margin: float | None = None
 
     def sweeps(self, **changes: Any) -> list[Sweep]:

@@ -105,9 +105,7 @@ class Results:
 
 
 def read_results(folder: Path, unrecorded: Task) -> Results:
-    """All of a folder; `unrecorded` is the task of one that records none. Raises UserError, also without history.csv
-    only if that is damaged.
-    """
+    """All of a folder; `unrecorded`: the task of one that records none. A history may be missing. Raises UserError."""
     environment = read_environment(folder)
     task = _task(folder, environment, unrecorded)
     return Results(folder, task, read_points(folder, task), read_history(folder, task), environment)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -110,3 +112,33 @@ def history_frame(plan: Plan, task: Task) -> pd.DataFrame:
         for row in run.held.rows[: run.config.epochs]
     ]
     return pd.DataFrame(rows, columns=epoch_columns(task))
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The table of points and the table of epochs."""
+
+    points: pd.DataFrame
+    history: pd.DataFrame
+
+
+def join(own: Tables, kept: Tables, order: Sequence[str]) -> Tables:
+    """The tables of both, as texts: sweeps in the order that was there, then new ones; runs in that of their points."""
+    points, history = (_texts(table) for table in (own.points, own.history))
+    others = kept.points.reindex(columns=points.columns, fill_value="")
+    sweeps = {str(name): rows for table in (points, others) for name, rows in table.groupby("sweep", sort=False)}
+    names = [*(name for name in order if name in sweeps), *(name for name in sweeps if name not in order)]
+    joined = pd.concat([points[:0], *(sweeps[name] for name in names)], ignore_index=True)
+    longest: dict[str, pd.DataFrame] = {}
+    for table in (history, kept.history.reindex(columns=history.columns, fill_value="")):
+        for run, rows in table.groupby("run", sort=False):
+            if len(rows) > len(longest.get(str(run), ())):
+                longest[str(run)] = rows
+    runs = [longest[run] for run in dict.fromkeys(joined["run"]) if run in longest]
+    return Tables(joined, pd.concat([history[:0], *runs], ignore_index=True))
+
+
+def _texts(table: pd.DataFrame) -> pd.DataFrame:
+    """The table's cells as texts, as its file has them."""
+    rows = list(csv.reader(io.StringIO(table.to_csv(index=False, lineterminator="\n"), newline="")))
+    return pd.DataFrame(rows[1:], columns=rows[0], dtype=object)

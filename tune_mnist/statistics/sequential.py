@@ -52,7 +52,7 @@ class Looks:
         return np.asarray(np.minimum(1.0, np.where(last < SMALLEST, bound, chance)))
 
     def level(self, n: int, level: float = LEVEL) -> float:
-        """How often the interval after n pairs misses, where those of all looks hold at once as often as `level` says."""
+        """How often intervals after n pairs miss, where those of all looks hold at once as often as `level` says."""
         return float(_nominal(_last_level(self, 1 - level), n, self.most))
 
     def paired(self, values: Sequence[float], base: Sequence[float], level: float = LEVEL) -> Difference:

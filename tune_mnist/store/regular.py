@@ -13,6 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from filelock import Timeout
+
+from tune_mnist.errors import UserError
+
+ANOTHER = "choose another with --store"
 # Not blocking: opening a pipe that nobody writes to would wait for ever.
 _CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MACHINES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what says nothing of the file
@@ -149,3 +154,23 @@ def remove(path: Path) -> int:
             path.unlink()
             return status.st_size
     return 0
+
+
+@contextlib.contextmanager
+def writing(store: Path) -> Iterator[None]:
+    """Turns what keeps a store from being written into a UserError."""
+    try:
+        yield
+    except Timeout:  # an OSError too, and no fault
+        raise
+    except OSError as error:
+        raise UserError(f"store '{store}' cannot be written: {error.strerror or error}; {ANOTHER}") from None
+
+
+@contextlib.contextmanager
+def reading(store: Path) -> Iterator[None]:
+    """What may not be read is the store's own folder: a file or folder in it would be Unfit."""
+    try:
+        yield
+    except PermissionError as error:
+        raise UserError(f"store '{store}' cannot be read: {error.strerror}; {ANOTHER}") from None

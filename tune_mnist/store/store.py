@@ -26,7 +26,6 @@ from typing import Any
 
 from filelock import Timeout
 
-from tune_mnist.errors import UserError
 from tune_mnist.files import now, sync_folder, write_whole
 from tune_mnist.store import checkpoint, claims, regular, sealed
 from tune_mnist.store.history import History, glance, is_end, read_history
@@ -76,7 +75,7 @@ class Store:
 
     def run_keys(self) -> list[str]:
         """Every run there is, by key."""
-        with self._reading():
+        with regular.reading(self.folder):
             try:
                 found = [entry for entry in os.scandir(self.folder) if _KEY.fullmatch(entry.name)]
             except (FileNotFoundError, NotADirectoryError):
@@ -92,7 +91,7 @@ class Store:
     def checked_record(self, key: str) -> dict[str, Any]:
         """The run's record, empty if it is missing. Raises Unfit, with what is wrong, if it cannot be believed."""
         path = self.folder.joinpath(key, "run.json")
-        with self._reading():
+        with regular.reading(self.folder):
             content = regular.read(path, RECORD_MOST)
         with regular.naming(path):
             return {} if content is None else sealed.decode_record(content, key)
@@ -116,12 +115,12 @@ class Store:
 
     def _misplaced(self, key: str) -> str | None:
         """What is in the place of the run's folder, if anything else is."""
-        with self._reading():
+        with regular.reading(self.folder):
             found = regular.kind(self.folder / key)
         return None if found in (None, "a folder") else f"{self.folder / key} is {found}, not a folder"
 
     def _history(self, key: str) -> History:
-        with self._reading():
+        with regular.reading(self.folder):
             history = read_history(self.folder.joinpath(key, "history.jsonl"), key, self._known.get(key, History()))
         if history.rows:
             self._known[key] = history
@@ -150,7 +149,7 @@ class Store:
         with contextlib.ExitStack() as locks:
             mine: list[str] = []
             for key in keys[: claims.at_once(len(keys))]:
-                with contextlib.suppress(Timeout), self._writing():
+                with contextlib.suppress(Timeout), regular.writing(self.folder):
                     say = self._mended.setdefault(key, []).append
                     locks.enter_context(claims.claimed(self.folder / key, say))
                     mine.append(key)
@@ -167,31 +166,10 @@ class Store:
 
     def check_writable(self) -> None:
         """Raise UserError if nothing can be written in the store."""
-        with self._writing():
+        with regular.writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except Timeout:  # an OSError too, and no fault
-            raise
-        except OSError as error:
-            raise UserError(
-                f"store '{self.folder}' cannot be written: {error.strerror or error}; choose another with --store"
-            ) from None
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[None]:
-        """What may not be read is the store's own folder: a file or folder in it would be Unfit."""
-        try:
-            yield
-        except PermissionError as error:
-            raise UserError(
-                f"store '{self.folder}' cannot be read: {error.strerror}; choose another with --store"
-            ) from None
 
     def open(self, key: str, record: dict[str, Any], fresh: bool = False) -> list[str]:
         """Make the run ready to be trained on; returns what had to be mended, one line each.

@@ -1,0 +1,64 @@
+"""Passes on what happens to the trials: to the display, TensorBoard, the logs, and who asks for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tune_mnist.display.log import Printed
+from tune_mnist.display.progress import Progress
+from tune_mnist.results.folder import log_file
+from tune_mnist.store.store import Row
+from tune_mnist.tuning.resources import Room
+
+if TYPE_CHECKING:
+    from tune_mnist.display.tensorboard import TensorBoard
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Passes what happens to the display, each epoch to TensorBoard, and the end of a run to who asks for machines.
+
+    `epochs`: run key -> how many are asked for. `prints`: where what the loops print goes.
+    """
+
+    prints: Printed
+    progress: Progress
+    board: TensorBoard
+    room: Room
+    epochs: Mapping[str, int]
+    ended: set[str] = field(default_factory=set)
+
+    def started(self, key: str, trained: int, hostname: str) -> None:
+        self.progress.started(key, trained, hostname)
+
+    def epoch(self, key: str, row: Row) -> None:
+        self.board.epoch(key, row)
+        self.progress.epoch(key, row)
+        if row["epoch"] == self.epochs[key]:
+            self._end(key)
+
+    def diverged(self, key: str, row: Row) -> None:
+        self.board.epoch(key, row)
+        self.progress.diverged(key, row)
+        self._end(key)
+
+    def lost(self, key: str, cause: str) -> None:
+        self.progress.lost(key, cause)
+
+    def failed(self, key: str, error: str, trace: str) -> None:
+        self.progress.failed(key, error, trace)
+        self._end(key)
+
+    def _end(self, key: str) -> None:
+        """Once: a trial that is lost after its last row has that row twice, or has failed beside it."""
+        if key not in self.ended:
+            self.ended.add(key)
+            self.room.one_less()
+
+    def said(self, key: str, text: str) -> None:
+        self.progress.said(key, text)
+
+    def printed(self, key: str, text: str) -> None:
+        self.prints.add(log_file(self.progress.names[key], key), text)
