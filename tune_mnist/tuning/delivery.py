@@ -207,24 +207,23 @@ class Watch(tune.Callback):
         self.delivery.end_overdue()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.delivery.enter(key_of(trial))
+        self.delivery.enter(_key(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.delivery.leave(key_of(trial))
+        self.delivery.leave(_key(trial))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.check()  # what broke the delivery breaks every trial
-        self.delivery.lost(key_of(trial), _error(trial))
-        self.delivery.leave(key_of(trial))
+        self.delivery.lost(_key(trial), _error(trial))
+        self.delivery.leave(_key(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.check()
-        self.delivery.leave(key_of(trial))
-        self.delivery.give_up(key_of(trial), _error(trial))
+        self.delivery.leave(_key(trial))
+        self.delivery.give_up(_key(trial), _error(trial))
 
 
-def key_of(trial: Any) -> str:
-    """The run that a trial of Tune's trains."""
+def _key(trial: Any) -> str:
     return str(trial.config["run"]["key"])
 
 

@@ -33,7 +33,6 @@ from tune_mnist.tuning.mailbox import Mailbox
 from tune_mnist.tuning.overdue import Overdue
 from tune_mnist.tuning.resources import Resources
 from tune_mnist.tuning.trial import trainable
-from tune_mnist.tuning.turns import Turns
 from tune_mnist.tuning.workers import OutOfMemory, Worker, causes
 from tune_mnist.words import plural
 
@@ -98,7 +97,6 @@ class _Rounds:
         parts = {"task": self.task, "mailbox": delivery.mailbox, "resources": self.trials.resources}
         trained = tune.with_resources(tune.with_parameters(trainable, **parts), self.trials.resources.asked)
         tuning = tune.TuneConfig(
-            scheduler=Turns(self.left, self.task, delivery),
             reuse_actors=True,  # a warm worker takes the next trial in 0.1 s; a new one starts in 3 s
             max_concurrent_trials=self.trials.resources.max_concurrent,
             trial_dirname_creator=lambda trial: trial.trial_id,
