@@ -104,7 +104,7 @@ class Store:
 
     def rows(self, key: str) -> tuple[Row, ...]:
         """The run's good rows as they were last read, or added to, by this process; read now if they never were."""
-        return (self._known.get(key) or self._history(key)).rows
+        return (self._known.get(key) or self._history(key)).good
 
     def glance(self, key: str) -> tuple[int, Row, str | None]:
         """How many epochs the run has, the last one's row, and what is damaged: a third of the time of `held`."""
