@@ -366,7 +366,7 @@ def test_a_terminal_gets_a_live_display(mine: Finished) -> None:
     assert re.search(r"model [0-4]/4 points +cross [0-8]/8 points", shown)
     assert "epochs to train, time left: measuring" in shown
     assert re.search(r"epoch \d/3", shown)
-    stages = ["starting", "starting Ray", "starting the first trials", "training", "stopping Ray", "drawing 6 figures"]
+    stages = ["starting", "starting Ray", "starting the first trials", "training", "stopping Ray", "drawing 7 figures"]
     places = [re.search(rf". {stage}[^\r\n]*  \d", shown) for stage in [*stages, "writing the report"]]
     assert [place.start() for place in places if place] == sorted(place.start() for place in places if place)
     assert all(places)
@@ -402,6 +402,7 @@ def test_a_categorical_sweep_has_its_plots(mine: Finished) -> None:
         "learning_cross.png",
         "accuracy_vs_time.png",
         "heatmap_cross.png",
+        "interaction_cross.png",
     }
 
 
