@@ -141,6 +141,7 @@ def test_the_next_values_go_on_as_the_sweep_does_within_bounds(name: str, values
             "tune-mnist run --config 'my file.yaml' --set epochs=2 --vary lr=1,2 --seeds 7,8",
         ),
         ("tune-mnist run --sweep lr", "", 5, "tune-mnist run --sweep lr --seeds 5"),
+        ("tune-mnist run --sweep lr --seeds 3..20", "", 26, "tune-mnist run --sweep lr --seeds 3..26"),
         ("tune-mnist run --seeds 7,8", "lr=1,2", 5, ""),
         ("tune-mnist run lr=1,2 dropout=0,0.1", "lr=1,2", 5, ""),
         ("python notebook.py", "lr=1,2", 5, ""),

@@ -60,7 +60,7 @@ def give(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 
 def task(images: int = 200, **conditions: Any) -> Task:
     """MNIST with validation data, under made-up conditions."""
-    return replace(validated(MNIST, images), conditions={**CONDITIONS, "validation": images, **conditions})
+    return replace(validated(MNIST), conditions={**CONDITIONS, "validation": images, **conditions})
 
 
 def toy(sizes: Sequence[int]) -> Dataset:
@@ -364,7 +364,7 @@ SPLIT = accuracies({0.01: [0.95, 0.96], 0.05: [0.97, 0.98]}, {0.01: [0.94, 0.95]
 
 def test_the_best_is_chosen_by_validation_and_told_by_test() -> None:
     assert best_lines(SPLIT, task()) == [
-        "best of lr (learning rate) by validation accuracy: lr=0.01, 94.50%; test accuracy there 95.50% "
+        "best of lr (learning rate) by validation accuracy: lr=0.01, 94.50 %; test accuracy there 95.50 % "
         "(means of 2 seeds)"
     ]
     said = findings.best(summarise(SPLIT, task()), task())
@@ -373,7 +373,7 @@ def test_the_best_is_chosen_by_validation_and_told_by_test() -> None:
 
 def test_without_validation_nothing_is_called_best() -> None:
     table = complete(seeded_sweep("lr", {0.01: [0.95], 0.05: [0.97]}))
-    assert best_lines(table, MNIST) == ["highest test accuracy of lr (learning rate): lr=0.05, 97.00%"]
+    assert best_lines(table, MNIST) == ["highest test accuracy of lr (learning rate): lr=0.05, 97.00 %"]
     assert findings.best(summarise(table, MNIST), MNIST) == (
         "lr 0.05 reaches the highest test accuracy, 97.00 % (one seed)."
     )

@@ -77,9 +77,9 @@ MNIST = Task(
 )
 
 
-def validated(task: Task, images: int = 0) -> Task:
-    """The task with measures of validation data, which are of so many images (0: that is not known yet)."""
-    accuracy = Measure("val_accuracy", label="validation accuracy", unit="%", examples=images, chance=0.1)
+def validated(task: Task) -> Task:
+    """The task with measures of validation data."""
+    accuracy = Measure("val_accuracy", label="validation accuracy", unit="%")
     loss = Measure("val_loss", label="validation loss", better="lower", least=0)
     return replace(
         task,
@@ -91,14 +91,14 @@ def validated(task: Task, images: int = 0) -> Task:
 
 def prepared(data: Dataset, device: str, threads: int, precision: str) -> Task:
     """MNIST on these data, ready to be swept: each training on the device, in the precision, on so many threads."""
-    task = MNIST if data.validation is None else validated(MNIST, len(data.validation.labels))
+    task = MNIST if data.validation is None else validated(MNIST)
     images = len(data.train.labels)
     how: dict[str, Any] = {"data": data, "device": device, "threads": threads, "precision": precision}
     sized = tuple(replace(one, none_is=images if one.name == "train_size" else None) for one in MNIST.parameters)
     return replace(
         task,
         train=partial(train, **how),
-        measures=_asked_of(data.test.labels),
+        measures=_asked_of(task.measures, data),
         parameters=sized,
         conditions=conditions(data, device, threads, precision),
         data_sha256=data.checksums,
@@ -109,14 +109,20 @@ def prepared(data: Dataset, device: str, threads: int, precision: str) -> Task:
     )
 
 
-def _asked_of(labels: npt.NDArray[np.int64]) -> tuple[Measure, ...]:
-    """The measures, and how many test images were asked. Guessing reaches most by always naming the most common class:
-    11.35 % of MNIST's.
+def _asked_of(measures: tuple[Measure, ...], data: Dataset) -> tuple[Measure, ...]:
+    """The measures, and how many images were asked. Guessing reaches most by always naming the most common class:
+    11.35 % of MNIST's test images.
     """
-    chance = float(np.bincount(labels).max() / len(labels))
+    asked = {"test_accuracy": data.test, "val_accuracy": data.validation}
+    found = {name: split.labels for name, split in asked.items() if split is not None}
     return tuple(
-        replace(one, examples=len(labels), chance=chance) if one.name == "test_accuracy" else one for one in MEASURES
+        replace(one, examples=len(found[one.name]), chance=_most_common(found[one.name])) if one.name in found else one
+        for one in measures
     )
+
+
+def _most_common(labels: npt.NDArray[np.int64]) -> float:
+    return float(np.bincount(labels).max() / len(labels))
 
 
 def conditions(data: Dataset, device: str, threads: int, precision: str) -> dict[str, Any]:

@@ -260,8 +260,8 @@ def _is_geometric(values: Sequence[float]) -> bool:
 def again(command: str, vary: str, seeds: int | None = None) -> str:
     """The command with this sweep alone (`lr=0.1,0.2`; without, all of its own) and so many seeds, if any are given.
 
-    All other options stay. Nothing where that cannot be said in a line: of a call from Python, or where the sweep or
-    the seeds are asked in another way.
+    All other options stay; where seeds are added until differences are resolved, so many become the limit. Nothing
+    where that cannot be said in a line: of a call from Python, or where sweep or seeds are asked in another way.
     """
     try:
         words = shlex.split(command)
@@ -269,10 +269,11 @@ def again(command: str, vary: str, seeds: int | None = None) -> str:
         return ""
     kept, seeded = _without_options(words[2:], (*(("--sweep", "--vary") if vary else ()), "--seeds"))
     loose = [word for word in kept if "=" in word and not word.startswith("-") and "," in word]
-    listed = seeded is not None and not seeded.isdecimal()
+    least, grows, _ = (seeded or "").partition("..")
+    listed = seeded is not None and not seeded.isdecimal() and not grows
     if words[:2] != RUN or loose or (listed and seeds):
         return ""
-    asked = str(seeds) if seeds else seeded
+    asked = f"{least}..{seeds}" if seeds and grows else str(seeds) if seeds else seeded
     return shlex.join([*RUN, *kept, *(["--vary", vary] if vary else []), *(["--seeds", asked] if asked else [])])
 
 
