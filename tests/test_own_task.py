@@ -107,7 +107,7 @@ def test_a_first_sweep_has_tables_figures_a_report_and_what_was_printed(home: Pa
     assert {path.name for path in folder.glob("*.png")} == {
         *("val_loss_vs_lr.png", "time_vs_lr.png", "learning_lr.png", "val_loss_vs_time.png")
     }
-    assert "lr 1 reaches the lowest val loss" in (folder / "report.md").read_text("utf-8")
+    assert "Best by val loss: lr 1, " in (folder / "report.md").read_text("utf-8")
     assert re.search(r"val loss 0\.\d+, train loss", done.out)
     printed = [path.read_text("utf-8") for path in (folder / "logs").iterdir()]
     assert len(printed) == 6
@@ -118,7 +118,7 @@ def test_a_first_sweep_has_tables_figures_a_report_and_what_was_printed(home: Pa
 def test_the_measure_that_is_judged_can_be_chosen(home: Path, ray: Cluster) -> None:
     done = succeeded(sweep(home, "--vary", "lr=0.01,1", "--set", "epochs=2", "--maximize", "val_accuracy", ray=ray))
     assert "best of lr by val accuracy: lr=1" in done.out
-    assert re.search(r"val accuracy \d+\.\d+%", done.out)
+    assert re.search(r"val accuracy \d+\.\d+ %", done.out)
     wrong = sweep(home, "--vary", "lr=0.01,1", "--set", "epochs=2", "--minimize", "loss")
     assert (wrong.code, wrong.err.splitlines()) == (
         2,
