@@ -39,7 +39,7 @@ def test_points_of_both_are_compared_in_the_order_of_the_first() -> None:
 def test_equal_seeds_are_paired() -> None:
     row = found(table(A), table(B, dropout=0.1))["0.05"]
     expected = stats.ttest_rel(B[0.05], A[0.05])
-    interval = expected.confidence_interval(0.95)
+    interval = expected.confidence_interval(0.975)  # of two comparisons
     assert row["test"] == "paired"
     assert row["difference"] == pytest.approx(0.985 - 0.980333, abs=1e-6)
     assert (row["low"], row["high"], row["p"]) == pytest.approx((interval.low, interval.high, expected.pvalue))
