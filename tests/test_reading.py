@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -312,7 +313,8 @@ def test_what_a_spreadsheet_writes_is_read(folder: Path, monkeypatch: pytest.Mon
     rows = [[{"True": "TRUE", "False": "FALSE", "64": "64.0"}.get(cell, cell) for cell in row] for row in rows]
     with (folder / RESULTS).open("w", encoding="utf-8-sig", newline="") as file:
         csv.writer(file).writerows([*row, "mine"] for row in rows)
-    assert reported(folder, monkeypatch) == plain
+    keyless = [re.sub(r"key [0-9a-f]{12}", "key", said) for said in (reported(folder, monkeypatch), plain)]
+    assert keyless[0] == keyless[1]  # the key is that of the files' bytes
 
 
 def test_an_error_of_several_lines_is_one_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
