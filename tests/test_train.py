@@ -93,7 +93,7 @@ def test_a_training_that_diverges_says_so(tmp_path: Path) -> None:
     options = "--model=linear", "--optimizer=sgd", "--lr=1e38", "--train-size=64", "--save-model=weights.pt"
     done = run(*DIGITS, *options, folder=tmp_path, module="tune_mnist.train")
     assert done.code == 1
-    assert done.out.splitlines()[-1] == "diverged: train_loss is nan at epoch 1"
+    assert done.out.splitlines()[-1] == "diverged: test_loss is nan at epoch 1"
     assert done.err == ""
     assert list(tmp_path.iterdir()) == []
 
