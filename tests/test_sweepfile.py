@@ -60,7 +60,7 @@ REFUSED: dict[str, tuple[str, int, str]] = {
     "seeds true": (
         "name: x\nvary: {lr: [1]}\nseeds: true\n",
         3,
-        "seeds are a number of them, or a list such as 77,88,99, not True",
+        "seeds are a number of them, a list such as 77,88,99, or 3..20, not True",
     ),
     "no seeds": (
         "name: x\nvary: {lr: [1]}\nseeds: 0\n",
