@@ -181,7 +181,9 @@ def test_whoever_installs_the_lock_asks_for_its_hashes() -> None:
     for name in ("Makefile", "docker/packages", "cluster/onprem.yaml"):
         text = re.sub(r"\\\n\s*", " ", (ROOT / name).read_text("utf-8"))
         installs = [
-            line for line in text.splitlines() if re.search(r"install\b.* -r ", line) and "torch.txt" not in line
+            line
+            for line in text.splitlines()
+            if re.search(r"(install\b|\$\((PIP|INSTALL)\)).* -r ", line) and "torch.txt" not in line
         ]
         assert installs, name
         assert not [line for line in installs if "--require-hashes" not in line], name
