@@ -474,7 +474,7 @@ def wild(folder: Path, *more: str) -> Finished:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (folder / "results" / "wild").iterdir() if path.suffix != ".log"}
+    return {path.name: path.read_bytes() for path in (folder / "results" / "wild").glob("*.*") if path.suffix != ".log"}
 
 
 @pytest.mark.timeout(600)
