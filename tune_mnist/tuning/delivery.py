@@ -6,6 +6,7 @@ import errno
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -193,10 +194,13 @@ def _why(said: str) -> str:
 
 
 class Watch(tune.Callback):
-    """Tells the delivery which trials run side by side and which were lost, in the driver's main thread."""
+    """Tells the delivery which trials run side by side and which were lost, in the driver's main thread.
 
-    def __init__(self, delivery: Delivery) -> None:
-        self.delivery = delivery
+    `is_lost`: whether Ray itself is. Then so are all workers: that is said once, where Ray is watched.
+    """
+
+    def __init__(self, delivery: Delivery, is_lost: Callable[[], bool]) -> None:
+        self.delivery, self.is_lost = delivery, is_lost
 
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles its callbacks to restore them; a sweep of ours goes on from the store instead
@@ -214,7 +218,8 @@ class Watch(tune.Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.delivery.check()  # what broke the delivery breaks every trial
-        self.delivery.lost(_key(trial), _error(trial))
+        if not self.is_lost():
+            self.delivery.lost(_key(trial), _error(trial))
         self.delivery.leave(_key(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

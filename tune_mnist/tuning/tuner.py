@@ -105,7 +105,7 @@ class _Rounds:
             name="trials",
             storage_path=str(self.trials.connection.folder / "tune"),
             verbose=2 if self.trials.connection.verbose else 0,
-            callbacks=[Watch(delivery)],
+            callbacks=[Watch(delivery, self.trials.connection.is_lost)],
             failure_config=tune.FailureConfig(max_failures=RETRIES),
         )
         space = {"run": tune.grid_search([_plain(run) for run in self.left])}
