@@ -20,8 +20,8 @@ from rich.table import Table
 from torch import nn
 from usual import Net
 
+from tune_mnist.machine.cpu import WORKER_SETTINGS
 from tune_mnist.mnist.networks import Cnn, Dropout
-from tune_mnist.tuning.cluster import WORKER_SETTINGS
 
 Step = Callable[[torch.Tensor, torch.Tensor], object]
 

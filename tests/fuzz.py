@@ -156,7 +156,7 @@ def yielded(dice: random.Random, folder: Path) -> None:
     from tune_mnist.store.checkpoint import packed, unpacked
     from tune_mnist.store.store import Store
     from tune_mnist.tasks.loop import Loop
-    from tune_mnist.tuning.trial import _last_line, _numbers
+    from tune_mnist.trials.trial import _last_line, _numbers
 
     loop: Loop
     task, loop = given.own_task(lambda: given.step(dice))

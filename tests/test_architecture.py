@@ -31,6 +31,7 @@ figures
 display
 results
 tuning
+trials
 plan
 checking
 tasks

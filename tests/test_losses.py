@@ -27,9 +27,9 @@ from tune_mnist.machine.processes import Processes, end_of
 from tune_mnist.plan.plan import Run, run_names
 from tune_mnist.store.store import Held, Store
 from tune_mnist.task import Config
-from tune_mnist.tuning import overdue
-from tune_mnist.tuning.delivery import unwritable
-from tune_mnist.tuning.overdue import Overdue
+from tune_mnist.trials import overdue
+from tune_mnist.trials.overdue import Overdue
+from tune_mnist.trials.receiver import unwritable
 from tune_mnist.tuning.tuner import _told
 from tune_mnist.tuning.workers import OutOfMemory
 

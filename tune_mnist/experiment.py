@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +19,7 @@ from tune_mnist.display.waiting import Waiting
 from tune_mnist.files import now
 from tune_mnist.learned import learned
 from tune_mnist.machine import environment
-from tune_mnist.plan.forecast import stored_epoch_times
+from tune_mnist.plan.forecast import is_short, stored_epoch_times
 from tune_mnist.plan.plan import Plan, Run, make_plan, run_names
 from tune_mnist.plan.request import Request, reading
 from tune_mnist.plan.timeleft import TimeLeft
@@ -29,6 +30,7 @@ from tune_mnist.stopping import Stages
 from tune_mnist.store.store import Held, Store
 from tune_mnist.task import Task
 from tune_mnist.tuning.resources import Resources, Room, check_room, slots
+from tune_mnist.words import plural
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,14 +147,15 @@ class Experiment:
         """Train the runs of these keys, whose locks are ours, and look what is stored then."""
         if not (todo := [run for run in self.plan.todo if run.key in mine]):
             return
-        if (note := cluster.objects_note()) and self._connection is None:
-            log.info(note)
         for line in self.stages.lines:
             log.info(line)
         side_by_side = slots(resources, cluster) if cluster.address is None else 1
         progress = self._progress(screen.display, min(side_by_side, len(todo)))
         screen.board.catch_up(self.plan)
-        self._execute(todo, resources, self._connected(cluster, screen, ray), screen, progress)
+        if self._connection is None and cluster.is_own and is_short(todo, self.task, self.store):
+            self._execute_alone(todo, resources, screen, progress)
+        else:
+            self._execute(todo, resources, self._connected(cluster, screen, ray), screen, progress)
         reached = {run.key: run.held.epochs for run in todo}
         for run in self.look().runs:
             went_on = run.held.epochs > reached.get(run.key, 0) or not run.to_train
@@ -163,6 +166,8 @@ class Experiment:
     def _connected(self, cluster: Cluster, screen: _Screen, ray: ExitStack) -> Connection:
         """To Ray, which is started, or joined, unless it is there."""
         if self._connection is None:
+            if note := cluster.objects_note():
+                log.info(note)
             started = "starting Ray, about 10 s" if cluster.address is None else f"joining Ray at {cluster.address}"
             stage(started, long=True)
             self._connection = ray.enter_context(cluster.started(lambda: self._last_words(screen.folder)))
@@ -188,12 +193,28 @@ class Experiment:
         room = Room(len(todo), at_once, resources.asked, connection.is_lost)
         with room:
             check_room(resources.asked, log.info)
-            self._open(todo)
-            opened = [run for run in self.look().todo if run.key in {one.key for one in todo}]
-            epochs = {run.key: run.config.epochs for run in opened}
-            stage("starting the first trials")
-            listener = Listener(Printed(screen.folder / LOGS), progress, screen.board, room, epochs)
+            opened = self._opened(todo)
+            listener = self._listener(opened, screen, progress, room.one_less)
             self.errors |= execute(opened, self.task, Trials(resources, connection), self.store, listener)
+
+    def _execute_alone(self, todo: list[Run], resources: Resources, screen: _Screen, progress: Progress) -> None:
+        from tune_mnist.trials.process import train_alone  # not above: a command that trains nothing starts sooner
+
+        opened = self._opened(todo)
+        log.info(f"{plural(len(opened), 'run')}, over before Ray would have started: trained without it")
+        listener = self._listener(opened, screen, progress, lambda: None)
+        how = resources.cpus, resources.epoch_timeout
+        self.errors |= train_alone(opened, self.task, *how, self.store, listener)
+
+    def _opened(self, todo: list[Run]) -> list[Run]:
+        """The runs, ready to be trained on: what is damaged, or not wanted, is set aside by now."""
+        self._open(todo)
+        return [run for run in self.look().todo if run.key in {one.key for one in todo}]
+
+    def _listener(self, runs: list[Run], screen: _Screen, progress: Progress, over: Callable[[], None]) -> Listener:
+        stage("starting the first trials")
+        epochs = {run.key: run.config.epochs for run in runs}
+        return Listener(Printed(screen.folder / LOGS), progress, screen.board, over, epochs)
 
     def _open(self, runs: list[Run]) -> None:
         """Make the runs ready to be trained on; only now is what is damaged, or not wanted (`fresh`), set aside."""

@@ -125,6 +125,7 @@ class Task:
     check: Callable[[Mapping[str, Any]], None] = _unchecked  # raises UserError for what the data have no room for
     needs_total: Callable[[Mapping[str, Any]], bool] = _never  # whether epochs depend on how many there will be
     cost: Callable[[Mapping[str, Any]], float] = _alike  # of an epoch, against another's: for the order of starts
+    cost_s: float | None = None  # about how many seconds a cost of 1 takes on a CPU, where more than ratios is known
     probe: Callable[[Config], float] | None = None  # measures about how many seconds an epoch takes
 
     @property

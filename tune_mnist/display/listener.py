@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,6 @@ from tune_mnist.display.log import Printed
 from tune_mnist.display.progress import Progress
 from tune_mnist.results.folder import log_file
 from tune_mnist.store.store import Row
-from tune_mnist.tuning.resources import Room
 
 if TYPE_CHECKING:
     from tune_mnist.display.tensorboard import TensorBoard
@@ -20,13 +19,14 @@ if TYPE_CHECKING:
 class Listener:
     """Passes what happens to the display, each epoch to TensorBoard, and the end of a run to who asks for machines.
 
-    `epochs`: run key -> how many are asked for. `prints`: where what the loops print goes.
+    `epochs`: run key -> how many are asked for. `prints`: where what the loops print goes. `over` is called once for
+    each run that has ended.
     """
 
     prints: Printed
     progress: Progress
     board: TensorBoard
-    room: Room
+    over: Callable[[], None]
     epochs: Mapping[str, int]
     ended: set[str] = field(default_factory=set)
 
@@ -55,7 +55,7 @@ class Listener:
         """Once: a trial that is lost after its last row has that row twice, or has failed beside it."""
         if key not in self.ended:
             self.ended.add(key)
-            self.room.one_less()
+            self.over()
 
     def said(self, key: str, text: str) -> None:
         self.progress.said(key, text)

@@ -99,7 +99,7 @@ class Progress:
 
     def _stop_at_end(self) -> None:
         if not any(self.left.values()):
-            stage("looking at what is resolved" if self.of else "stopping Ray")
+            stage("looking at what is resolved" if self.of else "all is trained")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """As many lines as the terminal has, none longer than it is wide: a display that wraps or scrolls jumps."""

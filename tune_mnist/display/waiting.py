@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from tune_mnist.display.log import log
 from tune_mnist.plan.plan import Run
 from tune_mnist.store.store import Store
-from tune_mnist.tuning.overdue import LEAST_S, TIMES
+from tune_mnist.trials.overdue import LEAST_S, TIMES
 from tune_mnist.words import duration, plural
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tune_mnist.plan.plan import Plan, makespan, pace
+from tune_mnist.plan.plan import Plan, Run, makespan, pace
 from tune_mnist.store.store import Store
 from tune_mnist.task import Config, Task
 
@@ -15,6 +16,7 @@ Probe = Callable[[Config], float]
 Pace = tuple[Any, ...]  # a kind of run: what sets the pace of its epochs (`plan.pace`)
 ALIKE = 1.3  # times the lesser of two probes: they agree
 PROBE_S = 5.0  # after which no more are made of one config
+FEW, START_S = 2, 10.0  # runs; what Ray takes to start and to stop on a quiet machine
 
 
 def forecast(plan: Plan, task: Task, store: Store, slots: int, probe: Probe | None) -> tuple[float, str] | None:
@@ -35,6 +37,20 @@ def forecast(plan: Plan, task: Task, store: Store, slots: int, probe: Probe | No
             probed[alike] = agreed(probe, run.config)
         lengths.append(run.to_train * (known[alike] if alike in known else probed[alike]))
     return makespan(lengths, slots), _source(len(stored), len(probed))
+
+
+def is_short(runs: Sequence[Run], task: Task, store: Store) -> bool:
+    """Whether one or two runs, one after the other, are over before Ray would have started, as far as that is known.
+
+    A run of a kind that the store has nothing of takes as long as the slowest that it has.
+    """
+    if len(runs) > FEW:
+        return False
+    if task.cost_s is not None:
+        return sum(run.to_train * task.cost(run.config) for run in runs) * task.cost_s < START_S
+    known = stored_epoch_times(store, task)
+    slowest = max(known.values(), default=math.inf)
+    return sum(run.to_train * known.get(pace(run.config, task), slowest) for run in runs) < START_S
 
 
 def agreed(probe: Probe, config: Config, clock: Callable[[], float] = time.monotonic) -> float:

@@ -18,6 +18,7 @@ from typing import Any
 
 from tune_mnist.errors import ClusterError
 from tune_mnist.exits import INTERRUPTED, InterruptedAlone, interruptible, leave_at_once, stop, told, uninterrupted
+from tune_mnist.machine.cpu import WORKER_SETTINGS
 from tune_mnist.machine.processes import Processes, end_of
 from tune_mnist.machine.scratch import scratch_folder
 from tune_mnist.tuning.head import LOOK_S, MISSES, TOLD_S, Head, HeadLost, Watch, check_token, reach, unreachable
@@ -37,13 +38,6 @@ _SETTINGS = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1e9",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S_AUTOSCALER": "1e9",
-}
-# glibc gives tensors of megabytes back to the system at every step and faults them in at the next: 1.1 times the time.
-WORKER_SETTINGS = {
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
-    "MALLOC_TOP_PAD_": str(64 << 20),
-    "MALLOC_ARENA_MAX": "1",  # each trial is a new thread, and would keep 40 MB in an arena of its own
 }
 _TOKEN = secrets.token_hex(32)  # of this process's local clusters: nobody else on the machine may submit to them
 _QUIET = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
@@ -74,6 +68,11 @@ class Cluster:
     gpus: int = 0
     ray_logs: bool = False
     insecure: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is made for this command alone, on CPUs: what is short may do without it."""
+        return self.address is None and not self.gpus and not self.ray_logs
 
     def reach(self) -> None:
         """Raise UserError if no cluster is at the address, or one that refuses us: before anything is written."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import shutil
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 from ray import tune
@@ -18,28 +15,13 @@ from tune_mnist.background import Background
 from tune_mnist.errors import ClusterError
 from tune_mnist.machine.cpu import memory_kills
 from tune_mnist.machine.processes import is_stopped
-from tune_mnist.store.history import is_end
-from tune_mnist.store.store import Row, Store
-from tune_mnist.tuning.overdue import Overdue
+from tune_mnist.store.store import Store
+from tune_mnist.trials.overdue import Overdue
+from tune_mnist.trials.receiver import KEPT, LOST, RETRIES, Listener, Receiver
 from tune_mnist.tuning.workers import OutOfMemory, Worker
 
 ANSWER_S, STOPPED_S = 120, 5  # for an answer from the mailbox; from one that is stopped
 CARRIER = "Ray's process that brings the epochs home"
-KEPT = "every finished epoch before is kept; the same command goes on from there"
-LOST = "its worker was lost"
-RETRIES = 5  # of a trial whose worker was lost; an error in training itself is final
-
-
-class Listener(Protocol):
-    """Hears what happens to the runs, by key; from two threads."""
-
-    def started(self, key: str, trained: int, hostname: str) -> None: ...
-    def epoch(self, key: str, row: Row) -> None: ...
-    def diverged(self, key: str, row: Row) -> None: ...
-    def lost(self, key: str, cause: str) -> None: ...
-    def failed(self, key: str, error: str, trace: str) -> None: ...
-    def said(self, key: str, text: str) -> None: ...
-    def printed(self, key: str, text: str) -> None: ...
 
 
 class Delivery(Background):
@@ -51,8 +33,8 @@ class Delivery(Background):
     def __init__(self, mailbox: Any, worker: Worker, store: Store, listener: Listener, overdue: Overdue) -> None:
         # However long a write takes, the block's end waits for it: the runs' locks are freed after that.
         super().__init__("delivery", self._deliver)
-        self.mailbox, self.worker, self.store, self.listener, self.overdue = mailbox, worker, store, listener, overdue
-        self.errors: dict[str, str] = {}
+        self.mailbox, self.worker, self.listener, self.overdue = mailbox, worker, listener, overdue
+        self.receiver = Receiver(store, listener, overdue, self._beside)
         self.workers: dict[str, Worker] = {}  # of the trials that run
         self.broken: BaseException | None = None
         self._kills = memory_kills()
@@ -91,7 +73,7 @@ class Delivery(Background):
     def _take(self, wait: float) -> int:
         messages = self._answer(self.mailbox.take.remote(wait))
         for message in messages:
-            self._handle(**message)
+            self._handle(message)
         return len(messages)
 
     def _answer(self, asked: Any) -> Any:
@@ -106,31 +88,10 @@ class Delivery(Background):
                 if is_stopped(self.worker.pid) or time.monotonic() > end:
                     raise ClusterError(f"{CARRIER} gives no answer; {KEPT}") from None
 
-    def _handle(self, key: str, kind: str, **content: Any) -> None:
-        if kind == "epoch":
-            self._store(key, **content)
-        elif kind == "failed":
-            self.errors[key] = content["error"]
-            self.listener.failed(key, **content)
-        elif kind == "said":
-            self.listener.said(key, **content)
-        elif kind == "printed":
-            self.listener.printed(key, **content)
-        else:
-            self.workers[key] = content.pop("worker")
-            self.overdue.started(key)
-            self.listener.started(key, **content)
-
-    def _store(self, key: str, row: Row, checkpoint: bytes | None) -> None:
-        self.overdue.epoch(key)
-        row = {**row, "concurrent": self._beside(key)}
-        try:
-            self.store.append(key, row)
-            if checkpoint is not None and self.store.newest_checkpoint(key) < row["epoch"]:
-                self.store.save_checkpoint(key, row["epoch"], checkpoint)
-        except (OSError, ValueError) as error:  # a full disk, say; or what it appends to is no longer there
-            raise unwritable(self.store.folder, error, len(checkpoint or b"")) from error
-        (self.listener.diverged if is_end(row) else self.listener.epoch)(key, row)
+    def _handle(self, message: dict[str, Any]) -> None:
+        if worker := message.pop("worker", None):
+            self.workers[message["key"]] = worker
+        self.receiver.handle(**message)
 
     def _beside(self, key: str) -> int:
         """The most other trials that ran beside this one since it was last asked."""
@@ -169,23 +130,14 @@ class Delivery(Background):
         cause = self._cause(key, error)
         if cause is None and not (error is None or isinstance(error, ray.exceptions.RayActorError)):
             cause = str(error).strip().splitlines()[-1]
-        self.errors[key] = cause or f"{LOST} {RETRIES + 1} times{'' if error is None else _why(str(error))}"
-        self.listener.failed(key, self.errors[key], "" if error is None else str(error))
+        often = f"{LOST} {RETRIES + 1} times{'' if error is None else _why(str(error))}"
+        self.receiver.failed(key, cause or often, "" if error is None else str(error))
 
     def _cause(self, key: str, error: Exception | None) -> str | None:
         """Why the worker is gone, if that is known."""
         short = None if error is None else OutOfMemory.among(error)
         why = self._why_lost.pop(key, None)
         return short.cause(next(iter(short.held), None)) if short else why
-
-
-def unwritable(folder: Path, error: Exception, needed: int) -> ClusterError:
-    """The store cannot be written: which folder, what is missing, what is kept."""
-    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(folder).free
-        why += f"; {free / 1e6:.1f} MB are free there, and an epoch needs {needed / 1e6:.1f} MB; make room"
-    return ClusterError(f"the store '{folder}' cannot be written ({why}); {KEPT}")
 
 
 def _why(said: str) -> str:

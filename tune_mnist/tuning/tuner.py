@@ -27,10 +27,11 @@ from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.plan.plan import Run
 from tune_mnist.store.store import Store
 from tune_mnist.task import Task
+from tune_mnist.trials.overdue import Overdue
+from tune_mnist.trials.receiver import KEPT, RETRIES, Listener, longest_epochs
 from tune_mnist.tuning.cluster import Connection
-from tune_mnist.tuning.delivery import KEPT, RETRIES, Delivery, Listener, Watch
+from tune_mnist.tuning.delivery import Delivery, Watch
 from tune_mnist.tuning.mailbox import Mailbox
-from tune_mnist.tuning.overdue import Overdue
 from tune_mnist.tuning.resources import Resources
 from tune_mnist.tuning.trial import trainable
 from tune_mnist.tuning.workers import OutOfMemory, Worker, causes
@@ -89,7 +90,7 @@ class _Rounds:
                 raise _told(broken) from error
         else:
             short = None
-        self.errors |= delivery.errors if delivery else {}
+        self.errors |= delivery.receiver.errors if delivery else {}
         if short:
             self._make_do(short, delivery)
 
@@ -118,13 +119,7 @@ class _Rounds:
 
     def _overdue(self) -> Overdue:
         """The longest epoch of each run by its rows so far."""
-        rows = {run.key: self.store.held(run.key).rows for run in self.left}
-        taken = {
-            key: max(row.get("train_time_s", 0.0) + row.get("eval_time_s", 0.0) for row in of)
-            for key, of in rows.items()
-            if of
-        }
-        return Overdue(self.trials.resources.epoch_timeout, taken)
+        return Overdue(self.trials.resources.epoch_timeout, longest_epochs(self.store, [run.key for run in self.left]))
 
     def _make_do(self, short: OutOfMemory, delivery: Delivery | None) -> None:
         """Prepare a round with fewer trials side by side: half of those on the node whose memory ran out."""
