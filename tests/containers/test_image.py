@@ -22,7 +22,8 @@ from engine import HARDENED, ROOT, USER, built, docker, inspected, need_engine, 
 LOCK = (ROOT / "requirements.txt").read_text("utf-8")
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(2400)]  # the first test may have to build the image
 
-QUICK = ("--set", "model=mlp", "--set", "train_size=320", "--set", "epochs=3", "--vary", "lr=0.01,0.05")
+# Three runs: one or two so short ones are trained without Ray.
+QUICK = ("--set", "model=mlp", "--set", "train_size=320", "--set", "epochs=3", "--vary", "lr=0.01,0.05,0.1")
 # One CPU trains an epoch of this in about a second: there is a middle to be stopped in.
 SLOW = ("--dataset", "digits", "--set", "train_size=640", "--set", "epochs=8", "--vary", "lr=0.01,0.02,0.05,0.1")
 
@@ -112,7 +113,7 @@ def test_little_shared_memory_is_a_line(hardened: Ended) -> None:
 
 def test_without_a_terminal_it_prints_plain_lines(hardened: Ended) -> None:
     assert "\x1b" not in hardened.out
-    assert len(re.findall(r"^\S+: epoch \d/3, test accuracy", hardened.out, flags=re.MULTILINE)) == 6
+    assert len(re.findall(r"^\S+: epoch \d/3, test accuracy", hardened.out, flags=re.MULTILINE)) == 9
 
 
 def test_the_same_job_again_trains_nothing(image: str, hardened: Ended) -> None:
@@ -120,7 +121,7 @@ def test_the_same_job_again_trains_nothing(image: str, hardened: Ended) -> None:
     again = contained(image, "run", *QUICK, results=hardened.results)
     assert (again.code, again.err) == (0, hardened.err)
     assert trained(again.log().removeprefix(before)).total() == 0
-    assert "6 epochs in the store, 0 to train" in again.out
+    assert "9 epochs in the store, 0 to train" in again.out
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,8 @@ from tune_mnist.trials import trial
 from tune_mnist.trials.overdue import Overdue
 from tune_mnist.trials.receiver import LOST, RETRIES, Listener, Receiver, longest_epochs
 
+# With the paths of this process: where it was started may be a file `random.py` that is not Python's.
+BEGIN = "import sys; sys.path[:] = sys.argv[2:]; from tune_mnist.trials.process import main; main(int(sys.argv[1]))"
 LOOK_S = 0.5  # between two looks whether the process is there, and in time
 ENDS_S = 5.0  # for a process that has closed its end of the pipe
 
@@ -78,9 +80,9 @@ class _Worker:
     def train(self, run: Run, receiver: Receiver) -> str | None:
         """Until the run has ended; then None, or why the process has, before it."""
         kills, late = memory_kills(), ""
+        saved = receiver.store.load_checkpoint(run.key)
         connection = self.connection or self._start()
-        with suppress(OSError):
-            saved = receiver.store.load_checkpoint(run.key)
+        with suppress(OSError):  # its end is seen where it is listened to
             connection.send((dict(run.config), run.config.needs_total, saved))
         while True:
             try:
@@ -105,9 +107,8 @@ class _Worker:
         self.errors = tempfile.TemporaryFile()  # noqa: SIM115
         self.connection, theirs = Pipe()
         settings = {"OMP_NUM_THREADS": str(self.threads)} | dict(os.environ) | WORKER_SETTINGS
-        settings["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tune_mnist.trials.process", str(theirs.fileno())],
+            [sys.executable, "-c", BEGIN, str(theirs.fileno()), *sys.path],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self.errors,
@@ -116,7 +117,7 @@ class _Worker:
             start_new_session=True,  # Ctrl-C is for this process: it puts things in order
         )
         theirs.close()
-        with suppress(OSError):  # its end is seen where it is listened to
+        with suppress(OSError):
             self.connection.send(self.threads)
             self.connection.send_bytes(self.task)
         return self.connection
@@ -167,10 +168,10 @@ class _Outbox(trial.Outbox):
         """The next epoch may be trained at once."""
 
 
-def main() -> None:
-    """`python -m tune_mnist.trials.process FD`: trains what it is asked for through that pipe, until it is closed."""
+def main(pipe: int) -> None:
+    """The process: trains what it is asked for through the pipe of that number, until it is closed."""
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
+    connection: Connection[Any, Any] = Connection(pipe)
     threads = connection.recv()
     task = cloudpickle.loads(connection.recv_bytes())  # from the process that started this one
     with suppress(EOFError):
@@ -185,7 +186,3 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
-
-
-if __name__ == "__main__":
-    main()
