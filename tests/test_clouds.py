@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
-from conftest import ROOT, run, surroundings, under_way, wait_for
+from conftest import ROOT, run, succeeded, surroundings, under_way, wait_for
 from googleapiclient.discovery_cache import DISCOVERY_DOC_DIR
 from kubernetes import client as kubernetes
 
@@ -267,6 +267,19 @@ def test_a_value_that_is_left_is_named(tmp_path: Path, cloud: str, name: str) ->
     done = run("--cluster", f"{cloud}.yaml", "--dataset", "digits", folder=tmp_path)
     assert done.code == 2
     assert re.fullmatch(rf"error: \w+ in {cloud}\.yaml is still '{name}'; fill it in, as the file says\n", done.err)
+
+
+def test_a_cluster_is_not_started_for_what_is_stored_at_home(tmp_path: Path) -> None:
+    """Nobody has these addresses, which are for manuals: whoever asked them would fail."""
+    nobody = {"HEAD": "192.0.2.1", "WORKER1": "192.0.2.2", "WORKER2": "192.0.2.3", "USER": "nobody"}
+    for source in ("data/published.csv", "docker/requirements.txt"):
+        (tmp_path / source).parent.mkdir(exist_ok=True)
+        (tmp_path / source).symlink_to(ROOT / source)
+    asked = ("--dataset", "digits", "--set", "train_size=64", "--set", "epochs=1", "--vary", "lr=0.01")
+    succeeded(run(*asked, folder=tmp_path))
+    done = succeeded(run(*asked, "--cluster", filled(tmp_path, "onprem", **nobody).name, folder=tmp_path))
+    assert "everything asked is stored here: tune-mnist is not started" in done.out
+    assert done.points()[0]["status"] == "done"
 
 
 def test_a_job_is_told_what_the_command_told_the_head(monkeypatch: pytest.MonkeyPatch) -> None:

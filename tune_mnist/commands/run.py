@@ -262,6 +262,7 @@ def run(
     with Display(screen) as display, listening(ConsoleLines(screen)), listening(log_file):
         where = Where(Store(store), resources.device, resources.cpus)
         experiment = sweeping.planned(what, options, where, not no_share, fresh)
+        launcher = sweeping.needed(launcher, experiment)
         if short:
             log.warning(short)
         costs = sweeping.Costs(resources, cluster, nodes, is_local)

@@ -98,6 +98,15 @@ def planned(what: Subject, options: Options, where: Where, share: bool, fresh: b
     return experiment
 
 
+def needed(launcher: Launcher | None, experiment: Experiment) -> Launcher | None:
+    """The cluster, unless all that is asked is stored at home: a start takes a minute, and on a cloud it costs money."""
+    if launcher is None or experiment.plan.todo:
+        return launcher
+    may_run = f"if it still runs, ray down {launcher.file} ends it"
+    log.info(f"everything asked is stored here: {launcher.name} is not started; {may_run}")
+    return None
+
+
 def launch(launched: Launch, display: Display, log_file: LogFile, log_path: Path) -> int:
     """Run the sweep on a cluster; what this side says goes to the log's end, after what the job said."""
     display.end()  # the job's own is shown
