@@ -271,13 +271,16 @@ def test_a_value_that_is_left_is_named(tmp_path: Path, cloud: str, name: str) ->
 
 def test_a_cluster_is_not_started_for_what_is_stored_at_home(tmp_path: Path) -> None:
     """Nobody has these addresses, which are for manuals: whoever asked them would fail."""
-    nobody = {"HEAD": "192.0.2.1", "WORKER1": "192.0.2.2", "WORKER2": "192.0.2.3", "USER": "nobody"}
-    for source in ("data/published.csv", "docker/requirements.txt"):
+    for source in ("tune_mnist", "data/published.csv", "docker/requirements.txt"):
         (tmp_path / source).parent.mkdir(exist_ok=True)
         (tmp_path / source).symlink_to(ROOT / source)
+    text = (ROOT / "cluster" / "onprem.yaml").read_text("utf-8")
+    for name, value in {"HEAD #": "192.0.2.1 #", "WORKER1, WORKER2": "192.0.2.2", "USER #": "nobody #"}.items():
+        text = text.replace(name, value)
+    (tmp_path / "onprem.yaml").write_text(text, "utf-8")
     asked = ("--dataset", "digits", "--set", "train_size=64", "--set", "epochs=1", "--vary", "lr=0.01")
     succeeded(run(*asked, folder=tmp_path))
-    done = succeeded(run(*asked, "--cluster", filled(tmp_path, "onprem", **nobody).name, folder=tmp_path))
+    done = succeeded(run(*asked, "--cluster", "onprem.yaml", folder=tmp_path))
     assert "everything asked is stored here: tune-mnist is not started" in done.out
     assert done.points()[0]["status"] == "done"
 

@@ -99,7 +99,7 @@ def planned(what: Subject, options: Options, where: Where, share: bool, fresh: b
 
 
 def needed(launcher: Launcher | None, experiment: Experiment) -> Launcher | None:
-    """The cluster, unless all that is asked is stored at home: a start takes a minute, and on a cloud it costs money."""
+    """The cluster, unless all that is asked is stored at home: a start takes a minute, and on a cloud money."""
     if launcher is None or experiment.plan.todo:
         return launcher
     may_run = f"if it still runs, ray down {launcher.file} ends it"
