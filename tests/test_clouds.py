@@ -22,6 +22,7 @@ from googleapiclient.discovery_cache import DISCOVERY_DOC_DIR
 from kubernetes import client as kubernetes
 
 from tune_mnist.launch.head_job import entrypoint
+from tune_mnist.launch.ray_up import _cause
 
 CLOUDS = ("aws", "gcp")
 FILLED = {"AMI": "", "REGISTRY/mnist:TAG": "registry.example/mnist:1", "PROJECT": "example", "IMAGE": "images/ubuntu"}
@@ -283,6 +284,30 @@ def test_a_cluster_is_not_started_for_what_is_stored_at_home(tmp_path: Path) -> 
     done = succeeded(run(*asked, "--cluster", "onprem.yaml", folder=tmp_path))
     assert "everything asked is stored here: tune-mnist is not started" in done.out
     assert done.points()[0]["status"] == "done"
+
+
+LONG = "ssh -tt -i ~/.ssh/key -o StrictHostKeyChecking=no " * 20
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("", "it ended without a word"),
+        (f"Command failed:\n\n  {LONG}\nroot@192.0.2.1: Permission denied (publickey).\n", "Permission denied"),
+        (
+            f"{LONG}\nsubprocess.CalledProcessError: Command '['ssh', '{LONG}']' returned non-zero exit status 255.\n",
+            "Command failed:|ssh ended with 255",
+        ),
+        ("x" * 1000, "x{200}…"),
+    ],
+    ids=["nothing", "a reason", "a command alone", "long"],
+)
+def test_what_failed_on_the_way_to_a_head_is_told_in_a_line(said: str, cause: str) -> None:
+    """Ray repeats ssh's whole command, 1,000 characters of it."""
+    told = _cause(said)
+    assert re.search(cause, told)
+    assert len(told) < 250
+    assert "StrictHostKeyChecking" not in told
 
 
 def test_a_job_is_told_what_the_command_told_the_head(monkeypatch: pytest.MonkeyPatch) -> None:

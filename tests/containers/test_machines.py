@@ -78,6 +78,7 @@ def test_a_sweep_runs_on_all_machines_and_comes_home_bit_for_bit(hosts: Machines
 def test_the_command_shows_what_the_job_says(away: Finished) -> None:
     assert f"epoch {EPOCHS}/{EPOCHS}" in away.out
     assert "stays up (--keep)" in away.out
+    assert "report: results/away/report.html" in away.out  # where it comes home
     for noise in ("\x1b", "\x02", "Fetched IP", "Traceback", "raylet", "sdk.py", "job_manager", "entrypoint"):
         assert noise not in away.out
 

@@ -272,10 +272,9 @@ def run(
         if not yes and not sweeping.agreed(experiment, costs, display):
             return INTERRUPTED
         prepare_folder(folder)
-        log_path = folder / log_name(experiment.task.name)
         if launcher:
             job = sweeping.job([*shared.travelling(ctx, HERE), *what.options()], experiment, what.files(), config)
             launched = Launch(launcher, job, experiment.store, folder, experiment.asked, keep)
-            return sweeping.launch(launched, display, log_file, log_path)
-        log_file.open(log_path)
+            return sweeping.launch(launched, experiment, display, log_file)
+        log_file.open(folder / log_name(experiment.task.name))
         return sweeping.train(experiment, folder, resources, cluster, display)

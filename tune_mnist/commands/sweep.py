@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tune_mnist.experiment import Experiment
 from tune_mnist.launch.launch import Job, Launch
 from tune_mnist.launch.ray_up import Launcher, read_cluster_file
 from tune_mnist.machine import container
+from tune_mnist.machine.environment import OUTPUT_NAME, STORE_NAME
 from tune_mnist.plan.forecast import forecast
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.request import Options, Request, build
@@ -107,13 +109,17 @@ def needed(launcher: Launcher | None, experiment: Experiment) -> Launcher | None
     return None
 
 
-def launch(launched: Launch, display: Display, log_file: LogFile, log_path: Path) -> int:
+def launch(launched: Launch, experiment: Experiment, display: Display, log_file: LogFile) -> int:
     """Run the sweep on a cluster; what this side says goes to the log's end, after what the job said."""
     display.end()  # the job's own is shown
     try:
-        return launched.run(display.console)
+        code = launched.run(display.console)
+        if code == INTERRUPTED:
+            experiment.look()
+            log.warning(_kept(experiment))
+        return code
     finally:
-        log_file.open(log_path)
+        log_file.open(launched.folder / log_name(experiment.task.name))
 
 
 def default_output(experiment: Experiment) -> Path:
@@ -265,8 +271,12 @@ def _advice(experiment: Experiment, folder: Path) -> list[str]:
 
 def _left(folder: Path, log_file: str, written: list[Path], report: bool) -> list[str]:
     """What a command left, and where; in a container, how it is to be got out."""
-    count = f"{plural(len(written), 'file')} in {folder}" if written else f"nothing has changed in {folder}"
-    lines = [count, *([f"report: {folder / 'report.html'}"] if report else []), f"log: {folder / log_file}"]
+    at_home = os.environ.get(OUTPUT_NAME)  # what comes home lies there
+    shown = Path(at_home or folder)
+    count = f"{plural(len(written), 'file')} in {shown}" if written else f"nothing has changed in {shown}"
+    lines = [count, *([f"report: {shown / 'report.html'}"] if report else []), f"log: {shown / log_file}"]
+    if at_home:
+        return lines
     if (engine := container.engine()) and not container.is_mounted(folder):
         lines.append("all of it is in this container, and goes with it; copy it, or mount a folder there with -v:")
         lines.append(f"{engine} cp {container.name()}:{folder.absolute()} .")
@@ -274,6 +284,6 @@ def _left(folder: Path, log_file: str, written: list[Path], report: bool) -> lis
 
 
 def _kept(experiment: Experiment) -> str:
-    plan = experiment.plan
-    kept = f"interrupted; {plural(plan.epochs_stored, 'finished epoch')} are kept in {experiment.store.folder}"
+    plan, place = experiment.plan, os.environ.get(STORE_NAME) or experiment.store.folder
+    kept = f"interrupted; {plural(plan.epochs_stored, 'finished epoch')} are kept in {place}"
     return f"{kept}; the same command again trains the remaining {plan.epochs_to_train} and draws the figures"

@@ -26,7 +26,7 @@ from rich.text import Text
 
 from tune_mnist.display.screen import SCREEN, SCREEN_WIDTH
 from tune_mnist.exits import leave_at_once
-from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME
+from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME, OUTPUT_NAME, STORE_NAME
 from tune_mnist.store.merge import merge
 from tune_mnist.store.store import Store
 from tune_mnist.tuning.resources import NODES_S_NAME
@@ -35,7 +35,8 @@ BEGIN, END = "\x02", "\x03"  # what `ray exec` itself says stands outside of the
 ARRIVED = Path("arrived")  # what the caller's store has of the runs that the sweep asks for
 ALIVE_S = 5.0  # between two looks whether Ray is still there
 MISSES = 3  # looks without an answer, one after another, after which it is lost
-PASSED = (SCREEN_WIDTH, NODES_S_NAME, COMMAND_NAME, COMMIT_NAME)  # told by `launch`, and to be told to the job
+# Told by `launch`, and to be told to the job.
+PASSED = (SCREEN_WIDTH, NODES_S_NAME, COMMAND_NAME, COMMIT_NAME, OUTPUT_NAME, STORE_NAME)
 READY_S = 30.0
 _RAYS = re.compile(r"^(\d{4}-\d\d-\d\d \S+\s+[A-Z]+ \w+\.py:\d+ -- |Running entrypoint for job ).*\n?", re.MULTILINE)
 TOKEN = Path("~/.ray/auth_token")

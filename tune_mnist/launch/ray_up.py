@@ -25,6 +25,8 @@ from tune_mnist.launch.head_job import BEGIN, END
 
 PLACE = "~/tune-mnist"  # on every machine of a cluster; its .venv has Ray and what tune_mnist needs
 CALL_S = 60.0  # for a short question to the head
+LONGEST = 200  # letters of what is told of a failure
+_SSH = re.compile(r"^.*Command '?\[?'?ssh\b.* exit status (\d+)\.?$")  # Ray repeats the whole command, a screen of it
 _NOISE = re.compile(r"\x1b\[[0-9;]*m")
 _LEFT = re.compile(r"HEAD|WORKER\d+|USER|AMI|IMAGE|PROJECT|REGISTRY/.*")
 _NEEDS = {"aws": ("boto3",), "gcp": ("googleapiclient", "google_auth_httplib2", "cryptography")}
@@ -203,8 +205,10 @@ def _read(file: IO[bytes]) -> str:
 def _cause(said: str) -> str:
     """The line of Ray's or ssh's that says what is wrong."""
     lines = [_NOISE.sub("", line).strip() for line in said.replace("\r", "\n").splitlines()]
-    lines = [line for line in lines if line and not line.startswith(("Shared connection", "Connection to"))]
+    noise = ("Shared connection", "Connection to", "ssh -")
+    lines = [_SSH.sub(r"ssh ended with \1", line) for line in lines if line and not line.startswith(noise)]
     told = [
         line for line in lines if re.search(r"error|fail|denied|refused|timed out|unreachable|not found", line, re.I)
     ]
-    return (told or lines or ["it ended without a word"])[-1]
+    line = (told or lines or ["it ended without a word"])[-1]
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"

@@ -16,7 +16,9 @@ from tune_mnist.machine.cpu import cpu_count, cpu_model
 from tune_mnist.machine.devices import gpu_count
 
 PACKAGES = ("tune-mnist", "torch", "torchvision", "ray", "numpy", "pandas", "matplotlib", "scikit-learn", "tensorboard")
-COMMAND_NAME, COMMIT_NAME = "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT"  # a job on a cluster is told what home has
+# A job on a cluster is told what home has: command, commit, and what the folders of results and store are called.
+COMMAND_NAME, COMMIT_NAME = "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT"
+OUTPUT_NAME, STORE_NAME = "TUNE_MNIST_OUTPUT", "TUNE_MNIST_STORE"
 NOT_RESULTS = ("--", ":/", ":(top,exclude)results")
 
 
