@@ -16,8 +16,15 @@ INSTALL = install() { \
 N ?= 2
 CHAOS_SEED := $(or $(CHAOS_SEED),$(shell date +%s))
 NOTES := $(CURDIR)/.chaos.jsonl
-# The plugin where it is installed, else the older command. The results belong to whoever calls make.
-COMPOSE = MNIST_USER="$${MNIST_USER:-$$(id -u):$$(id -g)}" \
+# What an image says of its code: the commit, and whether there were changes beside those in results/.
+VERSION = $$(sed -n 's/^__version__ = "\(.*\)"/\1/p' tune_mnist/__init__.py)
+REVISION = $$(git rev-parse HEAD 2>/dev/null)$$(git status --porcelain -- :/ ':(top,exclude)results' 2>/dev/null | \
+	sed -n '1s/.*/-dirty/p')
+# The plugin where it is installed, else the older command. The results belong to whoever calls make. A checkout's
+# cluster has a name of its own.
+COMPOSE = COMPOSE_PROJECT_NAME="$${COMPOSE_PROJECT_NAME:-tune-mnist-$$(pwd -P | cksum | cut -d ' ' -f 1)}" \
+	VERSION="$(VERSION)" REVISION="$(REVISION)" MNIST_USER="$${MNIST_USER:-$$(id -u):$$(id -g)}" \
+	WORKER_GB="$${WORKER_GB:-$$(($${WORKER_CPUS:-1} + 3))}" \
 	$$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) -f docker/compose.yaml
 
 .DEFAULT_GOAL := help
@@ -57,9 +64,7 @@ scaling: .venv/.made ## a thousand sleeping trials on 64 simulated CPUs: is the 
 	@$(BIN)/python bench/scaling.py $(ARGS)
 
 image: ## the container image mnist; another base with ARGS='--build-arg BASE=…'
-	@docker build -t mnist -f docker/Dockerfile $(ARGS) \
-		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' tune_mnist/__init__.py)" \
-		--build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" .
+	@docker build -t mnist -f docker/Dockerfile $(ARGS) --build-arg VERSION="$(VERSION)" --build-arg REVISION="$(REVISION)" .
 
 cluster: ## the sweeps across a Ray head and 2 workers in containers; more workers with N=5
 	@$(COMPOSE) build --quiet head
@@ -67,7 +72,7 @@ cluster: ## the sweeps across a Ray head and 2 workers in containers; more worke
 	@$(COMPOSE) run --rm --no-deps sweep $(ARGS)
 
 cluster-down: ## stop the containers of make cluster; results and store stay
-	@$(COMPOSE) down --volumes --remove-orphans
+	@$(COMPOSE) down --volumes
 
 chaos: .venv/.tools ## a bad week: everything killed, cut, filled up and fuzzed at seeded instants; again with CHAOS_SEED=…
 	@rm -f $(NOTES)

@@ -44,7 +44,10 @@ def test_a_service_can_do_no_more_than_it_must(name: str) -> None:
 
 def test_only_the_dashboard_and_tensorboard_are_published_and_on_loopback() -> None:
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert ports == {"head": ["127.0.0.1:8265:8265"], "tensorboard": ["127.0.0.1:6006:6006"]}
+    assert ports == {
+        "head": ["127.0.0.1:${DASHBOARD_PORT:-8265}:8265"],
+        "tensorboard": ["127.0.0.1:${TENSORBOARD_PORT:-6006}:6006"],
+    }
 
 
 def test_workers_mount_nothing_but_the_token() -> None:
@@ -93,6 +96,7 @@ def test_the_gpu_file_gives_a_worker_every_gpu_and_asks_for_a_share_a_trial() ->
     (device,) = services["worker"]["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", [["gpu"]]) or device["capabilities"] == ["gpu"]
     assert services["sweep"]["command"] == ["--gpus-per-trial", "0.25"]
+    assert services["worker"]["container_name"] == "tune-mnist-gpu-worker"  # compose refuses a second one
 
 
 @pytest.mark.parametrize(
@@ -100,9 +104,42 @@ def test_the_gpu_file_gives_a_worker_every_gpu_and_asks_for_a_share_a_trial() ->
     [
         ("image", ["docker build -t mnist -f docker/Dockerfile", "--build-arg VERSION="]),
         ("cluster", ["up --detach --no-build --scale worker=5 head worker tensorboard", "run --rm --no-deps sweep"]),
-        ("cluster-down", ["down --volumes --remove-orphans"]),
+        ("cluster-down", ["-f docker/compose.yaml down --volumes\n"]),  # what is not ours stays
     ],
 )
 def test_make_says_what_it_would_do(target: str, words: list[str]) -> None:
     done = subprocess.run(["make", "-n", target, "N=5"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert all(word in done.stdout for word in words), done.stdout
+
+
+def test_two_checkouts_have_clusters_of_two_names(tmp_path: Path) -> None:
+    """As the shell reads what make would do; and compose by hand is not called after the folder docker/."""
+    (name,) = re.findall(r"COMPOSE_PROJECT_NAME=(\".*?\") VERSION", makes("cluster-down"))
+    names = [
+        subprocess.run(["sh", "-c", f"echo {name}"], cwd=folder, capture_output=True, text=True, check=True).stdout
+        for folder in (ROOT, tmp_path)
+    ]
+    assert [bool(re.fullmatch(r"tune-mnist-\d+\n", name)) for name in names] == [True, True]
+    assert names[0] != names[1]
+    assert "COMPOSE_PROJECT_NAME=tune-mnist\n" in (DOCKER / ".env").read_text("utf-8")
+
+
+def test_an_image_is_told_its_commit_and_whether_there_are_changes(tmp_path: Path) -> None:
+    (told,) = re.findall(r'REVISION=("\$\(git .*?\)")', makes("image").replace("\\\n", ""))
+
+    def revision(*commands: str) -> str:
+        for command in (*commands, f"printf %s {told}"):
+            done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    who = "-c user.name=a -c user.email=a@example.org"
+    assert revision() == ""
+    clean = revision("git init -q .", "touch code", f"git add . && git {who} commit -qm first")
+    assert re.fullmatch("[0-9a-f]{40}", clean)
+    assert revision("mkdir results && touch results/a") == clean
+    assert revision("echo 1 >code") == f"{clean}-dirty"
+
+
+def makes(target: str) -> str:
+    done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout

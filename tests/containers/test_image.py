@@ -167,6 +167,15 @@ def test_the_image_is_labelled_and_runs_as_an_ordinary_user(image: str) -> None:
     assert {"description", "version", "revision"} <= set(labels)
 
 
+def test_where_no_commit_was_told_the_code_itself_is(hardened: Ended) -> None:
+    """As of a plain `docker build`, which is told none."""
+    facts = json.loads((hardened.digits / "environment.json").read_text("utf-8"))
+    assert facts["git"] is None
+    assert re.fullmatch("[0-9a-f]{64}", facts["code_sha256"])
+    told = f"Code: SHA-256 {facts['code_sha256'][:12]}; its commit is not known."
+    assert told in (hardened.digits / "report.md").read_text("utf-8")
+
+
 def test_the_image_brings_no_token_no_data_and_no_results(image: str) -> None:
     looked = docker("run", "--rm", "--entrypoint", "find", image, *("/ray-token", "/data", "/results", "/tmp"))
     assert looked.stdout.split() == ["/ray-token", "/data", "/results", "/tmp"]

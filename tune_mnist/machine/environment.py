@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
 import shlex
@@ -19,6 +20,7 @@ PACKAGES = ("tune-mnist", "torch", "torchvision", "ray", "numpy", "pandas", "mat
 # A job on a cluster is told what home has: command, commit, and what the folders of results and store are called.
 COMMAND_NAME, COMMIT_NAME = "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT"
 OUTPUT_NAME, STORE_NAME = "TUNE_MNIST_OUTPUT", "TUNE_MNIST_STORE"
+DIRTY = "-dirty"  # after a commit: with changes, as `git describe --dirty` writes it
 NOT_RESULTS = ("--", ":/", ":(top,exclude)results")
 
 
@@ -35,6 +37,7 @@ def describe(started: str, ended: str, checksums: dict[str, str]) -> dict[str, A
         "cpu": {"model": cpu_model(), "usable": cpu_count(), "in_machine": os.cpu_count()},
         "gpus": _gpu_names(),
         "git": git_state(),
+        "code_sha256": _code(),
         "data_sha256": checksums,
     }
 
@@ -76,8 +79,23 @@ def git_state() -> dict[str, Any] | None:
     tracked = _git("ls-files", "--error-unmatch", Path(__file__).name)
     commit = _git("rev-parse", "HEAD") if tracked else None
     if commit is None and (told := os.environ.get(COMMIT_NAME)):  # the image, and a cluster, are told theirs
-        return {"commit": told, "dirty": None}
+        return {"commit": told.removesuffix(DIRTY), "dirty": told.endswith(DIRTY)}
     return None if commit is None else {"commit": commit, "dirty": bool(_git("status", "--porcelain", *NOT_RESULTS))}
+
+
+def revision() -> str:
+    """The commit as an image, and a cluster, are told it: with -dirty where the code was changed; empty without one."""
+    state = git_state() or {"commit": "", "dirty": False}
+    return f"{state['commit']}{DIRTY if state['dirty'] else ''}"
+
+
+def _code() -> str:
+    """SHA-256 of this package's code: what is known of it where git is not, as in an image that was built without."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package).as_posix()}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _git(*arguments: str) -> str | None:

@@ -186,15 +186,17 @@ def _machine(environment: dict[str, Any], whose: str) -> list[str]:
     return [
         f"{whose} ran on {environment.get('hostname') or 'a machine'}: {', '.join(machine)}.",
         *([f"Versions: {', '.join(versions)}."] if versions else []),
-        *_code(environment.get("git") or {}),
+        *_code(environment),
         *_times(environment),
         *([f"{ENVIRONMENT_JSON} does not tell: {several(lacks)}."] if lacks else []),
     ]
 
 
-def _code(git: dict[str, Any]) -> list[str]:
+def _code(environment: dict[str, Any]) -> list[str]:
+    git, digest = environment.get("git") or {}, environment.get("code_sha256")
     changed = ", with changes that are in no commit" if git.get("dirty") else ""
-    return [f"Code: commit {git.get('commit')}{changed}."] if git else []
+    known = f"Code: SHA-256 {digest[:KEY]}; its commit is not known." if isinstance(digest, str) else ""
+    return [f"Code: commit {git.get('commit')}{changed}."] if git else [known] if known else []
 
 
 def _times(environment: dict[str, Any]) -> list[str]:
