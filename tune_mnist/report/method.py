@@ -195,7 +195,7 @@ def _machine(environment: dict[str, Any], whose: str) -> list[str]:
 def _code(environment: dict[str, Any]) -> list[str]:
     git, digest = environment.get("git") or {}, environment.get("code_sha256")
     changed = ", with changes that are in no commit" if git.get("dirty") else ""
-    known = f"Code: SHA-256 {digest[:KEY]}; its commit is not known." if isinstance(digest, str) else ""
+    known = f"Code: SHA-256 {digest[:KEY]}; its commit is not known." if digest else ""
     return [f"Code: commit {git.get('commit')}{changed}."] if git else [known] if known else []
 
 

@@ -74,6 +74,7 @@ class _Record(BaseModel):
     cpu: _Cpu | None = None
     gpus: list[str] | None = None
     git: _Git | None = None
+    code_sha256: _Text = None
     data_sha256: _Texts = None
     sweeps: dict[str, dict[str, list[Any]]] | None = None
     points: dict[str, int] | None = None
