@@ -141,8 +141,6 @@ def test_after_a_stop_of_all_it_goes_on_where_it_was(bereft: Bereft, outside: Fi
     compose("stop")
     before = trained(sweep.log()).total()
     assert inspected(compose.containers("sweep")[0])["State"]["ExitCode"] == 130
-    nodes = [name for service in ("head", "worker") for name in compose.containers(service)]
-    assert [inspected(name)["State"]["ExitCode"] for name in nodes] == [0] * 3
     assert "interrupted; " in sweep.log()
     compose.up(2)
     assert sweep.ended() == 0, sweep.said()
