@@ -233,6 +233,14 @@ def test_the_lowest_is_best_where_lower_is_better() -> None:
     assert best_lines(rows, CURVE) == ["best of rate (step size) by validation loss: rate=0.2, 0.2500"]
 
 
+def test_the_seeds_of_a_mean_are_those_of_its_value() -> None:
+    """Where seeds are added until a difference is resolved, values have unlike numbers of them."""
+    rows = complete(seeded_sweep("lr", {0.01: [0.95, 0.95, 0.95], 0.05: [0.98, 0.98]}))
+    assert best_lines(rows, MNIST) == [
+        "highest test accuracy of lr (learning rate): lr=0.05, 98.00 % (mean of 2 seeds)"
+    ]
+
+
 @pytest.mark.parametrize(
     ("value", "said"),
     [

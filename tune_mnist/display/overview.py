@@ -101,11 +101,12 @@ def best_lines(points: pd.DataFrame, task: Task) -> list[str]:
         means, others = (rows.groupby(of, sort=False)[one.name].mean() for one in (by, judged))
         top = means.max() if by.better == "higher" else means.min()
         ties = means.index[means.map(by.text) == by.text(top)]
-        names, seeds = variables(rows), rows["seed"].nunique()
+        names, counts = variables(rows), rows.groupby(of, sort=False)["seed"].nunique()[ties]
         told = f"{_settings(names, [*map(str, ties)])}, {by.text(top)}"
         if by.name != judged.name:
             told += f"; {judged.words} there {several(others[ties].map(judged.text))}"
-        of_seeds = f" (mean{'s' * (by.name != judged.name)} of {seeds} seeds)" if seeds > 1 else ""
+        seeds = " to ".join(dict.fromkeys(str(count) for count in (counts.min(), counts.max())))
+        of_seeds = f" (mean{'s' * (by.name != judged.name)} of {seeds} seeds)" if counts.max() > 1 else ""
         called = _called(str(sweep), names, task)
         what = f"best of {called} by {by.words}" if task.chosen_by else f"{by.best} {by.words} of {called}"
         lines.append(f"{what}: {told}{of_seeds}")
