@@ -183,6 +183,7 @@ def test_another_users_folder_is_one_line(
         {"gpus": 5},
         {"cpu": {"model": 5}},
         {"git": {"commit": ["x"]}},
+        {"git_tree": 5},
         {"data_sha256": {"train": {}}},
         {"platform": 5},
         {"files": 5},

@@ -27,7 +27,7 @@ from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.files import write_whole
 from tune_mnist.launch import hosts
 from tune_mnist.launch.ray_up import CALL_S, Launcher
-from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME, command_line, git_state
+from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME, command_line, told_commit
 from tune_mnist.results.folder import is_log, is_made
 from tune_mnist.store.merge import merge
 from tune_mnist.store.store import Store
@@ -179,7 +179,7 @@ class Launch:
 
     def _follow(self, console: Console) -> dict[str, Any]:
         """Show what the job shows, until it ends."""
-        passed = {COMMAND_NAME: command_line(), COMMIT_NAME: (git_state() or {}).get("commit", "")}
+        passed = {COMMAND_NAME: command_line(), COMMIT_NAME: told_commit()}
         if not self.launcher.is_local:
             passed[NODES_S_NAME] = str(CLOUD_S)
         if console.is_terminal:

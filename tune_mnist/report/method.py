@@ -98,7 +98,7 @@ def cite(results: Results, title: str, date: str) -> tuple[Block, ...]:
     key = hashlib.sha256(b"".join(path.read_bytes() for path in tables)).hexdigest()[:KEY]
     made = commands(results.environment)
     versions = dict.fromkeys((one.get("packages") or {}).get("tune-mnist") for one in made)
-    commits = dict.fromkeys(_commit(one.get("git") or {}) for one in made)
+    commits = dict.fromkeys(_commit(one) for one in made)
     code = [f"tune_mnist {several(filter(None, versions))}".rstrip(), *filter(None, commits)]
     when = [f"results of {date}"] if date else []
     how = shlex.join(["cat", *(path.name for path in tables)])
@@ -109,9 +109,12 @@ def cite(results: Results, title: str, date: str) -> tuple[Block, ...]:
     )
 
 
-def _commit(git: dict[str, Any]) -> str:
-    changed = " with changes" if git.get("dirty") else ""
-    return f"commit {git['commit'][:KEY]}{changed}" if git.get("commit") else ""
+def _commit(command: dict[str, Any]) -> str:
+    """The code, by its commit, or where none is known by git's tree of it."""
+    git, tree = command.get("git") or {}, command.get("git_tree")
+    if not git.get("commit"):
+        return f"git tree {tree[:KEY]}" if tree else ""
+    return f"commit {git['commit'][:KEY]}{' with changes' if git.get('dirty') else ''}"
 
 
 def _hosts(done: pd.DataFrame) -> list[str]:
@@ -186,15 +189,18 @@ def _machine(environment: dict[str, Any], whose: str) -> list[str]:
     return [
         f"{whose} ran on {environment.get('hostname') or 'a machine'}: {', '.join(machine)}.",
         *([f"Versions: {', '.join(versions)}."] if versions else []),
-        *_code(environment.get("git") or {}),
+        *_code(environment.get("git") or {}, environment.get("git_tree")),
         *_times(environment),
         *([f"{ENVIRONMENT_JSON} does not tell: {several(lacks)}."] if lacks else []),
     ]
 
 
-def _code(git: dict[str, Any]) -> list[str]:
+def _code(git: dict[str, Any], tree: str | None) -> list[str]:
+    """The commit; the tree where the commit does not tell all."""
     changed = ", with changes that are in no commit" if git.get("dirty") else ""
-    return [f"Code: commit {git.get('commit')}{changed}."] if git else []
+    commit = [f"commit {git['commit']}{changed}"] if git.get("commit") else []
+    content = [f"git’s tree of the package is {tree}"] if tree and (changed or not commit) else []
+    return [f"Code: {'; '.join([*commit, *content])}."] if commit or content else []
 
 
 def _times(environment: dict[str, Any]) -> list[str]:

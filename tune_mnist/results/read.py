@@ -45,24 +45,22 @@ def _least_and_most(said: list[int]) -> list[int]:
     return said
 
 
-class _Cpu(BaseModel):
+class _Strict(BaseModel):
     model_config = ConfigDict(strict=True)
 
+
+class _Cpu(_Strict):
     model: _Text = None
     usable: int | None = None
 
 
-class _Git(BaseModel):
-    model_config = ConfigDict(strict=True)
-
+class _Git(_Strict):
     commit: _Text = None
     dirty: bool | None = None
 
 
-class _Record(BaseModel):
+class _Record(_Strict):
     """What environment.json tells of a command, as far as a report says it; anything may be missing, or null."""
-
-    model_config = ConfigDict(strict=True)
 
     command: _Text = None
     started: _Text = None
@@ -74,6 +72,7 @@ class _Record(BaseModel):
     cpu: _Cpu | None = None
     gpus: list[str] | None = None
     git: _Git | None = None
+    git_tree: _Text = None
     data_sha256: _Texts = None
     sweeps: dict[str, dict[str, list[Any]]] | None = None
     points: dict[str, int] | None = None
