@@ -221,7 +221,7 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
     display.end()
     _say_found(points, experiment, display.console)
     advised = [] if interrupted else _advice(experiment, folder)
-    for line in (*_left(folder, log_name(task.name), written, report=not interrupted), *advised):
+    for line in (*_left(experiment, folder, written, report=not interrupted), *advised):
         log.info(line)
     if interrupted:
         log.warning(_kept(experiment))
@@ -254,17 +254,18 @@ def _advice(experiment: Experiment, folder: Path) -> list[str]:
     return [*by_sweep(found), *(f"  {one.command}" for one in found if one.command)]
 
 
-def _left(folder: Path, log_file: str, written: list[Path], report: bool) -> list[str]:
+def _left(experiment: Experiment, folder: Path, written: list[Path], report: bool) -> list[str]:
     """What a command left, and where; in a container, how it is to be got out."""
     count = f"{plural(len(written), 'file')} in {folder}" if written else f"nothing has changed in {folder}"
-    lines = [count, *([f"report: {folder / 'report.html'}"] if report else []), f"log: {folder / log_file}"]
-    if (engine := container.engine()) and not container.is_mounted(folder):
-        lines.append("all of it is in this container, and goes with it; copy it, or mount a folder there with -v:")
-        lines.append(f"{engine} cp {container.name()}:{folder.absolute()} .")
-    return lines
+    log_file = folder / log_name(experiment.task.name)
+    lines = [count, *([f"report: {folder / 'report.html'}"] if report else []), f"log: {log_file}"]
+    # With the store, as usual beside it, so that another container can go on from it.
+    place, beside = folder.absolute(), experiment.store.folder.absolute().parent
+    return [*lines, *container.ways_out(beside if beside == place.parent != Path("/") else place)]
 
 
 def _kept(experiment: Experiment) -> str:
     plan = experiment.plan
     kept = f"interrupted; {plural(plan.epochs_stored, 'finished epoch')} are kept in {experiment.store.folder}"
-    return f"{kept}; the same command again trains the remaining {plan.epochs_to_train} and draws the figures"
+    again = container.again(experiment.store.folder)
+    return f"{kept}; {again} trains the remaining {plan.epochs_to_train} and draws the figures"
