@@ -16,12 +16,19 @@ INSTALL = install() { \
 N ?= 2
 CHAOS_SEED := $(or $(CHAOS_SEED),$(shell date +%s))
 NOTES := $(CURDIR)/.chaos.jsonl
+# The commit, marked where the code was changed since; what commands leave in results/ is no change of it. As
+# machine/environment.py tells of a checkout.
+REVISION = $$({ git ls-files --error-unmatch Makefile >/dev/null && git rev-parse HEAD && \
+	{ test -z "$$(git status --porcelain -- :/ ':(top,exclude)results')" || echo -dirty; }; } 2>/dev/null | tr -d '\n')
+BUILD = docker build -t mnist -f docker/Dockerfile --build-arg REVISION="$(REVISION)" \
+	--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' tune_mnist/__init__.py)"
 # The plugin where it is installed, else the older command. The results belong to whoever calls make.
 COMPOSE = MNIST_USER="$${MNIST_USER:-$$(id -u):$$(id -g)}" \
 	$$(docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) -f docker/compose.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv sweep report test test-all check bench scaling lock image cluster cluster-down chaos audit sbom
+.PHONY: help .venv sweep report test test-all check bench scaling lock image cluster cluster-down docker/.env \
+	chaos audit sbom
 
 help: ## this list
 	@sed -n 's/^\([.a-z-]*\):[^#]*## /make \1 /p' Makefile | awk '{ $$2 = sprintf("%-13s", $$2); print }'
@@ -57,17 +64,25 @@ scaling: .venv/.made ## a thousand sleeping trials on 64 simulated CPUs: is the 
 	@$(BIN)/python bench/scaling.py $(ARGS)
 
 image: ## the container image mnist; another base with ARGS='--build-arg BASE=…'
-	@docker build -t mnist -f docker/Dockerfile $(ARGS) \
-		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' tune_mnist/__init__.py)" \
-		--build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" .
+	@$(BUILD) $(ARGS) .
 
-cluster: ## the sweeps across a Ray head and 2 workers in containers; more workers with N=5
-	@$(COMPOSE) build --quiet head
-	@$(COMPOSE) up --detach --no-build --scale worker=$(N) head worker tensorboard
+cluster: docker/.env ## the sweeps across a Ray head and 2 workers in containers; more workers with N=5
+	@echo "building the image; the first time takes about five minutes"
+	@$(BUILD) --quiet . >/dev/null
+	@$(COMPOSE) up --detach --no-build --scale worker=$(N) head worker tensorboard || { \
+		echo "error: the cluster has not started; where a port is taken, perhaps by another checkout's cluster," \
+			"choose others: make cluster DASHBOARD_PORT=8266 TENSORBOARD_PORT=6007" >&2; exit 1; }
 	@$(COMPOSE) run --rm --no-deps sweep $(ARGS)
 
-cluster-down: ## stop the containers of make cluster; results and store stay
-	@$(COMPOSE) down --volumes --remove-orphans
+cluster-down: docker/.env ## stop the containers of make cluster; results and store stay
+	@$(COMPOSE) down --volumes
+
+# Compose reads it, by whomever it is called: its project is this checkout's own. Other lines in it stay.
+docker/.env:
+	@touch $@
+	@{ grep -v '^COMPOSE_PROJECT_NAME=' $@; \
+		echo "COMPOSE_PROJECT_NAME=tune-mnist-$$(pwd -P | cksum | cut -d ' ' -f 1)"; } >$@.new
+	@mv $@.new $@
 
 chaos: .venv/.tools ## a bad week: everything killed, cut, filled up and fuzzed at seeded instants; again with CHAOS_SEED=…
 	@rm -f $(NOTES)

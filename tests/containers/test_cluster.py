@@ -64,12 +64,12 @@ def test_the_results_are_the_callers(shared: Sweep) -> None:
 def test_a_worker_has_what_ray_is_told(shared: Sweep) -> None:
     compose = shared.compose
     limits = [inspected(name)["HostConfig"] for name in compose.containers("worker")]
-    assert {(limit["NanoCpus"], limit["Memory"]) for limit in limits} == {(10**9, 4 << 30)}
+    assert {(limit["NanoCpus"], limit["Memory"]) for limit in limits} == {(10**9, 0)}
     code = "import ray; ray.init('auto', log_to_driver=False); print([n['Resources'] for n in ray.nodes()])"
     (head,) = compose.containers("head")
     told = docker("exec", head, "python", "-c", code).stdout
     assert re.findall(r"'CPU': ([\d.]+)", told) == ["1.0", "1.0"]
-    assert re.findall(r"'memory': ([\d.]+)", told).count(str(float((4 << 30) - (512 << 20)))) == 2
+    assert re.findall(r"'memory': ([\d.]+)", told).count(str(float((2 << 30) - (512 << 20)))) == 2
 
 
 def test_a_loop_of_ones_own_is_as_outside(shared: Sweep, tmp_path: Path) -> None:
@@ -141,6 +141,8 @@ def test_after_a_stop_of_all_it_goes_on_where_it_was(bereft: Bereft, outside: Fi
     compose("stop")
     before = trained(sweep.log()).total()
     assert inspected(compose.containers("sweep")[0])["State"]["ExitCode"] == 130
+    nodes = *compose.containers("head"), *compose.containers("worker")
+    assert [inspected(name)["State"]["ExitCode"] for name in nodes] == [0, 0, 0]
     assert "interrupted; " in sweep.log()
     compose.up(2)
     assert sweep.ended() == 0, sweep.said()
@@ -244,3 +246,16 @@ def test_the_token_is_the_owners_alone_and_told_nowhere(shared: Sweep, compose: 
             assert token not in lines.stdout
     kept = [path for path in shared.results.parent.rglob("*") if path.is_file()]
     assert [path for path in kept if token.encode() in path.read_bytes()] == []
+
+
+# At the end, as it stops all
+
+
+def test_up_ends_with_the_sweep_where_that_is_asked(shared: Sweep) -> None:
+    compose = shared.compose
+    ending = compose.ask("ending", "--dataset", "digits", "--set", "epochs=1", "--vary", "lr=0.01")
+    compose("up", "--exit-code-from", "sweep", "--scale", "worker=1", WORKER_GB="3")
+    nodes = *compose.containers("head"), *compose.containers("worker")
+    assert [inspected(name)["State"]["ExitCode"] for name in nodes] == [0, 0]
+    assert inspected(nodes[-1])["HostConfig"]["Memory"] == 3 << 30
+    assert {row["epoch"] for row in ending.epochs()} == {"1"}

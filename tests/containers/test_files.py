@@ -13,9 +13,12 @@ import pytest
 import yaml
 from engine import ROOT, compose_command
 
+from tune_mnist.tuning.resources import RAY_BYTES, TRIAL_BYTES
+
 DOCKER = ROOT / "docker"
 COMPOSE = yaml.safe_load((DOCKER / "compose.yaml").read_text("utf-8"))
 SERVICES = COMPOSE["services"]
+LEAST_DRIVER = {"12": 525, "13": 580}  # NVIDIA's table of minor version compatibility
 
 
 def test_the_dockerfile_is_clean() -> None:
@@ -44,7 +47,10 @@ def test_a_service_can_do_no_more_than_it_must(name: str) -> None:
 
 def test_only_the_dashboard_and_tensorboard_are_published_and_on_loopback() -> None:
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert ports == {"head": ["127.0.0.1:8265:8265"], "tensorboard": ["127.0.0.1:6006:6006"]}
+    assert ports == {
+        "head": ["127.0.0.1:${DASHBOARD_PORT:-8265}:8265"],
+        "tensorboard": ["127.0.0.1:${TENSORBOARD_PORT:-6006}:6006"],
+    }
 
 
 def test_workers_mount_nothing_but_the_token() -> None:
@@ -59,11 +65,22 @@ def test_a_node_asks_for_a_token_and_is_not_told_it(name: str) -> None:
 
 
 def test_ray_is_told_what_a_worker_has() -> None:
-    worker, script = SERVICES["worker"], (DOCKER / "ray-node").read_text("utf-8")
+    """And what that comes to: tests/containers/test_node.py."""
+    worker = SERVICES["worker"]
     assert worker["cpus"] == worker["environment"]["WORKER_CPUS"] == "${WORKER_CPUS:-1}"
     assert worker["mem_limit"] == worker["environment"]["WORKER_GB"] + "g"
-    assert '--num-cpus="$WORKER_CPUS"' in script
-    assert "--memory=$(((WORKER_GB << 30) - objects))" in script
+
+
+def test_a_workers_memory_is_counted_as_that_of_one_machine() -> None:
+    """ray-node adds a gigabyte to as many as there are CPUs."""
+    assert (RAY_BYTES, TRIAL_BYTES) == (1 << 30, 1 << 30)
+
+
+def test_the_driver_that_is_named_is_that_of_the_locked_cuda() -> None:
+    lock = (DOCKER / "requirements.txt").read_text("utf-8")
+    (cuda,) = set(re.findall(r"^nvidia-cuda-runtime==(\d+)\.", lock, flags=re.MULTILINE))
+    said = " ".join((DOCKER / "README.md").read_text("utf-8").split())
+    assert f"built for CUDA {cuda}, NVIDIA's driver {LEAST_DRIVER[cuda]} or later" in said
 
 
 def test_the_image_gets_nothing_that_it_does_not_name() -> None:
@@ -82,8 +99,8 @@ def test_the_image_has_the_locked_versions() -> None:
     assert any(version.startswith("aiohttp==") for version in grown)
 
 
-def test_the_gpu_file_gives_a_worker_every_gpu_and_asks_for_a_share_a_trial() -> None:
-    """As Docker's compose reads both files together."""
+def test_the_gpu_file_shows_a_worker_every_gpu_and_asks_for_a_share_a_trial() -> None:
+    """As Docker's compose reads both files together. Of those that it sees a worker takes one (test_node.py)."""
     if shutil.which("docker") is None:
         pytest.skip("there is no docker command")
     files = ["-f", str(DOCKER / "compose.yaml"), "-f", str(DOCKER / "compose.gpu.yaml")]
@@ -100,7 +117,7 @@ def test_the_gpu_file_gives_a_worker_every_gpu_and_asks_for_a_share_a_trial() ->
     [
         ("image", ["docker build -t mnist -f docker/Dockerfile", "--build-arg VERSION="]),
         ("cluster", ["up --detach --no-build --scale worker=5 head worker tensorboard", "run --rm --no-deps sweep"]),
-        ("cluster-down", ["down --volumes --remove-orphans"]),
+        ("cluster-down", ["down --volumes"]),
     ],
 )
 def test_make_says_what_it_would_do(target: str, words: list[str]) -> None:
