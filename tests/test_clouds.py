@@ -145,7 +145,7 @@ def test_the_command_starts_one_head_and_says_what_is_left_when_it_is_interrupte
         done = started.finished()
     assert done.code == 130, done.out + done.err
     assert "starting the cluster tune-mnist: ray up aws.yaml" in done.out
-    assert "tune-mnist may be up in part; ray down aws.yaml ends what was started" in done.err
+    assert "tune-mnist may be up in part; tune-mnist cluster down aws.yaml ends what was started" in done.err
     (head,) = amazon.instances()
     assert (head["InstanceType"], head.get("InstanceLifecycle")) == ("m6i.large", None)
     amazon.ec2.terminate_instances(InstanceIds=[head["InstanceId"]])

@@ -25,7 +25,7 @@ from tune_mnist.launch.head_job import BEGIN, END
 
 PLACE = "~/tune-mnist"  # on every machine of a cluster; its .venv has Ray and what tune_mnist needs
 CALL_S = 60.0  # for a short question to the head
-_NOISE = re.compile(r"\x1b\[[0-9;]*m")
+_NOISE = re.compile(r"\x1b\[[0-9;]*m|^\d{4}-\d\d-\d\d \S+\s+[A-Z]+ \S+ -- ")
 _LEFT = re.compile(r"HEAD|WORKER\d+|USER|AMI|IMAGE|PROJECT|REGISTRY/.*")
 _NEEDS = {"aws": ("boto3",), "gcp": ("googleapiclient", "google_auth_httplib2", "cryptography")}
 
@@ -50,9 +50,9 @@ class Launcher:
         """Start the cluster, or restart it with the code of this checkout. Raises ClusterError."""
         self._ray("up", "--yes")
 
-    def down(self) -> None:
-        """Stop it and give its machines back. Raises ClusterError."""
-        self._ray("down", "--yes")
+    def down(self) -> str:
+        """Stop it and give its machines back; returns the last of what Ray says. Raises ClusterError."""
+        return _last(self._ray("down", "--yes"))
 
     def shell(self, command: str) -> None:
         """Run a command on the head. Raises ClusterError."""
@@ -98,7 +98,7 @@ class Launcher:
         assert isinstance(found, dict)
         return found
 
-    def _ray(self, verb: str, *arguments: str, seconds: float | None = None) -> None:
+    def _ray(self, verb: str, *arguments: str, seconds: float | None = None) -> str:
         options = [one for one in arguments if one.startswith("--")]
         others = [one for one in arguments if not one.startswith("--")]
         command = [*_RAY, verb, *options, str(self.file), *others]
@@ -119,6 +119,7 @@ class Launcher:
                 _end(process)
             if code:
                 raise ClusterError(f"ray {verb} {self.file} failed: {_cause(_read(said))}")
+            return _read(said)
 
 
 _RAY = (sys.executable, "-m", "ray.scripts.scripts")
@@ -141,11 +142,26 @@ def read_cluster_file(file: Path) -> Launcher:
     for name, value in _values(config):
         if _LEFT.fullmatch(str(value)):
             raise UserError(f"{name} in {file} is still '{value}'; fill it in, as the file says")
+    if kind == "local":
+        _check_own(config, file)
     for target, source in (config.get("file_mounts") or {}).items():
         if not Path(os.path.expanduser(source)).exists():  # noqa: PTH111
             way_out = "give the command in the repository's root"
             raise UserError(f"'{source}', which {file} copies to {target}, is not here; {way_out}")
     return Launcher(file, config)
+
+
+def _check_own(config: dict[str, Any], file: Path) -> None:
+    """Raise UserError where it is not said which machines are to be reached, or as whom."""
+    provider, auth = config["provider"], config.get("auth")
+    named = {
+        "provider.head_ip": provider.get("head_ip"),
+        "auth.ssh_user": isinstance(auth, dict) and auth.get("ssh_user"),
+    }
+    if lacking := [name for name, value in named.items() if not value]:
+        raise UserError(f"{file} needs {' and '.join(lacking)}, as cluster/onprem.yaml has them")
+    if not isinstance(provider.get("worker_ips"), list):
+        raise UserError(f"{file} needs provider.worker_ips, a list of addresses; [] for none")
 
 
 def _values(config: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -202,9 +218,18 @@ def _read(file: IO[bytes]) -> str:
 
 def _cause(said: str) -> str:
     """The line of Ray's or ssh's that says what is wrong."""
-    lines = [_NOISE.sub("", line).strip() for line in said.replace("\r", "\n").splitlines()]
-    lines = [line for line in lines if line and not line.startswith(("Shared connection", "Connection to"))]
+    lines = [line for line in _lines(said) if not line.startswith(("Shared connection", "Connection to"))]
     told = [
         line for line in lines if re.search(r"error|fail|denied|refused|timed out|unreachable|not found", line, re.I)
     ]
     return (told or lines or ["it ended without a word"])[-1]
+
+
+def _last(said: str) -> str:
+    return (_lines(said) or ["it ended without a word"])[-1]
+
+
+def _lines(said: str) -> list[str]:
+    """What Ray's commands say, without colours and times."""
+    lines = (_NOISE.sub("", line).strip() for line in said.replace("\r", "\n").splitlines())
+    return [line for line in lines if line]
