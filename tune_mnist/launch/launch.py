@@ -26,6 +26,7 @@ from tune_mnist.display.screen import SCREEN_WIDTH
 from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.files import write_whole
 from tune_mnist.launch import hosts
+from tune_mnist.launch.prices import most
 from tune_mnist.launch.ray_up import CALL_S, Launcher
 from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME, command_line, git_state
 from tune_mnist.results.folder import is_log, is_made
@@ -141,6 +142,8 @@ class Launch:
         return self.launcher.call(f"{HEAD_JOB} {action} {self.job.name}", seconds=seconds)
 
     def _start(self) -> None:
+        if price := most(self.launcher.config):
+            log.info(price)
         log.info(f"starting the cluster {self.launcher.name}: ray up {self.launcher.file}")
         try:
             self.launcher.up()
