@@ -26,7 +26,7 @@ from tune_mnist.launch.head_job import BEGIN, END
 PLACE = "~/tune-mnist"  # on every machine of a cluster; its .venv has Ray and what tune_mnist needs
 CALL_S = 60.0  # for a short question to the head
 _NOISE = re.compile(r"\x1b\[[0-9;]*m")
-_LEFT = re.compile(r"HEAD|WORKER\d+|USER|AMI|IMAGE|PROJECT|REGISTRY/.*")
+_LEFT = re.compile(r"HEAD|WORKER\d+|USER|AMI|GROUP|IMAGE|PROJECT|ACCOUNT|REGISTRY/.*")
 _NEEDS = {"aws": ("boto3",), "gcp": ("googleapiclient", "google_auth_httplib2", "cryptography")}
 
 
