@@ -22,9 +22,8 @@ from tune_mnist.statistics.sequential import SHAPE, Looks
 from tune_mnist.stopping import Stages
 from tune_mnist.store.store import Store
 
-SIMULATED = runpy.run_path(
-    str(ROOT / "bench" / "sequential.py")
-)  # imported, it would be a loaded module of this project
+# Not imported: it would be one of the modules of this project that are loaded, which other tests look at.
+SIMULATED = runpy.run_path(str(ROOT / "bench" / "sequential.py"))
 differences, sequential = SIMULATED["differences"], SIMULATED["sequential"]
 
 DIFFERENCES = [0.010, 0.014, 0.009, 0.012, 0.011]

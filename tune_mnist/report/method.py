@@ -193,10 +193,11 @@ def _machine(environment: dict[str, Any], whose: str) -> list[str]:
 
 
 def _code(environment: dict[str, Any]) -> list[str]:
-    git, digest = environment.get("git") or {}, environment.get("code_sha256")
-    changed = ", with changes that are in no commit" if git.get("dirty") else ""
-    known = f"Code: SHA-256 {digest[:KEY]}; its commit is not known." if digest else ""
-    return [f"Code: commit {git.get('commit')}{changed}."] if git else [known] if known else []
+    if git := environment.get("git"):
+        changed = ", with changes that are in no commit" if git.get("dirty") else ""
+        return [f"Code: commit {git.get('commit')}{changed}."]
+    digest = environment.get("code_sha256")
+    return [f"Code: SHA-256 {digest[:KEY]}; its commit is not known."] if digest else []
 
 
 def _times(environment: dict[str, Any]) -> list[str]:
