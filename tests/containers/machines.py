@@ -91,6 +91,7 @@ def machines(folder: Path, count: int) -> Iterator[Machines]:
     (context / "Dockerfile").write_text(MACHINE, "utf-8")
     docker("build", "-q", "-t", f"{IMAGE}-machine", str(context))
     _write_file(made, key)
+    _forget()  # what a run left that was killed
     docker("network", "rm", NETWORK, check=False)
     docker("network", "create", "--subnet", f"{SUBNET}.0/24", NETWORK)
     try:
@@ -101,8 +102,13 @@ def machines(folder: Path, count: int) -> Iterator[Machines]:
         for number in range(1, count + 1):
             docker("rm", "-f", made.name(number), check=False)
         docker("network", "rm", NETWORK, check=False)
-        for path in Path("/tmp/ray").glob("cluster-tune-mnist-test.*"):
-            path.unlink()
+        _forget()
+
+
+def _forget() -> None:
+    """Remove what Ray's launcher keeps here of the machines."""
+    for path in Path("/tmp/ray").glob("cluster-tune-mnist-test.*"):
+        path.unlink()
 
 
 def _write_file(made: Machines, key: Path) -> None:
