@@ -84,7 +84,8 @@ def command(*arguments: str, module: str = "tune_mnist.run", python: tuple[str, 
 
 def surroundings(**more: str) -> dict[str, str]:
     """The environment without what would change a command's defaults."""
-    kept = {name: value for name, value in os.environ.items() if name not in ("TUNE_MNIST_DATA", "RAY_ADDRESS")}
+    changing = "TUNE_MNIST_DATA", "RAY_ADDRESS", "CI", "NO_COLOR"
+    kept = {name: value for name, value in os.environ.items() if name not in changing}
     return {**kept, "PYTHONPATH": str(ROOT), **more}
 
 

@@ -53,7 +53,8 @@ class ConsoleLines(logging.Handler):
         self.addFilter(lambda record: not (is_live(console) and is_stage(record)))
         if not console.is_jupyter and not (console.is_terminal and sys.stderr.isatty()):
             # Its file is the stderr of now: a live display puts another in its place.
-            self.errors = Console(file=sys.stderr, highlight=False, width=console.width)
+            plain = False if console.no_color else None  # on both, then
+            self.errors = Console(file=sys.stderr, highlight=False, width=console.width, force_terminal=plain)
 
     def emit(self, record: logging.LogRecord) -> None:
         style = "yellow" if record.levelno == logging.WARNING else "red" if record.levelno > logging.WARNING else None
@@ -143,12 +144,23 @@ def is_live(console: Console) -> bool:
 def console(plain: bool = False) -> Console:
     """The console of this program; lines are never cut to a width when nobody looks at a terminal.
 
-    `plain`, as for a terminal that can do no more, has no live display and no colours.
+    `plain`, as for a terminal that can do no more or that nobody looks at, has no live display and no colours.
     """
     for name in ("COLUMNS", "LINES"):
         if len(os.environ.get(name, "")) > 9:
             del os.environ[name]  # no size: rich fails at thousands of digits
-    plain = plain or os.environ.get("TERM", "") in ("dumb", "unknown")
+    plain = plain or os.environ.get("TERM", "") in ("dumb", "unknown") or (sys.stdout.isatty() and _is_recorded())
     lined = plain or not sys.stdout.isatty()
     width, forced = (500 if lined else None), (False if plain else None)
-    return Console(file=sys.stdout, highlight=False, width=width, force_terminal=forced)
+    return Console(file=sys.stdout, highlight=False, width=width, force_terminal=forced, no_color=plain or None)
+
+
+def _is_recorded() -> bool:
+    """Whether what a terminal gets is for a file: that of a CI service, or one without a size, as where
+    `docker run -t mnist | tee out` makes one in the container and none is outside.
+    """
+    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
+        return True
+    with suppress(OSError, ValueError):
+        return os.get_terminal_size(sys.stdout.fileno()).columns == 0 and "COLUMNS" not in os.environ
+    return False
