@@ -18,7 +18,7 @@ from tune_mnist.display.progress import Progress
 from tune_mnist.display.waiting import Waiting
 from tune_mnist.files import now
 from tune_mnist.learned import learned
-from tune_mnist.machine import environment
+from tune_mnist.machine import environment, scratch
 from tune_mnist.plan.forecast import is_short, stored_epoch_times
 from tune_mnist.plan.plan import Plan, Run, make_plan, run_names
 from tune_mnist.plan.request import Request, reading
@@ -97,11 +97,13 @@ class Experiment:
         return Held() if key in self.fresh else self.store.held(key)
 
     def check(self, folder: Path, is_local: bool = True) -> None:
-        """Raise UserError if nothing can be written there, or where it holds sweeps that these would contradict.
+        """Raise UserError if nothing can be written there, or where it holds sweeps that these would contradict, and
+        ClusterError if nothing can be written in /tmp.
 
         What is trained on a cluster that is still to be started is under conditions that are not known yet.
         """
         check_place(folder, self.task.name)
+        scratch.check()
         keeping.held(folder, self.asked if is_local else self.asked.elsewhere())
 
     def start_afresh(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 import time
 import uuid
 from collections.abc import Iterator
@@ -17,7 +20,9 @@ from pathlib import Path
 
 import pytest
 from conftest import HISTORY, LOG, RESULTS, rows, trained, wait_for
-from engine import HARDENED, ROOT, USER, built, docker, inspected, need_engine, owned
+from engine import HARDENED, ROOT, USER, built, checkout, docker, inspected, need_engine, owned
+
+from tune_mnist.machine.environment import git_tree
 
 LOCK = (ROOT / "requirements.txt").read_text("utf-8")
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(2400)]  # the first test may have to build the image
@@ -105,6 +110,11 @@ def test_the_bill_of_materials_names_what_is_inside(image: str, tmp_path: Path) 
     (locked,) = re.findall(r"^torch==(\S+) ; python_full_version >= '3.11'", LOCK, flags=re.MULTILINE)
     assert versions["torch"].partition("+")[0] == locked
     assert {"tini", "rsync", "tune-mnist", "ray"} <= set(versions)
+
+
+def test_its_code_is_known_without_git(hardened: Ended) -> None:
+    facts = json.loads((hardened.digits / "environment.json").read_text("utf-8"))
+    assert (facts["git"], facts["git_tree"]) == (None, git_tree(checkout() / "tune_mnist"))
 
 
 def test_little_shared_memory_is_a_line(hardened: Ended) -> None:
@@ -232,6 +242,7 @@ def test_docker_stop_ends_it_within_10_seconds_and_keeps_the_work(image: str, tm
 
 def test_a_terminal_gets_a_live_display_and_ctrl_c_ends_it(image: str, tmp_path: Path) -> None:
     results, ours, theirs = tmp_path / "results", *pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", 40, 120, 0, 0))  # rows, columns: else nobody looks
     mounts = "-v", f"{owned(results)}:/results"
     command = ["docker", "run", "-it", "--rm", *HARDENED, "--cpus", "1", *mounts, image, "run", *SLOW]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True) as process:

@@ -13,6 +13,7 @@ import typer
 from tune_mnist.commands.options import check_folder
 from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.files import alone
+from tune_mnist.machine.scratch import check_temporary
 from tune_mnist.plan.values import margin_of
 
 
@@ -30,6 +31,7 @@ def report(
     least = None if margin is None else margin_of(margin)
     for folder in folders:
         check_folder(folder)
+    check_temporary()
     from tune_mnist.mnist.task import MNIST
     from tune_mnist.report.write import write_report
     from tune_mnist.results.folder import recorded, set_aside, with_margin

@@ -236,7 +236,7 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
     display.end()
     _say_found(points, experiment, display.console)
     advised = [] if interrupted else _advice(experiment, folder)
-    for line in (*_left(folder, log_name(task.name), written, report=not interrupted), *advised):
+    for line in (*_left(experiment, folder, written, report=not interrupted), *advised):
         log.info(line)
     if interrupted:
         log.warning(_kept(experiment))
@@ -269,21 +269,22 @@ def _advice(experiment: Experiment, folder: Path) -> list[str]:
     return [*by_sweep(found), *(f"  {one.command}" for one in found if one.command)]
 
 
-def _left(folder: Path, log_file: str, written: list[Path], report: bool) -> list[str]:
+def _left(experiment: Experiment, folder: Path, written: list[Path], report: bool) -> list[str]:
     """What a command left, and where; in a container, how it is to be got out."""
     at_home = os.environ.get(OUTPUT_NAME)  # what comes home lies there
     shown = Path(at_home or folder)
     count = f"{plural(len(written), 'file')} in {shown}" if written else f"nothing has changed in {shown}"
-    lines = [count, *([f"report: {shown / 'report.html'}"] if report else []), f"log: {shown / log_file}"]
+    log_file = shown / log_name(experiment.task.name)
+    lines = [count, *([f"report: {shown / 'report.html'}"] if report else []), f"log: {log_file}"]
     if at_home:
         return lines
-    if (engine := container.engine()) and not container.is_mounted(folder):
-        lines.append("all of it is in this container, and goes with it; copy it, or mount a folder there with -v:")
-        lines.append(f"{engine} cp {container.name()}:{folder.absolute()} .")
-    return lines
+    # With the store, as usual beside it, so that another container can go on from it.
+    place, beside = folder.absolute(), experiment.store.folder.absolute().parent
+    return [*lines, *container.ways_out(beside if beside == place.parent != Path("/") else place)]
 
 
 def _kept(experiment: Experiment) -> str:
     plan, place = experiment.plan, os.environ.get(STORE_NAME) or experiment.store.folder
     kept = f"interrupted; {plural(plan.epochs_stored, 'finished epoch')} are kept in {place}"
-    return f"{kept}; the same command again trains the remaining {plan.epochs_to_train} and draws the figures"
+    again = container.again(experiment.store.folder)
+    return f"{kept}; {again} trains the remaining {plan.epochs_to_train} and draws the figures"

@@ -13,6 +13,7 @@ import typer
 from tune_mnist.commands.options import Version, application, start
 from tune_mnist.errors import ClusterError, TrainingFailed, UserError
 from tune_mnist.files import write_whole
+from tune_mnist.machine.container import ways_out
 from tune_mnist.machine.cpu import cpu_count
 from tune_mnist.machine.devices import DEVICES, resolve
 from tune_mnist.measure import divergence
@@ -141,7 +142,7 @@ def _save(training: Training, path: Path) -> None:
         write_whole(path, buffer.getvalue())
     except OSError as error:
         raise ClusterError(f"--save-model '{path}' cannot be written: {error.strerror}") from None
-    print(f"wrote {path}", flush=True)
+    print("\n".join((f"wrote {path}", *ways_out(path))), flush=True)
 
 
 def main() -> None:

@@ -25,20 +25,43 @@ def place() -> Path:
     return Path("/tmp" if os.path.isdir("/tmp") else tempfile.gettempdir())  # noqa: PTH112
 
 
-@contextlib.contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """An empty folder within the `with` block. Raises ClusterError where there is no room for one."""
-    sweep()
-    try:
+def check() -> None:
+    """Raise ClusterError where there is no room for a folder of Ray's."""
+    with _refusing():
         free = shutil.disk_usage(place()).free
         if free < LEAST:
             there = f"{free >> 10} of the {LEAST >> 10} kB that it needs are free there"
             raise ClusterError(f"Ray keeps its files in {place()}, and {there}; {WAY_OUT}")
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place()))
-        lock = _own(folder)
+        with tempfile.TemporaryFile(dir=place()):
+            pass
+
+
+def check_temporary() -> None:
+    """Raise ClusterError where no temporary file can be made anywhere: matplotlib does not draw without."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        raise ClusterError(f"drawing needs temporary files, and {place()} cannot be written; {WAY_OUT}") from None
+
+
+@contextlib.contextmanager
+def _refusing() -> Iterator[None]:
+    """Who fails to write in /tmp within the block gets a ClusterError."""
+    try:
+        yield
     except OSError as error:
         said = f"Ray keeps its files in {place()}, and it cannot be written ({error.strerror}); {WAY_OUT}"
         raise ClusterError(said) from None
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """An empty folder within the `with` block. Raises ClusterError where there is no room for one."""
+    sweep()
+    check()
+    with _refusing():
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place()))
+        lock = _own(folder)
     try:
         yield folder
     finally:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.files import sha256, write_whole
-from tune_mnist.machine.container import engine
+from tune_mnist.machine.container import as_owner, engine
 
 HISTORY_CSV = "history.csv"
 SUMMARY_CSV = "summary.csv"
@@ -236,11 +236,11 @@ def _by_whom(folder: Path) -> str:
     if os.statvfs(folder).f_flag & os.ST_RDONLY:
         hint = " (docker run -v mounts a folder there)" if engine() else ""
         return f", because its file system is read-only{hint}"
-    owner, group = folder.stat().st_uid, folder.stat().st_gid
+    owner = folder.stat().st_uid
     if owner == os.getuid():
         return ""
-    hint = f" (docker run --user {owner}:{group} writes as that user)" if engine() else ""
-    return f" by user {os.getuid()}, because it is user {owner}'s{hint}"
+    whose = f"user {owner}" if owner else "root"
+    return f" by user {os.getuid()}, because it is {whose}'s{as_owner(folder)}"
 
 
 def prepare_folder(folder: Path) -> None:
