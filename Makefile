@@ -18,8 +18,8 @@ CHAOS_SEED := $(or $(CHAOS_SEED),$(shell date +%s))
 NOTES := $(CURDIR)/.chaos.jsonl
 # What an image says of its code: the commit, and whether there were changes beside those in results/.
 VERSION = $$(sed -n 's/^__version__ = "\(.*\)"/\1/p' tune_mnist/__init__.py)
-REVISION = $$(git rev-parse HEAD 2>/dev/null)$$(git status --porcelain -- :/ ':(top,exclude)results' 2>/dev/null | \
-	sed -n '1s/.*/-dirty/p')
+REVISION = $$({ git ls-files --error-unmatch Makefile >/dev/null && git rev-parse HEAD && \
+	{ test -z "$$(git status --porcelain -- :/ ':(top,exclude)results')" || echo -dirty; }; } 2>/dev/null | tr -d '\n')
 # The plugin where it is installed, else the older command. The results belong to whoever calls make. A checkout's
 # cluster has a name of its own.
 COMPOSE = COMPOSE_PROJECT_NAME="$${COMPOSE_PROJECT_NAME:-tune-mnist-$$(pwd -P | cksum | cut -d ' ' -f 1)}" \
@@ -68,7 +68,9 @@ image: ## the container image mnist; another base with ARGS='--build-arg BASE=â€
 
 cluster: ## the sweeps across a Ray head and 2 workers in containers; more workers with N=5
 	@$(COMPOSE) build --quiet head
-	@$(COMPOSE) up --detach --no-build --scale worker=$(N) head worker tensorboard
+	@$(COMPOSE) up --detach --no-build --scale worker=$(N) head worker tensorboard || { \
+		echo "error: the cluster has not started; where a port is taken, perhaps by another checkout's cluster," \
+			"choose others: make cluster DASHBOARD_PORT=8266 TENSORBOARD_PORT=6007" >&2; exit 1; }
 	@$(COMPOSE) run --rm --no-deps sweep $(ARGS)
 
 cluster-down: ## stop the containers of make cluster; results and store stay

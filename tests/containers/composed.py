@@ -87,4 +87,4 @@ def project(folder: Path) -> Iterator[Compose]:
     try:
         yield compose
     finally:
-        compose("down", "--volumes", "--remove-orphans")
+        compose("down", "--volumes")

@@ -141,6 +141,8 @@ def test_after_a_stop_of_all_it_goes_on_where_it_was(bereft: Bereft, outside: Fi
     compose("stop")
     before = trained(sweep.log()).total()
     assert inspected(compose.containers("sweep")[0])["State"]["ExitCode"] == 130
+    nodes = *compose.containers("head"), *compose.containers("worker")
+    assert [inspected(name)["State"]["ExitCode"] for name in nodes] == [0, 0, 0]
     assert "interrupted; " in sweep.log()
     compose.up(2)
     assert sweep.ended() == 0, sweep.said()
@@ -244,3 +246,15 @@ def test_the_token_is_the_owners_alone_and_told_nowhere(shared: Sweep, compose: 
             assert token not in lines.stdout
     kept = [path for path in shared.results.parent.rglob("*") if path.is_file()]
     assert [path for path in kept if token.encode() in path.read_bytes()] == []
+
+
+# At the end, as it stops all
+
+
+def test_up_ends_with_the_sweep_where_that_is_asked(shared: Sweep) -> None:
+    compose = shared.compose
+    ending = compose.ask("ending", "--dataset", "digits", "--set", "epochs=1", "--vary", "lr=0.01")
+    compose("up", "--exit-code-from", "sweep", "--scale", "worker=1")
+    nodes = *compose.containers("head"), *compose.containers("worker")
+    assert [inspected(name)["State"]["ExitCode"] for name in nodes] == [0, 0]
+    assert {row["epoch"] for row in ending.epochs()} == {"1"}

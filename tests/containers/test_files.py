@@ -125,7 +125,7 @@ def test_two_checkouts_have_clusters_of_two_names(tmp_path: Path) -> None:
 
 
 def test_an_image_is_told_its_commit_and_whether_there_are_changes(tmp_path: Path) -> None:
-    (told,) = re.findall(r'REVISION=("\$\(git .*?\)")', makes("image").replace("\\\n", ""))
+    (told,) = re.findall(r'REVISION=("\$\(\{ git .*?\}.*?\)")', makes("image").replace("\\\n", ""))
 
     def revision(*commands: str) -> str:
         for command in (*commands, f"printf %s {told}"):
@@ -134,7 +134,7 @@ def test_an_image_is_told_its_commit_and_whether_there_are_changes(tmp_path: Pat
 
     who = "-c user.name=a -c user.email=a@example.org"
     assert revision() == ""
-    clean = revision("git init -q .", "touch code", f"git add . && git {who} commit -qm first")
+    clean = revision("git init -q .", "touch code Makefile", f"git add . && git {who} commit -qm first")
     assert re.fullmatch("[0-9a-f]{40}", clean)
     assert revision("mkdir results && touch results/a") == clean
     assert revision("echo 1 >code") == f"{clean}-dirty"
