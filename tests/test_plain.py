@@ -6,64 +6,58 @@ import fcntl
 import os
 import pty
 import struct
+import subprocess
 import sys
 import termios
-from collections.abc import Iterator
 
 import pytest
+from conftest import surroundings
 
+SHOW = """
+import sys
 from tune_mnist.display.log import ConsoleLines, console, listening, log
+shown = console("--plain" in sys.argv)
+with listening(ConsoleLines(shown)):
+    log.error("it failed")
+print(shown.is_terminal)
+"""
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
-    """A terminal of 120 columns that is standard output and error; the end that a person looks at."""
+def seen(*arguments: str, columns: int = 120, **more: str) -> bytes:
+    """What a program's lines look like on a terminal that is its standard output and error."""
     ours, its = pty.openpty()
-    resize(ours, 120)
-    for name in ("COLUMNS", "LINES", "CI", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    with os.fdopen(its, "w") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-        monkeypatch.setattr(sys, "stderr", stream)
-        yield ours
-    os.close(ours)
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", 40 if columns else 0, columns, 0, 0))
+    around = {name: value for name, value in surroundings().items() if name not in ("COLUMNS", "LINES", "FORCE_COLOR")}
+    around |= {"TERM": "xterm-256color", **more}
+    try:
+        subprocess.run([sys.executable, "-c", SHOW, *arguments], stdout=its, stderr=its, env=around, check=True)
+        return os.read(ours, 1000)
+    finally:
+        os.close(its)
+        os.close(ours)
 
 
-def resize(terminal: int, columns: int) -> None:
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 40 if columns else 0, columns, 0, 0))
+PLAIN, COLOURED = b"it failed\r\n", b"\x1b[31mit failed\x1b[0m\r\n"
 
 
-def test_a_terminal_with_a_size_is_live(terminal: int) -> None:  # noqa: ARG001
-    assert console().is_terminal
+def test_a_terminal_with_a_size_is_live_and_coloured() -> None:
+    assert seen() == COLOURED + b"True\r\n"
 
 
-def test_one_without_a_size_is_plain(terminal: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_without_a_size_is_plain() -> None:
     """As in a container of `docker run -t`, where its output goes into a pipe."""
-    resize(terminal, 0)
-    assert not console().is_terminal
-    monkeypatch.setenv("COLUMNS", "100")  # whoever says it, looks
-    assert console().is_terminal
+    assert seen(columns=0) == PLAIN + b"False\r\n"
+    assert seen(columns=0, COLUMNS="100") == COLOURED + b"True\r\n"  # whoever says it, looks
 
 
-@pytest.mark.parametrize(("said", "live"), [("true", False), ("1", False), ("", True), ("false", True), ("0", True)])
-def test_a_ci_services_is_plain(said: str, live: bool, terminal: int, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
-    monkeypatch.setenv("CI", said)
-    assert console().is_terminal == live
+@pytest.mark.parametrize(("said", "live"), [("true", False), ("1", False), ("", True), ("false", True)])
+def test_a_ci_services_is_plain(said: str, live: bool) -> None:
+    assert seen(CI=said) == (COLOURED + b"True\r\n" if live else PLAIN + b"False\r\n")
 
 
-@pytest.mark.parametrize(("plain", "shown"), [(True, b"it failed\r\n"), (False, b"\x1b[31mit failed\x1b[0m\r\n")])
-def test_plain_lines_have_no_colours_on_either_output(plain: bool, shown: bytes, terminal: int) -> None:
-    with listening(ConsoleLines(console(plain))):
-        log.error("it failed")
-    sys.stdout.flush()
-    assert os.read(terminal, 100) == shown
+def test_plain_lines_have_no_colours_on_either_output() -> None:
+    assert seen("--plain") == PLAIN + b"False\r\n"
 
 
-def test_no_color_takes_the_colours_and_leaves_the_display(terminal: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_COLOR", "1")
-    with listening(ConsoleLines(console())):
-        log.error("it failed")
-    sys.stdout.flush()
-    assert os.read(terminal, 100) == b"it failed\r\n"
-    assert console().is_terminal
+def test_no_color_takes_the_colours_and_leaves_the_display() -> None:
+    assert seen(NO_COLOR="1") == PLAIN + b"True\r\n"

@@ -20,9 +20,7 @@ from pathlib import Path
 
 import pytest
 from conftest import HISTORY, LOG, RESULTS, rows, trained, wait_for
-from engine import HARDENED, ROOT, USER, built, checkout, docker, inspected, need_engine, owned
-
-from tune_mnist.machine.environment import git_tree
+from engine import HARDENED, ROOT, USER, built, docker, inspected, need_engine, owned
 
 LOCK = (ROOT / "requirements.txt").read_text("utf-8")
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(2400)]  # the first test may have to build the image
@@ -110,11 +108,6 @@ def test_the_bill_of_materials_names_what_is_inside(image: str, tmp_path: Path) 
     (locked,) = re.findall(r"^torch==(\S+) ; python_full_version >= '3.11'", LOCK, flags=re.MULTILINE)
     assert versions["torch"].partition("+")[0] == locked
     assert {"tini", "rsync", "tune-mnist", "ray"} <= set(versions)
-
-
-def test_its_code_is_known_without_git(hardened: Ended) -> None:
-    facts = json.loads((hardened.digits / "environment.json").read_text("utf-8"))
-    assert (facts["git"], facts["git_tree"]) == (None, git_tree(checkout() / "tune_mnist"))
 
 
 def test_little_shared_memory_is_a_line(hardened: Ended) -> None:

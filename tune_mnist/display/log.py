@@ -157,7 +157,7 @@ def console(plain: bool = False) -> Console:
 
 def _is_recorded() -> bool:
     """Whether what a terminal gets is for a file: that of a CI service, or one without a size, as where
-    `docker run -t mnist | tee out` makes one in the container and none is outside.
+    `docker run -t … | tee out` makes one in the container and none is outside.
     """
     if os.environ.get("CI", "").lower() not in ("", "0", "false"):
         return True
