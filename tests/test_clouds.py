@@ -319,7 +319,8 @@ def test_a_job_is_told_what_the_command_told_the_head(monkeypatch: pytest.Monkey
     words = shlex.split(command)
     python = words.index(sys.executable)
     settings = dict(word.split("=", 1) for word in words[:python])
-    assert settings == told | {"TUNE_MNIST_SCREEN_WIDTH": "90", "TUNE_MNIST_SCREEN": "jobs/sweep-1.screen"}
+    told |= {"TUNE_MNIST_SCREEN_WIDTH": "90", "TUNE_MNIST_SCREEN": "jobs/sweep-1.screen"}
+    assert settings == told | {"TUNE_MNIST_PLAN": "outbox/sweep-1/plan.json"}
     assert words[python + 1 :] == ["-m", "tune_mnist.run", "--address", "auto", "--vary", "lr=0.01"]
     assert place == f"cd {Path.cwd()}"
 

@@ -58,6 +58,12 @@ def interruptible() -> contextlib.AbstractContextManager[None]:
     return _handling(stop)
 
 
+def interrupting() -> contextlib.AbstractContextManager[None]:
+    """The `ending` signals raise KeyboardInterrupt within the `with` block, which says itself what that ends."""
+    told.clear()
+    return _handling(interrupt)
+
+
 def uninterrupted() -> contextlib.AbstractContextManager[None]:
     """The `ending` signals do nothing within the `with` block."""
     return _handling(signal.SIG_IGN)

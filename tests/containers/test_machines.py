@@ -126,7 +126,7 @@ def log_here(hosts: Machines, name: str) -> str:
 def emptied(hosts: Machines, away: Finished) -> Machines:
     """Machines of a cluster that is up, whose head has nothing stored: what it stores is not trained again."""
     assert away.code == 0
-    hosts.on(1, "rm -rf ~/tune-mnist/results ~/tune-mnist/arrived")
+    hosts.on(1, "rm -rf ~/tune-mnist/results ~/tune-mnist/inbox")
     return hosts
 
 

@@ -250,8 +250,8 @@ def run(
     if print_config:
         return sweeping.print_config(request, what, config, not shared.given(ctx, ASKING))
     sweeping.check_nodes(nodes, dry_run)
-    launcher = sweeping.launcher(cluster_file, keep, address)
-    is_local = address is None and launcher is None
+    away = sweeping.away(cluster_file, keep, address, store)
+    is_local = address is None and away is None
     asked = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, epoch_timeout)
     resources = choose(asked, is_local)
     what.check(resources.device, is_local)
@@ -261,20 +261,19 @@ def run(
     screen, log_file = console(plain), LogFile()
     with Display(screen) as display, listening(ConsoleLines(screen)), listening(log_file):
         where = Where(Store(store), resources.device, resources.cpus)
-        experiment = sweeping.planned(what, options, where, not no_share, fresh)
-        launcher = sweeping.needed(launcher, experiment)
+        experiment = sweeping.planned(what, options, where, not no_share, fresh, away)
         if short:
             log.warning(short)
         costs = sweeping.Costs(resources, cluster, nodes, is_local)
         if dry_run:
             return sweeping.print_plan(experiment, costs, screen)
-        folder = sweeping.checked_place(experiment, output, launcher)
+        folder = sweeping.checked_place(experiment, output, away)
         if not yes and not sweeping.agreed(experiment, costs, display):
             return INTERRUPTED
         prepare_folder(folder)
-        if launcher:
+        if away and away.is_needed(experiment.plan.todo):
             job = sweeping.job([*shared.travelling(ctx, HERE), *what.options()], experiment, what.files(), config)
-            launched = Launch(launcher, job, experiment.store, folder, experiment.asked, keep)
+            launched = Launch(away, job, folder, experiment.asked, keep)
             return sweeping.launch(launched, experiment, display, log_file)
         log_file.open(folder / log_name(experiment.task.name))
         return sweeping.train(experiment, folder, resources, cluster, display)

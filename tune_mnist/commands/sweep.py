@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,21 +15,23 @@ from tune_mnist.display import overview
 from tune_mnist.display.live import Display
 from tune_mnist.display.log import LogFile, log, stage
 from tune_mnist.errors import ClusterError, UserError
-from tune_mnist.exits import INTERRUPTED, InterruptedAlone, LeaveAtOnce
+from tune_mnist.exits import INTERRUPTED, InterruptedAlone, LeaveAtOnce, interrupting
 from tune_mnist.experiment import Experiment
+from tune_mnist.launch.away import Away
+from tune_mnist.launch.boxes import is_job, tell
 from tune_mnist.launch.launch import Job, Launch
-from tune_mnist.launch.ray_up import Launcher, read_cluster_file
+from tune_mnist.launch.ray_up import read_cluster_file
 from tune_mnist.machine import container
-from tune_mnist.machine.environment import OUTPUT_NAME, STORE_NAME
 from tune_mnist.plan.forecast import forecast
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.request import Options, Request, build
 from tune_mnist.plan.written import written
 from tune_mnist.report.advice import advice, by_sweep
-from tune_mnist.results.folder import log_name, margins
+from tune_mnist.results.folder import REPORTS, log_name, margins
 from tune_mnist.results.read import read_results
 from tune_mnist.results.summary import looks_of, summarise
-from tune_mnist.task import Config
+from tune_mnist.store.store import Store
+from tune_mnist.task import Config, Task
 from tune_mnist.tasks.user import Where
 from tune_mnist.tuning.cluster import Cluster
 from tune_mnist.tuning.head import HeadLost
@@ -68,7 +69,7 @@ def print_config(request: Request, what: Subject, file: Path | None, is_whole: b
     return 0
 
 
-def launcher(file: Path | None, keep: bool, address: str | None) -> Launcher | None:
+def away(file: Path | None, keep: bool, address: str | None, store: Path) -> Away | None:
     """The cluster to start, if one is asked for. Raises UserError."""
     if file is None:
         if keep:
@@ -76,18 +77,20 @@ def launcher(file: Path | None, keep: bool, address: str | None) -> Launcher | N
         return None
     if address is not None:
         raise UserError("--cluster starts a cluster, and --address joins one that runs; give one of them")
-    return read_cluster_file(file)
+    return Away(read_cluster_file(file), Store(store))
 
 
 def job(words: Sequence[str], experiment: Experiment, files: Mapping[str, Path], config: Path | None) -> Job:
     """The sweep as a cluster's head is told of it: options, files, and which stored runs it may use."""
     experiment.task.keep(experiment.store.folder)  # what comes home is keyed by it
-    wanted = [point.config.identity() for point in experiment.request.points]
-    return Job(words, files, wanted, config)
+    return Job(words, files, () if experiment.fresh else experiment.request.points, config)
 
 
-def planned(what: Subject, options: Options, where: Where, share: bool, fresh: bool) -> Experiment:
-    """What is asked of the subject, on the data that it has found; and what the store has of it, unless `fresh`."""
+def planned(what: Subject, options: Options, where: Where, share: bool, fresh: bool, there: Away | None) -> Experiment:
+    """What is asked of the subject, on the data that it has found; and what the store has of it, unless `fresh`.
+
+    With `there`, as far as the conditions of that cluster are known, of what it has trained.
+    """
     stage(f"reading {what.title}")
     task = what.prepared(where, log.warning)
     stage("looking at what is stored")
@@ -95,31 +98,34 @@ def planned(what: Subject, options: Options, where: Where, share: bool, fresh: b
     confirmed = what.confirmed(task, experiment.plan, where, log.warning)
     if confirmed is not task:
         experiment = Experiment(build(confirmed, options), confirmed, where.store, share)
+    if there:
+        experiment = _under(there.conditioned(experiment.task), experiment)
     if fresh:
         experiment.start_afresh()
     return experiment
 
 
-def needed(launcher: Launcher | None, experiment: Experiment) -> Launcher | None:
-    """The cluster, unless all that is asked is stored at home: a start takes a minute, and on a cloud money."""
-    if launcher is None or experiment.plan.todo:
-        return launcher
-    may_run = f"if it still runs, ray down {launcher.file} ends it"
-    log.info(f"everything asked is stored here: {launcher.name} is not started; {may_run}")
-    return None
+def _under(task: Task, experiment: Experiment) -> Experiment:
+    """The same questions, of the task under other conditions."""
+    return Experiment(experiment.request, task, experiment.store, experiment.share)
 
 
 def launch(launched: Launch, experiment: Experiment, display: Display, log_file: LogFile) -> int:
     """Run the sweep on a cluster; what this side says goes to the log's end, after what the job said."""
     display.end()  # the job's own is shown
+    folder = launched.folder
     try:
-        code = launched.run(display.console)
+        with interrupting():
+            code = launched.run(display.console)
+        here = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        for line in _left(experiment, folder, here, report=(folder / REPORTS[1]).is_file()):
+            log.info(line)
         if code == INTERRUPTED:
-            experiment.look()
-            log.warning(_kept(experiment))
+            conditions = launched.arrivals.conditions or experiment.task.conditions
+            log.warning(_kept(_under(replace(experiment.task, conditions=conditions), experiment)))
         return code
     finally:
-        log_file.open(launched.folder / log_name(experiment.task.name))
+        log_file.open(folder / log_name(experiment.task.name))
 
 
 def default_output(experiment: Experiment) -> Path:
@@ -128,11 +134,11 @@ def default_output(experiment: Experiment) -> Path:
     return Path("results") / (subject if name == "standard" else f"{subject}-{name}")
 
 
-def checked_place(experiment: Experiment, output: Path | None, launcher: Launcher | None) -> Path:
+def checked_place(experiment: Experiment, output: Path | None, there: Away | None) -> Path:
     """The folder of results. Raises UserError if it, or a store that is to be trained into, cannot be written."""
     folder = output or default_output(experiment)
-    experiment.check(folder, is_local=launcher is None)
-    if launcher or experiment.plan.todo:
+    experiment.check(folder, is_local=there is None or not experiment.plan.todo)
+    if experiment.plan.todo:
         experiment.store.check_writable()
     return folder
 
@@ -214,6 +220,7 @@ def _forecast(experiment: Experiment, plans: Sequence[Plan], side_by_side: int) 
 
 
 def train(experiment: Experiment, folder: Path, resources: Resources, cluster: Cluster, display: Display) -> int:
+    tell([run.key for run in experiment.most.runs], experiment.task.conditions)
     sweeps = ", ".join(sweep.name for sweep in experiment.request.sweeps)
     task = experiment.task
     for line in experiment.request.notes:
@@ -236,10 +243,12 @@ def train(experiment: Experiment, folder: Path, resources: Resources, cluster: C
     display.end()
     _say_found(points, experiment, display.console)
     advised = [] if interrupted else _advice(experiment, folder)
-    for line in (*_left(experiment, folder, written, report=not interrupted), *advised):
+    left = [] if is_job() else _left(experiment, folder, written, report=not interrupted)
+    for line in (*left, *advised):
         log.info(line)
     if interrupted:
-        log.warning(_kept(experiment))
+        if not is_job():  # else it is told by who brings it home
+            log.warning(_kept(experiment))
         return _code(interrupted, INTERRUPTED)
     for key, cause in experiment.errors.items():
         log.error(f"failed: {experiment.names[key]}: {cause}")
@@ -271,20 +280,16 @@ def _advice(experiment: Experiment, folder: Path) -> list[str]:
 
 def _left(experiment: Experiment, folder: Path, written: list[Path], report: bool) -> list[str]:
     """What a command left, and where; in a container, how it is to be got out."""
-    at_home = os.environ.get(OUTPUT_NAME)  # what comes home lies there
-    shown = Path(at_home or folder)
-    count = f"{plural(len(written), 'file')} in {shown}" if written else f"nothing has changed in {shown}"
-    log_file = shown / log_name(experiment.task.name)
-    lines = [count, *([f"report: {shown / 'report.html'}"] if report else []), f"log: {log_file}"]
-    if at_home:
-        return lines
+    count = f"{plural(len(written), 'file')} in {folder}" if written else f"nothing has changed in {folder}"
+    log_file = folder / log_name(experiment.task.name)
+    lines = [count, *([f"report: {folder / 'report.html'}"] if report else []), f"log: {log_file}"]
     # With the store, as usual beside it, so that another container can go on from it.
     place, beside = folder.absolute(), experiment.store.folder.absolute().parent
     return [*lines, *container.ways_out(beside if beside == place.parent != Path("/") else place)]
 
 
 def _kept(experiment: Experiment) -> str:
-    plan, place = experiment.plan, os.environ.get(STORE_NAME) or experiment.store.folder
-    kept = f"interrupted; {plural(plan.epochs_stored, 'finished epoch')} are kept in {place}"
+    plan = experiment.plan
+    kept = f"interrupted; {plural(plan.epochs_stored, 'finished epoch')} are kept in {experiment.store.folder}"
     again = container.again(experiment.store.folder)
     return f"{kept}; {again} trains the remaining {plan.epochs_to_train} and draws the figures"

@@ -1,8 +1,8 @@
 """The head's side of `run --cluster`: a sweep as a job of Ray's on the cluster, followed until it ends.
 
-`launch` calls it on the head, in ~/tune-mnist, over SSH: `python -m tune_mnist.launch.head_job follow NAME OPTIONS…`
-attaches to the job of that name or submits it, and shows what it says; `… stop NAME` interrupts it, `… find NAME` looks
-for it.
+`launch` calls it on the head, in ~/tune-mnist, over SSH: `python -m tune_mnist.launch.head_job follow NAME STARTED
+OPTIONS…` attaches to the job of that name or submits it, shows what it says, and holds ready what is to come home;
+`… stop NAME` interrupts it, `… find NAME` looks for it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import shlex
+import shutil
 import sys
 import time
 from contextlib import suppress
@@ -24,31 +25,38 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from tune_mnist.background import Background
 from tune_mnist.display.screen import SCREEN, SCREEN_WIDTH
 from tune_mnist.exits import leave_at_once
-from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME, OUTPUT_NAME, STORE_NAME
+from tune_mnist.launch.boxes import PLAN, PLAN_NAME, STORE, inbox, outbox, stage
+from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME
 from tune_mnist.store.merge import merge
 from tune_mnist.store.store import Store
 from tune_mnist.tuning.resources import NODES_S_NAME
 
 BEGIN, END = "\x02", "\x03"  # what `ray exec` itself says stands outside of these; the end carries JSON
-ARRIVED = Path("arrived")  # what the caller's store has of the runs that the sweep asks for
+STARTED = Path("started")  # what Ray was started from, in the caller's words, and its session
+SESSION = Path("/tmp/ray/session_latest")  # another one for each start of Ray
+ANY = "any"  # said by who has just started Ray
 ALIVE_S = 5.0  # between two looks whether Ray is still there
 MISSES = 3  # looks without an answer, one after another, after which it is lost
 # Told by `launch`, and to be told to the job.
-PASSED = (SCREEN_WIDTH, NODES_S_NAME, COMMAND_NAME, COMMIT_NAME, OUTPUT_NAME, STORE_NAME)
+PASSED = (SCREEN_WIDTH, NODES_S_NAME, COMMAND_NAME, COMMIT_NAME)
 READY_S = 30.0
+STAGE_S = 3.0  # between two looks at what is to go home
+LEFT_S = 3600.0  # after which nobody fetches any more what is in the outbox of a job that has ended
 _RAYS = re.compile(r"^(\d{4}-\d\d-\d\d \S+\s+[A-Z]+ \w+\.py:\d+ -- |Running entrypoint for job ).*\n?", re.MULTILINE)
 TOKEN = Path("~/.ray/auth_token")
 
 
 def main() -> None:
-    """`python -m tune_mnist.launch.head_job follow NAME OPTIONS…`, `… stop NAME` or `… find NAME`."""
+    """`python -m tune_mnist.launch.head_job follow NAME STARTED OPTIONS…`, `… stop NAME` or `… find NAME`."""
     action, name, *options = sys.argv[1:]
     if TOKEN.expanduser().exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     print(BEGIN, end="", flush=True)
     ended: dict[str, Any] = {"lost": True}
+    client = None
     try:
         client = _client()
         if action == "find":
@@ -57,9 +65,10 @@ def main() -> None:
         elif action == "stop":
             ended = _stop(client, name)
         else:
-            ended = asyncio.run(_follow(client, _running(client, name) or _submit(client, name, options), name))
+            ended = _attach(client, name, *options)
     except (OSError, RuntimeError, TimeoutError) as error:
-        ended = {"lost": True, "cause": (str(error).strip() or type(error).__name__).splitlines()[0]}
+        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        ended = {"lost": True, "cause": cause, "restart": client is None}
     print(f"{END}{json.dumps(ended)}{END}", flush=True)
     leave_at_once(0)  # a thread may still wait for a Ray that is gone
 
@@ -85,9 +94,50 @@ def _running(client: Any, name: str) -> str | None:
     return next((job.submission_id for job in jobs if not job.status.is_terminal()), None)
 
 
+def _store() -> Store:
+    """The head's, which every job trains into."""
+    return Store(Path("results/store"))
+
+
+def _attach(client: Any, name: str, started: str, *options: str) -> dict[str, Any]:
+    """Follow the job of that name, which is submitted if it does not run; returns what it ends with.
+
+    Where no job runs, and Ray was not `started` from what the caller has, nothing is submitted: Ray is to be restarted.
+    """
+    job, others = _running(client, name), _others(client)
+    is_same = started in (ANY, _started())
+    if not (job or others or is_same):
+        return {"restart": True}
+    if job:
+        print("attaching to the sweep that runs on the cluster", flush=True)
+    elif not is_same:
+        print("another job runs on the cluster: this one joins it, with the code that is there", flush=True)
+    followed, store = job or _submit(client, name, list(options)), _store()
+    shutil.rmtree(inbox(name) / STORE, ignore_errors=True)  # taken in, or too late for a job that runs
+
+    def hold_ready() -> None:
+        with suppress(OSError):  # of a disk that is full for now
+            stage(name, store)
+
+    with Background("stage", hold_ready, STAGE_S):
+        ended = asyncio.run(_follow(client, followed, name))
+    stage(name, store)
+    return ended
+
+
+def _started() -> str:
+    """What the Ray that runs was started from; empty where that is not known."""
+    with suppress(OSError, ValueError):
+        said, session = STARTED.read_text("utf-8").split()
+        return said if session == str(SESSION.readlink()) else ""
+    return ""
+
+
 def _submit(client: Any, name: str, options: list[str]) -> str:
-    """Start the job, with what came from the caller's store merged into the head's."""
-    merge(ARRIVED, Store(Path("results/store")))
+    """Start the job, with what came from the caller's store merged into the head's, and with an empty outbox."""
+    merge(inbox(name) / STORE, _store())
+    _clear(client, name)
+    outbox(name).mkdir(parents=True, exist_ok=True)
     _screen(name).unlink(missing_ok=True)
     submission = f"{name}-{time.time_ns() // 1_000_000}"
     return str(client.submit_job(entrypoint=entrypoint(name, options), submission_id=submission))
@@ -96,11 +146,21 @@ def _submit(client: Any, name: str, options: list[str]) -> str:
 def entrypoint(name: str, options: list[str]) -> str:
     """The job's command line. Ray's job server starts it, so it has nothing of this process's environment by itself."""
     settings = {key: os.environ[key] for key in PASSED if os.environ.get(key)}
+    settings[PLAN_NAME] = str(outbox(name) / PLAN)
     if SCREEN_WIDTH in settings:
         settings[SCREEN] = str(_screen(name))
     command = ["env", *(f"{key}={value}" for key, value in settings.items())]
     command += [sys.executable, "-m", "tune_mnist.run", "--address", "auto", *options]
     return f"cd {shlex.quote(str(Path.cwd()))} && exec {shlex.join(command)}"
+
+
+def _clear(client: Any, name: str) -> None:
+    """Remove the job's outbox of an earlier time, and those that nobody fetches from any more."""
+    shutil.rmtree(outbox(name), ignore_errors=True)
+    for left in outbox("").glob("*"):
+        with suppress(FileNotFoundError):  # another command clears, too
+            if time.time() - left.stat().st_mtime > LEFT_S and _running(client, left.name) is None:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _screen(name: str) -> Path:
@@ -110,12 +170,11 @@ def _screen(name: str) -> Path:
 
 def _stop(client: Any, name: str) -> dict[str, Any]:
     """Interrupt the job and wait until it has ended: it keeps what is finished and writes its tables."""
-    job = _running(client, name)
-    if job is None:
-        return {"code": 0}
-    client.stop_job(job)
-    while not client.get_job_status(job).is_terminal():
-        time.sleep(0.5)
+    if job := _running(client, name):
+        client.stop_job(job)
+        while not client.get_job_status(job).is_terminal():
+            time.sleep(0.5)
+    stage(name, _store())
     return {"code": 130}
 
 

@@ -83,13 +83,7 @@ def ask(address: str, auth: dict[str, Any]) -> Host:
 
 def _ssh(address: str, auth: dict[str, Any], script: str) -> subprocess.CompletedProcess[str] | str:
     """Run a script over SSH with the file's user and key; returns the reason where that cannot be done."""
-    key = auth.get("ssh_private_key")
-    options = ["-i", os.path.expanduser(key), "-o", "IdentitiesOnly=yes"] if key else []  # noqa: PTH111
-    if proxy := auth.get("ssh_proxy_command"):
-        options += ["-o", f"ProxyCommand={proxy}"]
-    for setting in ("BatchMode=yes", "ConnectTimeout=10", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"):
-        options += ["-o", setting]
-    command = ["ssh", *options, "-o", "LogLevel=ERROR", f"{auth['ssh_user']}@{address}", "bash -s"]
+    command = [*ssh(auth), f"{auth['ssh_user']}@{address}", "bash -s"]
     try:
         done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=ANSWER_S, check=False)
     except FileNotFoundError:
@@ -99,6 +93,18 @@ def _ssh(address: str, auth: dict[str, Any], script: str) -> subprocess.Complete
     if done.returncode:
         return (done.stderr.strip().splitlines() or [f"ssh ended with {done.returncode}"])[-1]
     return done
+
+
+def ssh(auth: dict[str, Any]) -> list[str]:
+    """The ssh command with the file's key; user and machine follow. It gives up a machine that is silent for 15 s."""
+    key = auth.get("ssh_private_key")
+    options = ["-i", os.path.expanduser(key), "-o", "IdentitiesOnly=yes"] if key else []  # noqa: PTH111
+    if proxy := auth.get("ssh_proxy_command"):
+        options += ["-o", f"ProxyCommand={proxy}"]
+    settings = ["BatchMode=yes", "ConnectTimeout=10", "StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null"]
+    for setting in (*settings, "LogLevel=ERROR", "ServerAliveInterval=5", "ServerAliveCountMax=3"):
+        options += ["-o", setting]
+    return ["ssh", *options]
 
 
 def check_versions(hosts: list[Host]) -> None:

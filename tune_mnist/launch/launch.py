@@ -1,7 +1,8 @@
 """Sweeps on a cluster that Ray's launcher starts: `tune-mnist run --cluster cluster/onprem.yaml`.
 
 The pieces are Ray's: `ray up`, a job on the head (`head_job`), `ray rsync-down` for what it stores, `ray down`. The job
-goes on without this command; the same command again finds it and attaches.
+goes on without this command; the same command again finds it and attaches. A cluster that is up already, started from
+the same files, is not started again.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import shlex
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tune_mnist import keeping
@@ -24,13 +26,15 @@ from tune_mnist.background import Background
 from tune_mnist.display.log import log
 from tune_mnist.display.screen import SCREEN_WIDTH
 from tune_mnist.errors import ClusterError, UserError
-from tune_mnist.files import write_whole
 from tune_mnist.launch import hosts
-from tune_mnist.launch.ray_up import CALL_S, Launcher
-from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME, OUTPUT_NAME, STORE_NAME, command_line, revision
-from tune_mnist.results.folder import is_log, is_made
-from tune_mnist.store.merge import merge
-from tune_mnist.store.store import Store
+from tune_mnist.launch.arrivals import Arrivals
+from tune_mnist.launch.away import Away
+from tune_mnist.launch.boxes import RESULTS, STORE, inbox, know, outbox
+from tune_mnist.launch.head_job import ANY, SESSION, STARTED
+from tune_mnist.launch.ray_up import CALL_S, PLACE, Launcher
+from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME, command_line, revision
+from tune_mnist.plan.sweeps import Point
+from tune_mnist.store.merge import stage
 from tune_mnist.tuning.resources import NODES_S_NAME
 
 if TYPE_CHECKING:
@@ -39,7 +43,8 @@ if TYPE_CHECKING:
 FETCH_S = 5.0  # from the end of one fetch to the next
 CLOUD_S = 1200  # for a cloud's first machine to start, and to load an image of gigabytes
 STOP_S = 120.0
-HEAD_JOB = ".venv/bin/python -m tune_mnist.launch.head_job"
+HEAD_JOB = ".venv/bin/python -W ignore -m tune_mnist.launch.head_job"
+BROKEN = "its SSH connection broke"
 
 
 @dataclass(frozen=True)
@@ -47,12 +52,12 @@ class Job:
     """A sweep as it is given to the head.
 
     `options` of `tune-mnist run`, less those that say where things lie here; `files` that they speak of: path on the
-    head below ~/tune-mnist -> file or folder here; `configs` that the sweep asks for, without their epochs.
+    head below ~/tune-mnist -> file or folder here; `points` that it may use stored runs for.
     """
 
     options: Sequence[str]
     files: Mapping[str, Path]
-    configs: Sequence[dict[str, Any]]
+    points: Sequence[Point]
     sweep_file: Path | None = None
 
     @property
@@ -66,7 +71,7 @@ class Job:
     def words(self) -> list[str]:
         """The options on the head."""
         sweep_file = ["--config", f"jobs/{self.name}.yaml"] if self.sweep_file else []
-        return [*self.options, "--output", f"results/{self.name}", *sweep_file]
+        return [*self.options, "--output", str(outbox(self.name) / RESULTS), *sweep_file]
 
     @property
     def sent(self) -> dict[str, Path]:
@@ -74,59 +79,68 @@ class Job:
         sweep_file = {f"jobs/{self.name}.yaml": self.sweep_file} if self.sweep_file else {}
         return {**self.files, **sweep_file}
 
+    @property
+    def epochs(self) -> dict[str, int]:
+        """Config, as text, without its epochs -> how many of these are asked for."""
+        found: dict[str, int] = {}
+        for point in self.points:
+            config = _as_text(point.config.identity())
+            found[config] = max(found.get(config, 0), point.config.epochs)
+        return found
+
+
+def _as_text(config: Mapping[str, Any]) -> str:
+    return json.dumps(dict(config), sort_keys=True)
+
 
 @dataclass
 class Launch:
-    """One job on one cluster; what it stores and writes comes home into `store` and `folder`, where it is `asked`."""
+    """One job on one cluster; what it stores and writes comes home into the store and `folder`, where it is `asked`."""
 
-    launcher: Launcher
+    away: Away
     job: Job
-    store: Store
     folder: Path
     asked: keeping.Asked
     keep: bool = False
-
-    @cached_property
-    def beside(self) -> bool:
-        """Whether the folder at home holds other sweeps; their tables are joined once the job has ended."""
-        return bool(keeping.held(self.folder, self.asked.elsewhere()).sweeps)
+    _fetching: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _has_spoken: bool = field(default=False, init=False)  # the job, or the head of it
 
     @property
-    def arrivals(self) -> Path:
+    def launcher(self) -> Launcher:
+        return self.away.launcher
+
+    @cached_property
+    def arrivals(self) -> Arrivals:
         """What comes from the head, as it lies there."""
-        return self.store.folder / f".{self.launcher.name}" / self.job.name
+        return Arrivals(self.away.folder / self.job.name, self.away.store, self.folder, self.asked)
 
     def run(self, console: Console) -> int:
         """Start or find the cluster, run the sweep there, bring it home; returns its exit code.
 
         Raises UserError, and ClusterError where the cluster or the way to it is lost: what came home is stored.
         """
-        if not self._find():
-            self._start()
         try:
-            with Background("fetch", self._fetch, FETCH_S, patience=FETCH_S):
-                ended = self._follow(console)
-        except KeyboardInterrupt:
-            ended = self._interrupt()
-        if ended.get("lost"):
-            raise ClusterError(self._lost(ended.get("cause", "the connection broke")))
-        self._end(ended)
-        return int(ended["code"])
+            ended = self._attach(console, self.away.started) if self._is_up() else {"restart": True}
+            if ended.get("restart"):
+                self._start()
+                ended = self._attach(console)
+            if ended.get("lost"):
+                raise ClusterError(self._lost(str(ended.get("cause", BROKEN))))
+            self._end(ended)
+            return int(ended["code"])
+        finally:
+            if self.arrivals.conditions is not None:
+                self.away.learn(self.asked.task.name, self.arrivals.conditions)
 
-    def _find(self) -> bool:
-        """Whether a job runs on the cluster, so that it may not be started anew. What is wrong is said here."""
+    def _is_up(self) -> bool:
+        """Whether a head is up, which then has the job's files. What is wrong with the machines is said here."""
         if self.launcher.is_local and not self._head_runs():
             return False
         try:
-            found = self._ask("find")
-        except ClusterError:
-            return False
-        if found.get("running"):
-            log.info(f"attaching to the sweep that runs on {self.launcher.name}")
-        elif found.get("others"):
-            log.warning(f"another job runs on {self.launcher.name}: this one joins it, with the code that is there")
             self._send()
-        return bool(found.get("running") or found.get("others"))
+        except ClusterError:  # of a cloud, this says that there is none
+            return False
+        return True
 
     def _head_runs(self) -> bool:
         """Whether a head of Ray's answers on the machine that is to be the head. Raises UserError and ClusterError."""
@@ -149,6 +163,7 @@ class Launch:
         except (KeyboardInterrupt, ClusterError, UserError):
             log.warning(f"{self.launcher.name} may be up in part; ray down {self.launcher.file} ends what was started")
             raise
+        self.launcher.shell(f"echo {self.away.started} $(readlink {SESSION}) >{PLACE}/{STARTED}")
         self._send()
 
     def _check_image(self) -> None:
@@ -160,38 +175,61 @@ class Launch:
 
     def _send(self) -> None:
         """To the head: the job's files, and what is stored of the runs that it asks for."""
-        parents = {str(Path(there).parent) for there in self.job.sent}
-        folders = [shlex.quote(one) for one in sorted({"jobs", "results", "arrived", *parents})]
-        self.launcher.shell("mkdir -p " + " ".join(f"~/tune-mnist/{folder}" for folder in folders))
-        for there, here in self.job.sent.items():
-            self.launcher.send(here, there)
-        with tempfile.TemporaryDirectory() as folder:
-            if self._collect(Path(folder)):
-                self.launcher.send(Path(folder), "arrived")
+        self.away.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.away.folder) as name:  # on the store's disk, for links to its files
+            folder = Path(name)
+            self._pack(folder / inbox(self.job.name))
+            sent = {str(inbox(self.job.name)): folder / inbox(self.job.name)}
+            for there, here in self.job.sent.items():
+                if here.is_dir():
+                    sent[there] = here
+                else:  # each alone would take a connection
+                    top = PurePosixPath(there).parts[0]
+                    sent[top] = folder / top
+                    (folder / there).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy2(here, folder / there)
+            parents = {str(PurePosixPath(there).parent) for there in sent}
+            self.launcher.shell("mkdir -p " + " ".join(f"{PLACE}/{one}" for one in sorted({"jobs", *parents})))
+            for there, here in sent.items():
+                self.launcher.send(here, there)
 
-    def _collect(self, folder: Path) -> int:
-        """Into a store in `folder`, the stored runs that the job asks for; how many there are."""
-        asked = {json.dumps(config, sort_keys=True) for config in self.job.configs}
-        configs = {key: self.store.record(key).get("config") for key in self.store.run_keys()}
-        keys = [key for key, config in configs.items() if json.dumps(config, sort_keys=True) in asked]
-        merge(self.store.folder, Store(folder), keys)
-        return len(keys)
+    def _pack(self, box: Path) -> None:
+        """Into the job's inbox: the stored runs that it asks for, each with a checkpoint if it is to go on."""
+        store, asked = self.away.store, self.job.epochs
+        configs = {key: _as_text(store.record(key).get("config") or {}) for key in store.run_keys()}
+        held = {key: store.held(key) for key, config in configs.items() if config in asked}
+        going_on = {key for key, one in held.items() if not one.answers(asked[configs[key]])}
+        (box / STORE).mkdir(parents=True)
+        know(box, {key: len(one.lines) for key, one in held.items()})
+        stage(store, box / STORE, dict.fromkeys(held, 0), going_on)
 
-    def _follow(self, console: Console) -> dict[str, Any]:
-        """Show what the job shows, until it ends."""
+    def _attach(self, console: Console, started: str = ANY) -> dict[str, Any]:
+        """Show what the job shows, and bring home what it stores, until it ends; `restart` if Ray is to be first."""
+        try:
+            with Background("fetch", self._fetch, FETCH_S, patience=FETCH_S):
+                return self._follow(console, started)
+        except KeyboardInterrupt:
+            return self._interrupt()
+
+    def _follow(self, console: Console, started: str) -> dict[str, Any]:
         passed = {COMMAND_NAME: command_line(), COMMIT_NAME: revision()}
-        passed |= {OUTPUT_NAME: str(self.folder), STORE_NAME: str(self.store.folder)}
         if not self.launcher.is_local:
             passed[NODES_S_NAME] = str(CLOUD_S)
         if console.is_terminal:
             passed[SCREEN_WIDTH] = str(console.width)
         settings = shlex.join(f"{name}={value}" for name, value in passed.items() if value)
-        follow = f"env {settings} {HEAD_JOB} follow {self.job.name} {shlex.join(self.job.words)}"
-        plain = not console.is_terminal
+        follow = f"env {settings} {HEAD_JOB} follow {self.job.name} {started} {shlex.join(self.job.words)}"
+        plain, has_begun = not console.is_terminal, threading.Event()
+
+        def hear(said: bytes) -> None:
+            has_begun.set()
+            self._has_spoken = self._has_spoken or bool(said)
+            _show(said, plain)
+
         try:
-            return self.launcher.call(follow, lambda heard: _show(heard, plain), seconds=None)
-        except ClusterError as error:
-            return {"lost": True, "cause": str(error)}
+            return self.launcher.call(follow, hear, seconds=None)
+        except ClusterError:
+            return {"lost": True, "restart": not has_begun.is_set()}
 
     def _interrupt(self) -> dict[str, Any]:
         log.warning("interrupting the sweep on the cluster; what is finished is kept")
@@ -201,8 +239,8 @@ class Launch:
             return {"lost": True, "cause": str(error)}
 
     def _lost(self, cause: str) -> str:
-        self._bring_home()
-        kept = f"what had come home is in {self.store.folder}"
+        self.arrivals.take_in()
+        kept = f"what had come home is in {self.away.store.folder}"
         again = "the same command again attaches to the sweep if it still runs, or goes on from there"
         if not self.launcher.is_local:
             again += f"; a cloud's machines run on until then, or until ray down {self.launcher.file}"
@@ -210,10 +248,13 @@ class Launch:
 
     def _end(self, ended: dict[str, Any]) -> None:
         """Fetch the last of it and, unless it is to be kept, bring the cluster down."""
-        self.launcher.fetch("results", self.arrivals)
-        self._bring_home()
-        if self._joined():
-            shutil.rmtree(self.arrivals, ignore_errors=True)
+        try:
+            with self._fetching:
+                self.launcher.fetch(str(outbox(self.job.name)), self.arrivals.place)
+        except ClusterError as error:
+            raise ClusterError(self._lost(str(error))) from None
+        self.arrivals.take_in()
+        self.arrivals.end()
         if cause := ended.get("cause"):
             log.error(str(cause))
         if self.keep or ended.get("others"):
@@ -225,48 +266,18 @@ class Launch:
         if self.launcher.is_local:
             hosts.stop(self.launcher.config)
 
-    def _joined(self) -> bool:
-        """Join the sweeps with those at home; False where they contradict each other, or where there is no room."""
-        arrived = self.arrivals / self.job.name
-        if not self.beside or not arrived.is_dir():
-            return True
-        try:
-            keeping.take_in(arrived, self.folder, self.asked)
-        except (UserError, ClusterError) as error:
-            log.error(f"{error}; what the cluster wrote is in {arrived}")
-            return False
-        return True
-
     def _fetch(self) -> None:
-        """What the job has stored comes home."""
-        try:
-            self.launcher.fetch("results", self.arrivals)
-            self._bring_home()
-        except (ClusterError, OSError) as error:
-            log.debug(f"nothing came home: {error}")
-
-    def _bring_home(self) -> None:
-        """From what has arrived into the store and the folder of results."""
-        if (self.arrivals / "store").is_dir():
-            merge(self.arrivals / "store", self.store)
-        arrived = self.arrivals / self.job.name
-        if not arrived.is_dir():
+        """What the job has stored so far comes home, once it has begun: before, an earlier job's may lie there."""
+        if not self._has_spoken:
             return
-        names = [path.name for path in arrived.iterdir()]
-        logs = [name for name in names if is_log(name)]
-        apart = [name for name in names if self.beside and is_made(name)]
-        shutil.copytree(arrived, self.folder, ignore=shutil.ignore_patterns(*logs, *apart, ".*"), dirs_exist_ok=True)
-        for name in logs:
-            _continue_log(arrived / name, self.folder / name)
-
-
-def _continue_log(arrived: Path, here: Path) -> None:
-    """The log of earlier commands stays; that of this one, which may have come in part before, follows it."""
-    came = arrived.read_bytes()
-    before = here.read_bytes() if here.exists() else b""
-    first = came.partition(b"\n")[0]
-    found = before.find(first) if first else -1
-    write_whole(here, (before if found < 0 else before[:found]) + came)
+        try:
+            with self._fetching:
+                try:
+                    self.launcher.fetch(str(outbox(self.job.name)), self.arrivals.place)
+                finally:  # each file that has come is whole
+                    self.arrivals.take_in()
+        except (ClusterError, OSError) as error:
+            log.debug(f"not all came home: {error}")
 
 
 def _show(heard: bytes, plain: bool) -> None:

@@ -1,10 +1,15 @@
-"""Ray's cluster launcher, asked from here: `ray up`, `ray exec`, `ray rsync-up`, `ray rsync-down`, `ray down`."""
+"""Ray's cluster launcher, asked from here: `ray up`, `ray exec`, `ray rsync-up`, `ray rsync-down`, `ray down`.
+
+Ray's commands take three seconds to load; where SSH and rsync reach what they would reach, these are called directly.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,11 +27,14 @@ import yaml
 from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.files import read_written
 from tune_mnist.launch.head_job import BEGIN, END
+from tune_mnist.launch.hosts import ssh
 
 PLACE = "~/tune-mnist"  # on every machine of a cluster; its .venv has Ray and what tune_mnist needs
 CALL_S = 60.0  # for a short question to the head
 LONGEST = 200  # letters of what is told of a failure
 _SSH = re.compile(r"^.*Command '?\[?'?ssh\b.* exit status (\d+)\.?$")  # Ray repeats the whole command, a screen of it
+VANISHED = 24  # rsync's exit code where a file was replaced as it came; the next time it brings the new one
+_ECHOES = ("Shared connection", "Connection to", "ssh -", "rsync -", "Command failed", "Error: Command failed")
 _NOISE = re.compile(r"\x1b\[[0-9;]*m")
 _LEFT = re.compile(r"HEAD|WORKER\d+|USER|AMI|IMAGE|PROJECT|REGISTRY/.*")
 _NEEDS = {"aws": ("boto3",), "gcp": ("googleapiclient", "google_auth_httplib2", "cryptography")}
@@ -48,6 +56,17 @@ class Launcher:
         """Whether these are machines of one's own, of which no cloud's API tells."""
         return bool(self.config["provider"].get("type") == "local")
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether SSH alone reaches the head, and what is not in a container there."""
+        return self.is_local and "docker" not in self.config
+
+    @property
+    def head(self) -> str:
+        """user@address of a head of one's own."""
+        provider = self.config["provider"]
+        return f"{self.config['auth']['ssh_user']}@{provider.get('external_head_ip') or provider['head_ip']}"
+
     def up(self) -> None:
         """Start the cluster, or restart it with the code of this checkout. Raises ClusterError."""
         self._ray("up", "--yes")
@@ -58,29 +77,37 @@ class Launcher:
 
     def shell(self, command: str) -> None:
         """Run a command on the head. Raises ClusterError."""
-        self._ray("exec", command, seconds=CALL_S)
+        self._run(self._exec(command), f"a command on the head of {self.file}", CALL_S)
 
     def send(self, here: Path, there: str) -> None:
         """Copy a file to the head, or everything in a folder into a folder there. Raises ClusterError."""
         folder = "/" if here.is_dir() else ""
-        self._ray("rsync-up", f"{here}{folder}", f"{PLACE}/{there}{folder}")
+        target = f"{PLACE}/{there}{folder}"
+        if self.is_direct:
+            self._rsync(f"{here}{folder}", f"{self.head}:{target}")
+        else:
+            self._ray("rsync-up", f"{here}{folder}", target)
 
     def fetch(self, there: str, here: Path) -> None:
         """Copy everything in a folder of the head. Raises ClusterError."""
         here.mkdir(parents=True, exist_ok=True)
-        self._ray("rsync-down", f"{PLACE}/{there}/", f"{here}/", seconds=10 * CALL_S)
+        source = f"{PLACE}/{there}/"
+        if self.is_direct:
+            self._rsync(f"{self.head}:{source}", f"{here}/", 10 * CALL_S)
+        else:
+            self._ray("rsync-down", source, f"{here}/", seconds=10 * CALL_S)
 
     def call(
         self, arguments: str, hear: Callable[[bytes], None] = lambda _: None, seconds: float | None = CALL_S
     ) -> dict[str, Any]:
-        """Run `head_job` on the head; `hear` gets what it shows, as it comes. Returns what it ends with.
+        """Run `head_job` on the head; `hear` gets what it shows, as it comes, and nothing when it begins. Returns what
+        it ends with.
 
         Raises ClusterError if the connection breaks before, or after `seconds`.
         """
-        command = f"cd {PLACE} && {arguments}"
         with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(
-                [*_RAY, "exec", str(self.file), command],
+                self._exec(f"cd {PLACE} && {arguments}"),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -103,7 +130,22 @@ class Launcher:
     def _ray(self, verb: str, *arguments: str, seconds: float | None = None) -> None:
         options = [one for one in arguments if one.startswith("--")]
         others = [one for one in arguments if not one.startswith("--")]
-        command = [*_RAY, verb, *options, str(self.file), *others]
+        self._run([*_RAY, verb, *options, str(self.file), *others], f"ray {verb} {self.file}", seconds)
+
+    def _exec(self, command: str) -> list[str]:
+        """What runs the command on the head; on a terminal, so that it ends with the connection."""
+        if self.is_direct:
+            return [*ssh(self.config["auth"]), "-tt", self.head, command]
+        return [*_RAY, "exec", str(self.file), command]
+
+    def _rsync(self, source: str, target: str, seconds: float | None = None) -> None:
+        skipped = [f"--exclude={pattern}" for pattern in self.config.get("rsync_exclude") or []]
+        by = shlex.join(ssh(self.config["auth"]))
+        self._run(["rsync", "-az", "--rsh", by, *skipped, source, target], f"rsync with {self.head}", seconds, VANISHED)
+
+    def _run(self, command: list[str], what: str, seconds: float | None, fine: int = 0) -> None:
+        if shutil.which(command[0]) is None:
+            raise UserError(f"there is no {command[0]} command on this machine; install it")
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
                 command,
@@ -116,11 +158,11 @@ class Launcher:
             try:
                 code = process.wait(seconds)
             except subprocess.TimeoutExpired:
-                raise ClusterError(f"ray {verb} {self.file}: no answer in {seconds:g} s") from None
+                raise ClusterError(f"{what}: no answer in {seconds:g} s") from None
             finally:
                 _end(process)
-            if code:
-                raise ClusterError(f"ray {verb} {self.file} failed: {_cause(_read(said))}")
+            if code not in (0, fine):
+                raise ClusterError(f"{what} failed: {_cause(_read(said))}")
 
 
 _RAY = (sys.executable, "-m", "ray.scripts.scripts")
@@ -178,6 +220,8 @@ def _between(stream: IO[bytes], hear: Callable[[bytes], None]) -> Iterator[bytes
             if state == 2 and part:
                 yield part
             state += bool(found)
+            if found and state == 1:
+                hear(b"")
         if state == 3:
             return
 
@@ -205,8 +249,7 @@ def _read(file: IO[bytes]) -> str:
 def _cause(said: str) -> str:
     """The line of Ray's or ssh's that says what is wrong."""
     lines = [_NOISE.sub("", line).strip() for line in said.replace("\r", "\n").splitlines()]
-    noise = ("Shared connection", "Connection to", "ssh -")
-    lines = [_SSH.sub(r"ssh ended with \1", line) for line in lines if line and not line.startswith(noise)]
+    lines = [_SSH.sub(r"ssh ended with \1", line) for line in lines if line and not line.startswith(_ECHOES)]
     told = [
         line for line in lines if re.search(r"error|fail|denied|refused|timed out|unreachable|not found", line, re.I)
     ]

@@ -17,9 +17,7 @@ from tune_mnist.machine.cpu import cpu_count, cpu_model
 from tune_mnist.machine.devices import gpu_count
 
 PACKAGES = ("tune-mnist", "torch", "torchvision", "ray", "numpy", "pandas", "matplotlib", "scikit-learn", "tensorboard")
-# A job on a cluster is told what home has: command, commit, and what the folders of results and store are called.
-COMMAND_NAME, COMMIT_NAME = "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT"
-OUTPUT_NAME, STORE_NAME = "TUNE_MNIST_OUTPUT", "TUNE_MNIST_STORE"
+COMMAND_NAME, COMMIT_NAME = "TUNE_MNIST_COMMAND", "TUNE_MNIST_COMMIT"  # a job on a cluster is told what home has
 DIRTY = "-dirty"  # after a commit: with changes, as `git describe --dirty` writes it
 NOT_RESULTS = ("--", ":/", ":(top,exclude)results")
 

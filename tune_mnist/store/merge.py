@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import os
+import shutil
+from collections.abc import Collection, Container, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from tune_mnist.fingerprint.source import carry
+from tune_mnist.store import checkpoint, regular
 from tune_mnist.store.store import Store
 
 
@@ -38,7 +42,64 @@ def _is_ahead(arrived: Store, target: Store, key: str) -> bool:
 def _merge_run(arrived: Store, target: Store, key: str) -> int:
     target.open(key, arrived.record(key))
     added = sum(target.append(key, row) for row in arrived.held(key).lines)
-    checkpoint = arrived.load_checkpoint(key)
-    if checkpoint and target.newest_checkpoint(key) < checkpoint[0] <= target.held(key).epochs:
-        target.save_checkpoint(key, *checkpoint)
+    newest = arrived.load_checkpoint(key)
+    if newest and target.newest_checkpoint(key) < newest[0] <= target.held(key).epochs:
+        target.save_checkpoint(key, *newest)
     return added
+
+
+def stage(store: Store, folder: Path, rows: Mapping[str, int], going_on: Container[str]) -> None:
+    """Hold runs ready in `folder`, to be sent to another store, which has `rows` of them: run key -> how many.
+
+    Those that have more rows here, and of those in `going_on` that did not diverge the newest checkpoint. They are
+    links to the store's own files: they take no room, and a history grows there as it does here.
+    """
+    for key, known in rows.items():
+        held = store.held(key)
+        if len(held.lines) > known:
+            last = held.resume if key in going_on and not held.diverged else 0
+            states = [name for epoch, name in _checkpoints(store.folder / key) if epoch == last]
+            _link(store.folder / key, folder / key, {"run.json", "history.jsonl", *states})
+
+
+def thin(folder: Path) -> None:
+    """Keep of each run in a store's folder, which nobody trains, the newest checkpoint alone."""
+    for key in Store(folder).run_keys():
+        for _, name in _checkpoints(folder / key)[1:]:
+            regular.remove(folder / key / name)
+
+
+def _checkpoints(folder: Path) -> list[tuple[int, str]]:
+    """(epoch, name), newest first."""
+    found = [match for name in regular.names(folder) if (match := checkpoint.NAME.fullmatch(name))]
+    return sorted(((int(match[1]), match[0]) for match in found), reverse=True)
+
+
+def _link(source: Path, target: Path, names: set[str]) -> None:
+    """Make `target` hold the files of these names, as they are in `source` now, and nothing else."""
+    target.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        with suppress(FileNotFoundError):  # replaced meanwhile by who trains the run: the next time, then
+            if not _is_linked(source / name, target / name):
+                beside = target / f".{name}.{os.getpid()}"
+                beside.unlink(missing_ok=True)
+                _copy(source / name, beside)
+                beside.replace(target / name)
+    for name in set(regular.names(target)) - names:
+        (target / name).unlink(missing_ok=True)
+
+
+def _is_linked(source: Path, target: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return target.samefile(source)
+    return False
+
+
+def _copy(source: Path, target: Path) -> None:
+    """As a link, or, on a disk that knows none, for real."""
+    try:
+        target.hardlink_to(source)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copy2(source, target)
