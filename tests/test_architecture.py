@@ -24,6 +24,7 @@ api
 experiment
 stopping
 launch
+remote
 keeping
 report
 verdicts

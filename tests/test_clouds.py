@@ -146,7 +146,7 @@ def test_the_command_starts_one_head_and_says_what_is_left_when_it_is_interrupte
         done = started.finished()
     assert done.code == 130, done.out + done.err
     assert "starting the cluster tune-mnist: ray up aws.yaml" in done.out
-    assert "tune-mnist may be up in part; ray down aws.yaml ends what was started" in done.err
+    assert "tune-mnist may be up in part; tune-mnist cluster down aws.yaml ends what was started" in done.err
     (head,) = amazon.instances()
     assert (head["InstanceType"], head.get("InstanceLifecycle")) == ("m6i.large", None)
     amazon.ec2.terminate_instances(InstanceIds=[head["InstanceId"]])
@@ -272,7 +272,7 @@ def test_a_value_that_is_left_is_named(tmp_path: Path, cloud: str, name: str) ->
 
 def test_a_cluster_is_not_started_for_what_is_stored_at_home(tmp_path: Path) -> None:
     """Nobody has these addresses, which are for manuals: whoever asked them would fail."""
-    for source in ("tune_mnist", "data/published.csv", "docker/requirements.txt"):
+    for source in ("tune_mnist", "data/published.csv", "docker/requirements.txt", "cluster/setup.sh"):
         (tmp_path / source).parent.mkdir(exist_ok=True)
         (tmp_path / source).symlink_to(ROOT / source)
     text = (ROOT / "cluster" / "onprem.yaml").read_text("utf-8")

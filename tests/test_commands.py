@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 
 from tune_mnist import __version__, sweep
 from tune_mnist.commands.check import check
-from tune_mnist.commands.compare import compare
+from tune_mnist.commands.cluster import cluster
 from tune_mnist.commands.options import application, travelling
-from tune_mnist.commands.report import report
+from tune_mnist.commands.report import compare, report
 from tune_mnist.commands.run import HERE
 from tune_mnist.commands.run import run as sweeps
 from tune_mnist.commands.runs import runs
@@ -37,7 +37,7 @@ from tune_mnist.plan.request import Options, build
 from tune_mnist.plan.written import written
 from tune_mnist.tuning.head import is_loopback
 
-ALL = (sweeps, report, compare, verify, runs, check, train)
+ALL = (sweeps, report, compare, verify, runs, check, train, cluster)
 COMMANDS = typer.main.get_command(application(*ALL)).commands  # type: ignore[attr-defined]
 
 
@@ -68,7 +68,7 @@ def test_without_a_command_it_shows_what_it_can_do() -> None:
 def test_each_command_has_a_line_of_its_own_in_a_useful_order() -> None:
     shown = succeeded(tune_mnist("-h", COLUMNS="80")).out
     lines = re.findall(r"^  (\w+)  +(\S.*)$", shown.partition("Commands:")[2].partition("Examples")[0], re.MULTILINE)
-    assert [name for name, _ in lines] == ["run", "report", "compare", "verify", "runs", "check", "train"]
+    assert [name for name, _ in lines] == ["run", "report", "compare", "verify", "runs", "check", "train", "cluster"]
     assert [said for _, said in lines if said.endswith("...")] == []
 
 

@@ -27,7 +27,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 READ = ["README.md", *(f"docs/{name}.md" for name in ("tutorial", "sweeps", "results-folder", "clusters", "published"))]
 TOLD = "\n".join((ROOT / name).read_text("utf-8") for name in READ)
 PROSE = re.sub(r"^```.*?^```$", "", TOLD, flags=re.DOTALL | re.MULTILINE)
-COMMANDS = {"run", "check", "train", "runs", "report", "compare", "verify"}
+COMMANDS = {"run", "check", "train", "runs", "report", "compare", "verify", "cluster"}
 LEFT = {folder.results_csv("mnist"), folder.HISTORY_CSV, folder.log_name("mnist"), folder.ENVIRONMENT_JSON}
 PLOTS = {f"{measure}_vs_{sweep}.png" for measure in ("accuracy", "time") for sweep in ("epochs", "batch", "lr")}
 

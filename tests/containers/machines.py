@@ -119,6 +119,7 @@ def _write_file(made: Machines, key: Path) -> None:
     config["provider"] |= {"head_ip": addresses[0], "worker_ips": addresses[1:]}
     config["auth"] = {"ssh_user": "root", "ssh_private_key": str(key)}
     made.file.parent.mkdir()
+    shutil.copy(ROOT / "cluster" / "setup.sh", made.file.parent)  # a link would be copied to the machines as one
     made.file.write_text(yaml.safe_dump(config), "utf-8")
 
 

@@ -9,6 +9,7 @@ import typer
 
 from tune_mnist.commands import options as shared
 from tune_mnist.commands import sweep as sweeping
+from tune_mnist.commands.cluster import show_plan
 from tune_mnist.commands.subject import Chosen, Mnist, subject
 from tune_mnist.display.live import PLAIN, Display
 from tune_mnist.display.log import ConsoleLines, LogFile, console, listening, log
@@ -266,7 +267,7 @@ def run(
             log.warning(short)
         costs = sweeping.Costs(resources, cluster, nodes, is_local)
         if dry_run:
-            return sweeping.print_plan(experiment, costs, screen)
+            return show_plan(experiment, costs, screen, away.launcher if away else None)
         folder = sweeping.checked_place(experiment, output, away)
         if not yes and not sweeping.agreed(experiment, costs, display):
             return INTERRUPTED

@@ -49,17 +49,21 @@ FEW = 30  # epochs that are trained without a probe of how long they take, which
 
 @dataclass(frozen=True)
 class Costs:
-    """What a forecast goes by: a trial's resources, and the machines: `nodes` like this one, or this one if `local`."""
+    """What a forecast goes by: a trial's resources, and the machines: `nodes` like this one, or this one if `local`.
+
+    `there`: how many trials those of a cluster file run side by side, if these were asked.
+    """
 
     resources: Resources
     cluster: Cluster
     nodes: int | None
     is_local: bool
+    there: int | None = None
 
     @property
     def slots(self) -> int | None:
         """How many trials run side by side; None where that is not known from here."""
-        return slots(self.resources, self.cluster, self.nodes or 1) if self.nodes or self.is_local else None
+        return slots(self.resources, self.cluster, self.nodes or 1) if self.nodes or self.is_local else self.there
 
 
 def print_config(request: Request, what: Subject, file: Path | None, is_whole: bool) -> int:

@@ -20,7 +20,7 @@ from typing import Any
 
 from tune_mnist.display.log import log
 from tune_mnist.files import sha256, write_whole
-from tune_mnist.launch.ray_up import Launcher
+from tune_mnist.launch.ray_up import DOWN, Launcher
 from tune_mnist.store.store import Store
 from tune_mnist.task import Task
 
@@ -60,7 +60,7 @@ class Away:
     def is_needed(self, todo: Sequence[object]) -> bool:
         """Whether there is anything to train on it; where there is not, it is said that it is not started."""
         if not todo:
-            may_run = f"if it still runs, ray down {self.launcher.file} ends it"
+            may_run = f"if it still runs, {DOWN} {self.launcher.file} ends it"
             log.info(f"everything asked is stored here: {self.launcher.name} is not started; {may_run}")
         return bool(todo)
 

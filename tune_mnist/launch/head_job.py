@@ -2,7 +2,7 @@
 
 `launch` calls it on the head, in ~/tune-mnist, over SSH: `python -m tune_mnist.launch.head_job follow NAME STARTED
 OPTIONS…` attaches to the job of that name or submits it, shows what it says, and holds ready what is to come home;
-`… stop NAME` interrupts it, `… find NAME` looks for it.
+`… stop NAME` interrupts it, `… find NAME` looks for it. What `head_status` answers is of no job alone: `… status -`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import json
 import logging
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -29,7 +28,9 @@ from tune_mnist.background import Background
 from tune_mnist.display.screen import SCREEN, SCREEN_WIDTH
 from tune_mnist.exits import leave_at_once
 from tune_mnist.launch.boxes import PLAN, PLAN_NAME, STORE, inbox, outbox, stage
+from tune_mnist.launch.head_status import ACTIONS, joined, ours
 from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME
+from tune_mnist.remote.joining import watched
 from tune_mnist.store.merge import merge
 from tune_mnist.store.store import Store
 from tune_mnist.tuning.resources import NODES_S_NAME
@@ -45,7 +46,6 @@ PASSED = (SCREEN_WIDTH, NODES_S_NAME, COMMAND_NAME, COMMIT_NAME)
 READY_S = 30.0
 STAGE_S = 3.0  # between two looks at what is to go home
 LEFT_S = 3600.0  # after which nobody fetches any more what is in the outbox of a job that has ended
-_RAYS = re.compile(r"^(\d{4}-\d\d-\d\d \S+\s+[A-Z]+ \w+\.py:\d+ -- |Running entrypoint for job ).*\n?", re.MULTILINE)
 TOKEN = Path("~/.ray/auth_token")
 
 
@@ -59,7 +59,9 @@ def main() -> None:
     client = None
     try:
         client = _client()
-        if action == "find":
+        if action in ACTIONS:
+            ended = ACTIONS[action](client)
+        elif action == "find":
             running = _running(client, name) is not None
             ended = {"running": running, "others": _others(client), "ray": version("ray")}
         elif action == "stop":
@@ -195,20 +197,17 @@ async def _follow(client: Any, job: str, name: str) -> dict[str, Any]:
 async def _show(client: Any, job: str, screen: Path) -> None:
     width = int(os.environ.get(SCREEN_WIDTH) or 0)
     if not width:
-        async for text in client.tail_job_logs(job):
-            sys.stdout.write(_ours(text))
-            sys.stdout.flush()
+        with watched(lambda line: print(line, flush=True), joined):
+            async for text in client.tail_job_logs(job):
+                sys.stdout.write(ours(text))
+                sys.stdout.flush()
         return
     console = Console(force_terminal=True, width=width, highlight=False)
-    with Live(get_renderable=lambda: _picture(screen), console=console, refresh_per_second=2, transient=True):
+    live = Live(get_renderable=lambda: _picture(screen), console=console, refresh_per_second=2, transient=True)
+    with live, watched(lambda line: console.print(Text(line)), joined):
         async for text in client.tail_job_logs(job):
-            if said := _ours(text).rstrip("\n"):
+            if said := ours(text).rstrip("\n"):
                 console.print(Text.from_ansi(said))
-
-
-def _ours(text: str) -> str:
-    """Without the lines that Ray writes into a job's log before the job does."""
-    return _RAYS.sub("", text)
 
 
 def _picture(screen: Path) -> Text:

@@ -26,14 +26,16 @@ from tune_mnist.background import Background
 from tune_mnist.display.log import log
 from tune_mnist.display.screen import SCREEN_WIDTH
 from tune_mnist.errors import ClusterError, UserError
-from tune_mnist.launch import hosts
 from tune_mnist.launch.arrivals import Arrivals
 from tune_mnist.launch.away import Away
 from tune_mnist.launch.boxes import RESULTS, STORE, inbox, know, outbox
+from tune_mnist.launch.down import down
 from tune_mnist.launch.head_job import ANY, SESSION, STARTED
-from tune_mnist.launch.ray_up import CALL_S, PLACE, Launcher
+from tune_mnist.launch.ray_up import CALL_S, DOWN, PLACE, Launcher
 from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME, command_line, revision
 from tune_mnist.plan.sweeps import Point
+from tune_mnist.remote.hosts import look
+from tune_mnist.remote.joining import installing
 from tune_mnist.store.merge import stage
 from tune_mnist.tuning.resources import NODES_S_NAME
 
@@ -144,11 +146,11 @@ class Launch:
 
     def _head_runs(self) -> bool:
         """Whether a head of Ray's answers on the machine that is to be the head. Raises UserError and ClusterError."""
-        head, workers = hosts.look(self.launcher.config, self.launcher.file)
+        head, workers = look(self.launcher.config, self.launcher.file)
         for worker in workers:
             if worker.error:
                 log.warning(f"worker {worker.address} cannot be reached by SSH: {worker.error}; going on without")
-        return head.runs
+        return head.head
 
     def _ask(self, action: str, seconds: float = CALL_S) -> dict[str, Any]:
         """What `head_job` answers about this job."""
@@ -157,11 +159,12 @@ class Launch:
     def _start(self) -> None:
         log.info(f"starting the cluster {self.launcher.name}: ray up {self.launcher.file}")
         try:
-            self.launcher.up()
+            with installing(self.launcher.config, self.launcher.file, log.info):
+                self.launcher.up()
             if not self.launcher.is_local:  # whose machines were asked before
                 self._check_image()
         except (KeyboardInterrupt, ClusterError, UserError):
-            log.warning(f"{self.launcher.name} may be up in part; ray down {self.launcher.file} ends what was started")
+            log.warning(f"{self.launcher.name} may be up in part; {DOWN} {self.launcher.file} ends what was started")
             raise
         self.launcher.shell(f"echo {self.away.started} $(readlink {SESSION}) >{PLACE}/{STARTED}")
         self._send()
@@ -243,7 +246,7 @@ class Launch:
         kept = f"what had come home is in {self.away.store.folder}"
         again = "the same command again attaches to the sweep if it still runs, or goes on from there"
         if not self.launcher.is_local:
-            again += f"; a cloud's machines run on until then, or until ray down {self.launcher.file}"
+            again += f"; a cloud's machines run on until then, or until {DOWN} {self.launcher.file}"
         return f"the head of {self.launcher.name} is lost, or the way to it ({cause}); {kept}; {again}"
 
     def _end(self, ended: dict[str, Any]) -> None:
@@ -259,12 +262,11 @@ class Launch:
             log.error(str(cause))
         if self.keep or ended.get("others"):
             why = "--keep" if self.keep else "another job runs there"
-            log.info(f"the cluster {self.launcher.name} stays up ({why}); ray down {self.launcher.file} ends it")
+            log.info(f"the cluster {self.launcher.name} stays up ({why}); {DOWN} {self.launcher.file} ends it")
             return
-        log.info(f"bringing the cluster {self.launcher.name} down: ray down {self.launcher.file}")
-        self.launcher.down()
-        if self.launcher.is_local:
-            hosts.stop(self.launcher.config)
+        log.info(f"bringing the cluster {self.launcher.name} down: {self.launcher.file}")
+        for wrong in [one for one in down(self.launcher) if one.wrong]:
+            log.warning(f"{wrong.line}; {DOWN} {self.launcher.file} tries again")
 
     def _fetch(self) -> None:
         """What the job has stored so far comes home, once it has begun: before, an earlier job's may lie there."""

@@ -27,15 +27,16 @@ import yaml
 from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.files import read_written
 from tune_mnist.launch.head_job import BEGIN, END
-from tune_mnist.launch.hosts import ssh
+from tune_mnist.remote.ssh import ssh, way_of
 
 PLACE = "~/tune-mnist"  # on every machine of a cluster; its .venv has Ray and what tune_mnist needs
+DOWN = "tune-mnist cluster down"
 CALL_S = 60.0  # for a short question to the head
 LONGEST = 200  # letters of what is told of a failure
 _SSH = re.compile(r"^.*Command '?\[?'?ssh\b.* exit status (\d+)\.?$")  # Ray repeats the whole command, a screen of it
 VANISHED = 24  # rsync's exit code where a file was replaced as it came; the next time it brings the new one
 _ECHOES = ("Shared connection", "Connection to", "ssh -", "rsync -", "Command failed", "Error: Command failed")
-_NOISE = re.compile(r"\x1b\[[0-9;]*m")
+_NOISE = re.compile(r"\x1b\[[0-9;]*m|^\d{4}-\d\d-\d\d \S+\s+[A-Z]+ \S+ -- ")
 _LEFT = re.compile(r"HEAD|WORKER\d+|USER|AMI|IMAGE|PROJECT|REGISTRY/.*")
 _NEEDS = {"aws": ("boto3",), "gcp": ("googleapiclient", "google_auth_httplib2", "cryptography")}
 
@@ -71,9 +72,9 @@ class Launcher:
         """Start the cluster, or restart it with the code of this checkout. Raises ClusterError."""
         self._ray("up", "--yes")
 
-    def down(self) -> None:
-        """Stop it and give its machines back. Raises ClusterError."""
-        self._ray("down", "--yes")
+    def down(self) -> str:
+        """Stop it and give its machines back; returns the last of what Ray says. Raises ClusterError."""
+        return _last(self._ray("down", "--yes"))
 
     def shell(self, command: str) -> None:
         """Run a command on the head. Raises ClusterError."""
@@ -127,23 +128,27 @@ class Launcher:
         assert isinstance(found, dict)
         return found
 
-    def _ray(self, verb: str, *arguments: str, seconds: float | None = None) -> None:
+    def _ray(self, verb: str, *arguments: str, seconds: float | None = None) -> str:
         options = [one for one in arguments if one.startswith("--")]
         others = [one for one in arguments if not one.startswith("--")]
-        self._run([*_RAY, verb, *options, str(self.file), *others], f"ray {verb} {self.file}", seconds)
+        return self._run([*_RAY, verb, *options, str(self.file), *others], f"ray {verb} {self.file}", seconds)
 
     def _exec(self, command: str) -> list[str]:
         """What runs the command on the head; on a terminal, so that it ends with the connection."""
         if self.is_direct:
-            return [*ssh(self.config["auth"]), "-tt", self.head, command]
+            return [*self._ssh(), "-tt", self.head, command]
         return [*_RAY, "exec", str(self.file), command]
+
+    def _ssh(self) -> list[str]:
+        way = way_of(self.config, self.file)
+        return ssh(way.auth, way.known_hosts)
 
     def _rsync(self, source: str, target: str, seconds: float | None = None) -> None:
         skipped = [f"--exclude={pattern}" for pattern in self.config.get("rsync_exclude") or []]
-        by = shlex.join(ssh(self.config["auth"]))
+        by = shlex.join(self._ssh())
         self._run(["rsync", "-az", "--rsh", by, *skipped, source, target], f"rsync with {self.head}", seconds, VANISHED)
 
-    def _run(self, command: list[str], what: str, seconds: float | None, fine: int = 0) -> None:
+    def _run(self, command: list[str], what: str, seconds: float | None, fine: int = 0) -> str:
         if shutil.which(command[0]) is None:
             raise UserError(f"there is no {command[0]} command on this machine; install it")
         with tempfile.TemporaryFile() as said:
@@ -163,6 +168,7 @@ class Launcher:
                 _end(process)
             if code not in (0, fine):
                 raise ClusterError(f"{what} failed: {_cause(_read(said))}")
+            return _read(said)
 
 
 _RAY = (sys.executable, "-m", "ray.scripts.scripts")
@@ -185,11 +191,26 @@ def read_cluster_file(file: Path) -> Launcher:
     for name, value in _values(config):
         if _LEFT.fullmatch(str(value)):
             raise UserError(f"{name} in {file} is still '{value}'; fill it in, as the file says")
+    if kind == "local":
+        _check_own(config, file)
     for target, source in (config.get("file_mounts") or {}).items():
         if not Path(os.path.expanduser(source)).exists():  # noqa: PTH111
             way_out = "give the command in the repository's root"
             raise UserError(f"'{source}', which {file} copies to {target}, is not here; {way_out}")
     return Launcher(file, config)
+
+
+def _check_own(config: dict[str, Any], file: Path) -> None:
+    """Raise UserError where it is not said which machines are to be reached, or as whom."""
+    provider, auth = config["provider"], config.get("auth")
+    named = {
+        "provider.head_ip": provider.get("head_ip"),
+        "auth.ssh_user": isinstance(auth, dict) and auth.get("ssh_user"),
+    }
+    if lacking := [name for name, value in named.items() if not value]:
+        raise UserError(f"{file} needs {' and '.join(lacking)}, as cluster/onprem.yaml has them")
+    if not isinstance(provider.get("worker_ips"), list):
+        raise UserError(f"{file} needs provider.worker_ips, a list of addresses; [] for none")
 
 
 def _values(config: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -248,10 +269,19 @@ def _read(file: IO[bytes]) -> str:
 
 def _cause(said: str) -> str:
     """The line of Ray's or ssh's that says what is wrong."""
-    lines = [_NOISE.sub("", line).strip() for line in said.replace("\r", "\n").splitlines()]
-    lines = [_SSH.sub(r"ssh ended with \1", line) for line in lines if line and not line.startswith(_ECHOES)]
+    lines = [_SSH.sub(r"ssh ended with \1", line) for line in _lines(said) if not line.startswith(_ECHOES)]
     told = [
         line for line in lines if re.search(r"error|fail|denied|refused|timed out|unreachable|not found", line, re.I)
     ]
     line = (told or lines or ["it ended without a word"])[-1]
     return line if len(line) <= LONGEST else f"{line[:LONGEST]}…"
+
+
+def _last(said: str) -> str:
+    return (_lines(said) or ["it ended without a word"])[-1]
+
+
+def _lines(said: str) -> list[str]:
+    """What Ray's commands say, without colours and times."""
+    lines = (_NOISE.sub("", line).strip() for line in said.replace("\r", "\n").splitlines())
+    return [line for line in lines if line]
