@@ -2,11 +2,13 @@
 
 Ray reads, checks and completes the file, and asks the cloud for the head, two CPU workers and a GPU worker; the cloud
 answers as far as Ray asks. For AWS that is moto's server at AWS_ENDPOINT_URL; for Google Cloud, of which there is no
-such server, a few fixed answers below stand for it. Prints JSON: the completed file, and the instances.
+such server, a few fixed answers below stand for it. Prints JSON: the completed file, the instances, and the calls to
+Amazon's API that handle machines, which are the head's.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -26,7 +28,6 @@ GOOGLE: tuple[tuple[str, dict[str, Any]], ...] = (
     (r"POST .*:setIamPolicy", {}),
     (r"POST .*/setCommonInstanceMetadata", {"name": "operation"}),
     (r"GET .*/operations/operation", {"name": "operation", "status": "DONE"}),
-    (r"GET .*/subnetworks", {"items": [{"selfLink": "regions/us-west1/subnetworks/default"}]}),
     (r"GET .*/serviceAccounts/", {"email": "ray@example", "projectId": "example"}),
     (r"GET .*cloudresourcemanager.*/projects/example", {"projectId": "example", "lifecycleState": "ACTIVE"}),
     (r"GET .*/compute/v1/projects/example", {"name": "example", "commonInstanceMetadata": {}}),
@@ -75,26 +76,47 @@ def instances(config: dict[str, Any]) -> Any:
             "ray-user-node-type": kind,
             "ray-node-name": kind,
         }
+        node = config["available_node_types"][kind]["node_config"]
+        if kind == "head":  # as `ray up` does it: what Ray adds for the head yields to what the file says
+            node = config.get("head_node", {}) | node
         for _ in range(count):  # at once Ray asks for 1 to `count` of them, and moto makes the fewest
-            provider.create_node(config["available_node_types"][kind]["node_config"], tags, 1)
+            provider.create_node(node, tags, 1)
     if config["provider"]["type"] == "gcp":
         return asked_of_google
+    provider.set_node_tags(provider.non_terminated_nodes({})[0], {"ray-node-status": "up-to-date"})
     import boto3
 
     reservations = boto3.client("ec2").describe_instances()["Reservations"]
     return [instance for reservation in reservations for instance in reservation["Instances"]]
 
 
+def note_calls(calls: set[str]) -> None:
+    """From here on, note each call to Amazon's API in `calls`, by the name of the right to it: ec2:RunInstances."""
+    kind = importlib.import_module("botocore.client").BaseClient
+    make = kind._make_api_call
+
+    def noted(client: Any, name: str, arguments: dict[str, Any]) -> Any:
+        calls.add(f"{client.meta.service_model.endpoint_prefix}:{name}")
+        return make(client, name, arguments)
+
+    kind._make_api_call = noted
+
+
 def main() -> None:
     """`python tests/clouds.py FILE`."""
     warnings.simplefilter("ignore")
+    calls: set[str] = set()
     if "gcp" in sys.argv[1]:
         from ray.autoscaler._private.gcp import config as google
 
         vars(google)["httplib2"].Http = Google
+    else:
+        note_calls(calls)
     config = completed(Path(sys.argv[1]))
+    calls.clear()
     made = instances(config)
-    print("\n" + json.dumps({"config": config, "instances": made}, default=str), flush=True)
+    found = {"config": config, "instances": made, "calls": sorted(calls)}
+    print("\n" + json.dumps(found, default=str), flush=True)
     os._exit(0)  # the provider's threads
 
 

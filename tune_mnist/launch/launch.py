@@ -31,6 +31,8 @@ from tune_mnist.launch.away import Away
 from tune_mnist.launch.boxes import RESULTS, STORE, inbox, know, outbox
 from tune_mnist.launch.down import down
 from tune_mnist.launch.head_job import ANY, SESSION, STARTED
+from tune_mnist.launch.idle import USED
+from tune_mnist.launch.prices import most
 from tune_mnist.launch.ray_up import CALL_S, DOWN, PLACE, Launcher
 from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME, command_line, revision
 from tune_mnist.plan.sweeps import Point
@@ -157,6 +159,8 @@ class Launch:
         return self.launcher.call(f"{HEAD_JOB} {action} {self.job.name}", seconds=seconds)
 
     def _start(self) -> None:
+        if price := most(self.launcher.config):
+            log.info(price)
         log.info(f"starting the cluster {self.launcher.name}: ray up {self.launcher.file}")
         try:
             with installing(self.launcher.config, self.launcher.file, log.info):
@@ -192,7 +196,8 @@ class Launch:
                     (folder / there).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copy2(here, folder / there)
             parents = {str(PurePosixPath(there).parent) for there in sent}
-            self.launcher.shell("mkdir -p " + " ".join(f"{PLACE}/{one}" for one in sorted({"jobs", *parents})))
+            folders = " ".join(f"{PLACE}/{one}" for one in sorted({"jobs", *parents}))
+            self.launcher.shell(f"mkdir -p {folders} && touch {PLACE}/{USED}")
             for there, here in sent.items():
                 self.launcher.send(here, there)
 

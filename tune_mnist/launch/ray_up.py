@@ -37,7 +37,7 @@ _SSH = re.compile(r"^.*Command '?\[?'?ssh\b.* exit status (\d+)\.?$")  # Ray rep
 VANISHED = 24  # rsync's exit code where a file was replaced as it came; the next time it brings the new one
 _ECHOES = ("Shared connection", "Connection to", "ssh -", "rsync -", "Command failed", "Error: Command failed")
 _NOISE = re.compile(r"\x1b\[[0-9;]*m|^\d{4}-\d\d-\d\d \S+\s+[A-Z]+ \S+ -- ")
-_LEFT = re.compile(r"HEAD|WORKER\d+|USER|AMI|IMAGE|PROJECT|REGISTRY/.*")
+_LEFT = re.compile(r"HEAD|WORKER\d+|USER|AMI|GROUP|IMAGE|PROJECT|ACCOUNT|REGISTRY/.*")
 _NEEDS = {"aws": ("boto3",), "gcp": ("googleapiclient", "google_auth_httplib2", "cryptography")}
 
 
