@@ -10,8 +10,6 @@ from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.plugins.hparams import summary_v2 as hparams
-from tensorboard.summary.writer.record_writer import RecordWriter
 
 from tune_mnist.display.log import ByProduct
 from tune_mnist.files import write_whole
@@ -120,6 +118,8 @@ def _remove_events(folder: Path, key: str) -> None:
 
 
 def _records(events: Iterable[Event]) -> bytes:
+    from tensorboard.summary.writer.record_writer import RecordWriter  # not above: it takes a while
+
     writer = RecordWriter(content := io.BytesIO())
     for event in events:
         writer.write(event.SerializeToString())
@@ -127,6 +127,8 @@ def _records(events: Iterable[Event]) -> bytes:
 
 
 def _hparams(config: Config, task: Task, name: str) -> tuple[Summary, Summary]:
+    from tensorboard.plugins.hparams import summary_v2 as hparams  # not above: it takes a while
+
     values = {one: task.shown(one, value) for one, value in config.items()}
     metrics = [hparams.Metric(one) for one in (*(one.name for one in task.headline), TOTAL)]
     return hparams.hparams_config_pb([hparams.HParam(name) for name in values], metrics), hparams.hparams_pb(

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
+import scipy
+from scipy import special
 
 from tune_mnist.statistics.intervals import LEVEL
 
@@ -45,14 +46,14 @@ def improvement(values: Sequence[float], base: Sequence[float]) -> Improvement:
 
 def _interval(share: float, n: int, m: int) -> tuple[float, float]:
     """Where the share is z standard errors away, each error being that of the end itself."""
-    z = float(stats.norm.ppf((1 + LEVEL) / 2))
+    z = float(special.ndtri((1 + LEVEL) / 2))
 
     def beyond(end: float) -> float:
         return abs(share - end) - z * _error(end, n, m)
 
     inner = min(max(share, 1e-9), 1 - 1e-9)
-    low = 0.0 if share <= 0 else float(optimize.brentq(beyond, 0.0, inner))
-    high = 1.0 if share >= 1 else float(optimize.brentq(beyond, inner, 1.0))
+    low = 0.0 if share <= 0 else float(scipy.optimize.brentq(beyond, 0.0, inner))
+    high = 1.0 if share >= 1 else float(scipy.optimize.brentq(beyond, inner, 1.0))
     return low, high
 
 

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
+from scipy import special
 
 LEVEL = 0.95  # of every interval; a difference is resolved if its corrected p is below 1 - LEVEL
 
@@ -52,7 +53,7 @@ def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate:
         return Estimate(len(data), float(data.mean()) if len(data) else math.nan)
     mean, sd = float(data.mean()), float(data.std(ddof=1))
     # SciPy's own interval is nan, not a point, where all values are equal.
-    half = float(stats.t.ppf((1 + level) / 2, len(data) - 1)) * sd / math.sqrt(len(data))
+    half = float(special.stdtrit(len(data) - 1, (1 + level) / 2)) * sd / math.sqrt(len(data))
     return Estimate(len(data), mean, sd, mean - half, mean + half)
 
 
@@ -71,7 +72,7 @@ def paired(values: Sequence[float], base: Sequence[float], level: float = LEVEL)
     found = estimate(differences.tolist(), level)
     if found.n < 2 or np.ptp(differences) < 1e-12:  # equal but for the subtraction's rounding
         return Difference(found.n, found.mean)
-    return Difference(found.n, found.mean, found.low, found.high, float(stats.ttest_1samp(differences, 0).pvalue))
+    return Difference(found.n, found.mean, found.low, found.high, float(scipy.stats.ttest_1samp(differences, 0).pvalue))
 
 
 def unpaired(values: Sequence[float], base: Sequence[float], level: float = LEVEL) -> Difference:
@@ -79,7 +80,7 @@ def unpaired(values: Sequence[float], base: Sequence[float], level: float = LEVE
     n, mean = min(len(values), len(base)), float(np.mean(values) - np.mean(base))
     if n < 2 or (np.ptp(values) == 0 and np.ptp(base) == 0):
         return Difference(n, mean)
-    found = stats.ttest_ind(values, base, equal_var=False)
+    found = scipy.stats.ttest_ind(values, base, equal_var=False)
     interval = found.confidence_interval(level)
     return Difference(n, mean, float(interval.low), float(interval.high), float(found.pvalue))
 
@@ -125,7 +126,7 @@ def apart(table: npt.NDArray[np.float64]) -> list[set[int]]:
     spread = np.sqrt(np.square(np.where(known, differences - mean, 0)).sum(axis=0) / np.maximum(n - 1, 1))
     tested = (n > 1) & (spread > 1e-12)
     t = np.abs(mean) * np.sqrt(n) / np.where(tested, spread, 1)
-    p = np.where(tested, 2 * stats.t.sf(t, np.maximum(n - 1, 1)), math.nan)
+    p = np.where(tested, 2 * special.stdtr(np.maximum(n - 1, 1), -t), math.nan)
     found: list[set[int]] = [set() for _ in range(table.shape[1])]
     for one, other, corrected in zip(first.tolist(), second.tolist(), holm(p.tolist()), strict=True):
         if corrected < 1 - LEVEL:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import stats
+import scipy
 
 POWER = 0.8  # the usual one: four such sweeps of five would resolve it
 MOST_PAIRS = 1000  # beyond, nobody trains for it
@@ -18,8 +18,8 @@ def power(pairs: int, effect: float, alpha: float) -> float:
     two-sided t test: the noncentral t distribution (Cohen 1988, Statistical Power Analysis, 2).
     """
     freedom, shift = pairs - 1, abs(effect) * math.sqrt(pairs)
-    limit = float(stats.t.isf(alpha / 2, freedom))
-    found = stats.nct.sf(limit, freedom, shift) + stats.nct.cdf(-limit, freedom, shift)
+    limit = float(scipy.stats.t.isf(alpha / 2, freedom))
+    found = scipy.stats.nct.sf(limit, freedom, shift) + scipy.stats.nct.cdf(-limit, freedom, shift)
     return float(found)
 
 

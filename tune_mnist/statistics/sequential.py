@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special, stats
-from scipy.interpolate import PchipInterpolator
-from scipy.optimize import brentq
+from scipy import special
 
 from tune_mnist.statistics.intervals import LEVEL, Difference, paired
 
@@ -64,8 +63,8 @@ class Looks:
         found = paired(values, base)
         if math.isnan(found.p) or found.n < self.least:
             return Difference(found.n, found.mean)
-        wider = stats.t.isf(self.level(found.n, level) / 2, found.n - 1) / stats.t.isf((1 - LEVEL) / 2, found.n - 1)
-        half = float(wider) * (found.high - found.low) / 2
+        wider, usual = scipy.stats.t.isf([self.level(found.n, level) / 2, (1 - LEVEL) / 2], found.n - 1)
+        half = float(wider / usual) * (found.high - found.low) / 2
         return Difference(found.n, found.mean, found.mean - half, found.mean + half, self.p(found.p, found.n))
 
 
@@ -76,18 +75,18 @@ def _nominal(last: float, n: int, most: int) -> float:
 
 
 @lru_cache(maxsize=8)
-def _curve(looks: Looks) -> PchipInterpolator:
+def _curve(looks: Looks) -> scipy.interpolate.PchipInterpolator:
     """Logarithm of the last look's level -> that of the chance that some look reaches its own."""
     levels = np.logspace(math.log10(SMALLEST), 0, KNOTS)[:-1]
     reached = [_reached(level, looks.least, looks.most) for level in levels]
-    return PchipInterpolator(np.log([*levels, 1.0]), np.log([*reached, 1.0]))
+    return scipy.interpolate.PchipInterpolator(np.log([*levels, 1.0]), np.log([*reached, 1.0]))
 
 
 @lru_cache(maxsize=512)
 def _last_level(looks: Looks, miss: float) -> float:
     """The last look's level with which that share of all experiments without an effect reach that of some look."""
     chance = math.log(miss)
-    return float(np.exp(brentq(lambda level: _curve(looks)(level) - chance, math.log(SMALLEST), chance)))
+    return float(np.exp(scipy.optimize.brentq(lambda level: _curve(looks)(level) - chance, math.log(SMALLEST), chance)))
 
 
 def _reached(last: float, least: int, most: int) -> float:
@@ -112,7 +111,7 @@ def _reached(last: float, least: int, most: int) -> float:
 
 def _edge(level: float, n: int) -> float:
     """The |r| of n differences whose p is `level`."""
-    t = float(stats.t.isf(level / 2, n - 1))
+    t = float(scipy.stats.t.isf(level / 2, n - 1))
     return math.sqrt(n / (1 + (n - 1) / t**2))
 
 
