@@ -50,7 +50,7 @@ def place(node: str) -> str | None:
 
 def _cpus(node: str) -> float:
     """What it has; 0 where it is gone."""
-    return sum(one["Resources"].get("CPU", 0) for one in _living() if one["NodeID"] == node)
+    return float(sum(one["Resources"].get("CPU", 0) for one in _living() if one["NodeID"] == node))
 
 
 def _living() -> list[dict[str, Any]]:
