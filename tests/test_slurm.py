@@ -1,7 +1,7 @@
 """cluster/slurm.sbatch without Slurm and Ray: what it asks of them, what it does when it is told to end, exit codes.
 
 Small executables stand in for `srun`, `scontrol`, `ray` and the sweep itself. With a real Ray, and with a real Slurm:
-tests/containers/test_slurm.py.
+tests/containers/test_slurm_jobs.py.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ SCRIPT = ROOT / "cluster" / "slurm.sbatch"
 BASH = shutil.which("bash")
 pytestmark = pytest.mark.skipif(BASH is None or sys.platform != "linux", reason="Slurm's nodes have Linux and bash")
 STAND_INS = {
+    "python3": f'exec "{sys.executable}" "$@"',
     # One node of one task, as Slurm starts it.
     "srun": 'while [ "${1#--}" != "$1" ]; do shift; done; export SLURM_NODEID=0; exec "$@"',
     "scontrol": 'echo "$*" >>"$SLURM_SUBMIT_DIR/scontrol"',
@@ -57,7 +58,7 @@ class Job:
         shutil.copy(SCRIPT, script)
         said = self.folder / "said"
         around = surroundings(SLURM_SUBMIT_DIR=str(self.folder), SLURM_JOB_ID=str(os.getpid()))
-        around["PATH"] = f"{Path(sys.executable).parent}:{around['PATH']}"
+        around["PATH"] = "/usr/bin:/bin"  # no real `ray` is there: its `stop` would end every Ray on this machine
         if restarts:
             around["SLURM_RESTART_COUNT"] = str(restarts)
         with said.open("w") as out:
@@ -89,6 +90,7 @@ def job(tmp_path: Path) -> Job:
     for name, text in STAND_INS.items():
         (programs / name).write_text(f"#!{BASH}\n{text}\n", "utf-8")
         (programs / name).chmod(0o755)
+    assert shutil.which("ray", path=f"{programs}:/usr/bin:/bin") == str(programs / "ray")
     return Job(tmp_path)
 
 
