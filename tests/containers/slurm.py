@@ -19,7 +19,7 @@ USER root
 RUN apt-get update && apt-get install -y --no-install-recommends munge slurm-wlm && rm -rf /var/lib/apt/lists/* \\
  && install -d -o munge -g munge -m 755 /run/munge && install -d /var/spool/slurmctld /var/spool/slurmd
 COPY slurm.conf cgroup.conf /etc/slurm/
-COPY --chmod=755 node /usr/local/bin/node
+COPY node /usr/local/bin/node
 ENTRYPOINT ["tini", "-g", "--", "node"]
 CMD []
 """
@@ -110,6 +110,7 @@ def slurm(folder: Path) -> Iterator[Slurm]:
     context.mkdir()
     for file, text in (("Dockerfile", DOCKERFILE), ("node", NODE), ("slurm.conf", CONFIG), ("cgroup.conf", "")):
         (context / file).write_text(text, "utf-8")
+        (context / file).chmod(0o755)
     docker("build", "-q", "-t", f"{IMAGE}-slurm", str(context))
     shared = folder / "shared"
     shared.mkdir()
