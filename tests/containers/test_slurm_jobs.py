@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ import pytest
 from conftest import HISTORY, LOG, ROOT, Finished, Rows, numbers, rows, run, succeeded, trained, wait_for
 from engine import IMAGE, USER, built, docker, need_engine, owned
 from slurm import Slurm, slurm
-from tasks import OWN_SWEEP, write_own_loop
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(1800)]
 
@@ -154,15 +152,3 @@ def test_a_preempted_job_goes_on_from_the_store(cluster: Slurm, here: Finished) 
     epochs = trained(log_of(cluster, "preempted"))
     assert EPOCHS * len(LRS) <= epochs.total() <= EPOCHS * len(LRS) + 3
     assert numbers(rows(cluster.folder / "results" / "preempted" / HISTORY)) == numbers(here.epochs())
-
-
-@pytest.mark.chaos
-def test_a_job_whose_time_is_up_starts_again_until_it_is_done(cluster: Slurm) -> None:
-    """A minute of training each time. Slurm itself waits two minutes before it starts a job again."""
-    write_own_loop(cluster.folder)
-    words = ("--task", "walk.py", *OWN_SWEEP[:2], "--set", "epochs=150", "--trust")
-    job = swept(cluster, "long", *words, asked="--time=2 --signal=B:USR1@60")
-    assert cluster.ended(job, 1500) == "COMPLETED", cluster.said(job)
-    assert cluster.restarts(job) >= 1
-    assert re.search(r"interrupted; \d+ finished epochs are kept", cluster.said(job))
-    assert len(rows(cluster.folder / "results" / "long" / HISTORY)) == 4 * 150
