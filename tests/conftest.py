@@ -239,8 +239,10 @@ class Cluster:
 
 
 @contextmanager
-def ray_cluster() -> Iterator[Cluster]:
-    """A Ray cluster of this machine with 2 CPUs, on loopback; one process group, killed at the end."""
+def ray_cluster(memory: int = 4 << 30) -> Iterator[Cluster]:
+    """A Ray cluster of this machine with 2 CPUs and so many bytes of memory, as Ray counts it, on loopback; one process
+    group, killed at the end.
+    """
     with socket.socket() as free, socket.socket() as another:
         free.bind(("127.0.0.1", 0))
         another.bind(("127.0.0.1", 0))
@@ -255,7 +257,7 @@ def ray_cluster() -> Iterator[Cluster]:
     folder = Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp"))  # short: Ray's sockets lie in it
     head = ["--head", "--block", "--node-ip-address=127.0.0.1", f"--port={address.rpartition(':')[2]}"]
     options = ["--num-cpus=2", "--include-dashboard=false", f"--temp-dir={folder}", "--disable-usage-stats"]
-    options += [f"--ray-client-server-port={client}"]
+    options += [f"--ray-client-server-port={client}", f"--memory={memory}"]
     with (folder / "said.txt").open("wb") as said:
         process = subprocess.Popen(
             [sys.executable, "-m", "ray.scripts.scripts", "start", *head, *options],

@@ -51,21 +51,23 @@ Memory on the node (IP: 10.0.0.1, ID: e5) where the task (actor ID: 52, name=Imp
 
 
 @pytest.mark.parametrize(
-    ("said", "cause", "pid"),
+    ("said", "cause", "pid", "node"),
     [
         pytest.param(
             NEW_RAY,
             "it held 1.9 GB; process stress held 19.2 GB; 22.8 of the machine's 24.0 GB were used",
             10716,
+            "58",
             id="new",
         ),
-        pytest.param(OLD_RAY, "it held 0.5 GB; 7.6 of the machine's 8.0 GB were used", 7, id="old"),
+        pytest.param(OLD_RAY, "it held 0.5 GB; 7.6 of the machine's 8.0 GB were used", 7, "e5", id="old"),
     ],
 )
-def test_memory_that_ran_out_is_a_cause_in_one_line(said: str, cause: str, pid: int) -> None:
+def test_memory_that_ran_out_is_a_cause_in_one_line(said: str, cause: str, pid: int, node: str) -> None:
     found = OutOfMemory.told(said)
     assert found.cause(pid) == f"its worker ran out of memory ({cause})"
     assert list(found.held) == [pid]
+    assert found.node == node
 
 
 def test_an_error_of_tunes_is_one_line_and_ours_a_bug() -> None:

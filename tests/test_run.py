@@ -537,7 +537,7 @@ def test_a_cluster_gives_the_same_numbers_as_this_machine(ray: Cluster, standard
 def test_a_trial_that_no_node_has_room_for_is_refused(ray: Cluster, tmp_path: Path) -> None:
     done = ray.run(*SMALL, "--vary", "lr=0.01", "--cpus-per-trial", "3", folder=tmp_path)
     assert done.code == 2
-    assert re.fullmatch("error: no node has the 3 CPU that a trial asks for; .* 2 CPU.*\n", done.err)
+    assert re.fullmatch("error: no node has the 3 CPU, 1 GB of memory that a trial asks for; .* 2 CPU.*\n", done.err)
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,10 @@ class Compose:
     folder: Path
     project: str
 
-    def __call__(self, *arguments: str, seconds: float = 300) -> str:
+    def __call__(self, *arguments: str, seconds: float = 300, **more: str) -> str:
         files = "-f", "docker/compose.yaml", "-f", "docker/asked.yaml"
         command = [*compose_command(), "-p", self.project, *files, *arguments]
-        around = {"MNIST_USER": USER, "PATH": os.environ["PATH"]}
+        around = {"MNIST_USER": USER, "PATH": os.environ["PATH"], **more}
         done = subprocess.run(
             command, cwd=self.folder, env=around, capture_output=True, text=True, timeout=seconds, check=False
         )
@@ -70,7 +70,8 @@ class Sweep:
 
     def said(self) -> str:
         (name,) = self.compose.containers("sweep")
-        return docker("logs", name).stdout
+        done = docker("logs", name)
+        return done.stdout + done.stderr
 
 
 @contextmanager

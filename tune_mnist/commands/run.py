@@ -256,7 +256,7 @@ def run(
     asked = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, epoch_timeout)
     resources = choose(asked, is_local)
     what.check(resources.device, is_local)
-    resources, short = fit(resources, cpu_count(), memory()) if is_local else (resources, None)
+    resources, short = fit(resources, cpu_count(), memory()) if is_local and not nodes else (resources, None)
     cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0, ray_logs, insecure)
     cluster.reach()
     screen, log_file = console(plain), LogFile()

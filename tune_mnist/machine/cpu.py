@@ -8,7 +8,7 @@ import platform
 from functools import cache
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")
+CGROUP, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 # Of a process that trains: glibc gives tensors of megabytes back to the system at every step and faults them in at the
 # next, which takes 1.1 times as long.
 WORKER_SETTINGS = {
@@ -28,26 +28,38 @@ def cpu_count() -> int:
 
 
 def memory() -> int:
-    """The bytes of memory that this process may use: its container's limit (version 2 or 1), or the machine's."""
+    """The bytes of memory that this process may use: the least limit of its control groups (version 2 or 1), as of a
+    container or a Slurm job, or the machine's.
+    """
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in ("memory.max", "memory/memory.limit_in_bytes"):
-        with contextlib.suppress(OSError, ValueError):  # no container, or no limit: "max"
-            found = min(found, int((CGROUP / limit).read_text()))
+    for controller, limit in (("", "memory.max"), ("memory", "memory.limit_in_bytes")):
+        for group in _control_groups(controller):
+            with contextlib.suppress(OSError, ValueError):  # no such group, or no limit: "max"
+                found = min(found, int((group / limit).read_text("utf-8")))
     return found
 
 
 def memory_kills() -> int:
     """How many processes the kernel killed because this one's control group was out of memory; 0 if that is unknown."""
-    try:
-        own = dict(line.split(":")[1:3] for line in Path("/proc/self/cgroup").read_text("utf-8").splitlines())
-    except (OSError, ValueError):
-        own = {}
-    for controller, told in (("", "memory.events"), ("memory", "memory.oom_control")):  # version 2, and 1
-        for group in (own.get(controller, "/").lstrip("/"), ""):  # a container sees its own as the first
+    for controller, told in (("", "memory.events"), ("memory", "memory.oom_control")):
+        for group in _control_groups(controller):
             with contextlib.suppress(OSError, ValueError, KeyError):
-                text = (CGROUP / controller / group / told).read_text("utf-8")
+                text = (group / told).read_text("utf-8")
                 return int(dict(line.split() for line in text.splitlines())["oom_kill"])
     return 0
+
+
+def _control_groups(controller: str) -> list[Path]:
+    """This process's own control group, of version 2 (controller "") or 1, and those around it, the outermost last.
+
+    A container may see its own as the outermost, and not by the name that the kernel tells.
+    """
+    try:
+        told = dict(line.split(":", 2)[1:] for line in OWN_GROUPS.read_text("utf-8").splitlines())
+    except (OSError, ValueError):
+        told = {}
+    own = Path(told.get(controller, "/").lstrip("/"))
+    return [CGROUP / controller / one for one in (own, *own.parents)]
 
 
 def cpu_model() -> str:

@@ -143,9 +143,8 @@ class Cluster:
         with Watch(head.missing, 1 if local else MISSES, give_up) as watch:
             try:
                 yield watch
-            except (KeyboardInterrupt, Exception) as error:
-                what = watch.gone() if local or isinstance(error, Exception) else watch.lost
-                if what is None:
+            except (KeyboardInterrupt, Exception):
+                if (what := watch.gone()) is None:
                     raise
                 said = ended(what)
                 raise (InterruptedAlone() if _is_told() and watch.lost is None else HeadLost(said)) from None

@@ -122,7 +122,7 @@ class Delivery(Background):
         """A trial's worker is gone, and Tune starts another. Raises OutOfMemory if the kernel killed it for that."""
         before, self._kills = self._kills, memory_kills()
         if self._kills > before and (worker := self.workers.get(key)) and worker.node == self.worker.node:
-            raise OutOfMemory({worker.pid: None}, ["the kernel killed it"])
+            raise OutOfMemory(worker.node, {worker.pid: None}, ["the kernel killed it"])
         self.listener.lost(key, self._cause(key, error) or LOST)
 
     def give_up(self, key: str, error: Exception | None) -> None:

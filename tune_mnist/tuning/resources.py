@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from tune_mnist.errors import UserError
-from tune_mnist.machine.cpu import cpu_count
+from tune_mnist.machine.cpu import cpu_count, memory
 from tune_mnist.machine.devices import gpu_count, named, resolve
 from tune_mnist.tuning.cluster import Cluster
 from tune_mnist.words import plural
@@ -18,6 +18,7 @@ from tune_mnist.words import plural
 GPUS_A_TRIAL = 0.25
 # Measured with the standard sweeps, rounded up: Ray and the driver; a trial's worker, while it evaluates.
 RAY_BYTES = TRIAL_BYTES = 1 << 30
+RAYS = {"cpu": "CPU", "gpu": "GPU", "memory": "memory"}  # Tune's word -> Ray's
 NODES_S = 60.0  # for the first worker to join a cluster that has none yet
 NODES_S_NAME = "TUNE_MNIST_NODES_S"  # for a node of an autoscaler, which starts machines; `launch` sets it
 
@@ -51,18 +52,23 @@ class Asked:
 
 @dataclass(frozen=True)
 class Resources:
-    """What each trial asks Ray for, on what device it trains, and after how many seconds without an epoch it hangs."""
+    """What each trial asks Ray for, on what device it trains, and after how many seconds without an epoch it hangs.
+
+    `memory` is in bytes, on a cluster, where each node has its own: Ray's `memory` of a node is what Ray itself and the
+    objects leave. On this machine `fit` says how many trials it is enough for.
+    """
 
     cpus: int
     gpus: float
     device: str
     max_concurrent: int | None
     epoch_timeout: float | None = None
+    memory: int = 0
 
     @property
     def asked(self) -> dict[str, float]:
-        """In Ray's words."""
-        return {"cpu": self.cpus, "gpu": self.gpus}
+        """In Tune's words."""
+        return {"cpu": self.cpus, "gpu": self.gpus, "memory": self.memory}
 
 
 def choose(asked: Asked, local: bool) -> Resources:
@@ -72,17 +78,25 @@ def choose(asked: Asked, local: bool) -> Resources:
     cpus = 1 if asked.cpus is None else asked.cpus
     device = _device(asked, cpus, local)
     share = GPUS_A_TRIAL if asked.gpus is None else asked.gpus
-    return Resources(cpus, share if device == "cuda" else 0.0, device, asked.max_concurrent, asked.epoch_timeout)
+    gpus = share if device == "cuda" else 0.0
+    at_once, timeout, needed = asked.max_concurrent, asked.epoch_timeout, 0 if local else TRIAL_BYTES
+    return Resources(cpus, gpus, device, at_once, timeout, needed)
 
 
-def fit(resources: Resources, cpus: int, memory: int) -> tuple[Resources, str | None]:
-    """As many trials side by side as `memory` (bytes) is enough for; and a line where that is fewer than CPUs allow."""
+def fit(resources: Resources, cpus: int, there: int) -> tuple[Resources, str | None]:
+    """As many trials side by side as memory is enough for, of which `there` are so many bytes; and a line where that is
+    fewer than CPUs allow.
+    """
     wanted = min(max(1, cpus // resources.cpus), resources.max_concurrent or cpus)
-    room = max(1, (memory - RAY_BYTES) // TRIAL_BYTES)
-    if room >= wanted:
+    if (room := _room(there)) >= wanted:
         return resources, None
-    there = f"{memory / (1 << 30):.1f} GB of memory"
-    return replace(resources, max_concurrent=room), f"{there}: {plural(room, 'trial')} side by side, not {wanted}"
+    said = f"{there / (1 << 30):.1f} GB of memory: {plural(room, 'trial')} side by side, not {wanted}"
+    return replace(resources, max_concurrent=room), said
+
+
+def _room(there: int) -> int:
+    """How many trials so many bytes of memory are enough for: 2 GB for the first, 1 GB for each other."""
+    return max(1, (there - RAY_BYTES) // TRIAL_BYTES)
 
 
 def _device(asked: Asked, cpus: int, local: bool) -> str:
@@ -109,7 +123,7 @@ def _check_machine(cpus: int, gpus: float | None) -> None:
 
 def slots(resources: Resources, cluster: Cluster, nodes: int = 1) -> int:
     """How many trials this machine, or so many like it, run side by side."""
-    count = max(1, cluster.cpus // resources.cpus)
+    count = min(max(1, cluster.cpus // resources.cpus), _room(memory()))
     if resources.gpus:
         count = min(count, max(1, int(cluster.gpus / resources.gpus)))
     return min(nodes * count, resources.max_concurrent or nodes * count)
@@ -124,22 +138,31 @@ def check_room(asked: Mapping[str, float], say: Callable[[str], None]) -> None:
     patience = float(os.environ.get(NODES_S_NAME, "0"))
     nodes, begin = _nodes(), time.monotonic()
     if not _fits(asked, nodes) and (patience or not _has_cpus(nodes)):
-        say(f"waiting up to {patience or NODES_S:g} s for a node with {_wanted(asked)} to join the cluster")
+        say(f"waiting up to {patience or NODES_S:g} s for a node with {_amounts(asked)} to join the cluster")
     while not _fits(asked, nodes):
         limit = patience or (0 if _has_cpus(nodes) else NODES_S)
         if time.monotonic() - begin >= limit:
-            there = "; ".join(f"{node.get('CPU', 0):g} CPU, {node.get('GPU', 0):g} GPU" for node in nodes)
-            raise UserError(f"no node has the {_wanted(asked)} that a trial asks for; the nodes have: {there}")
+            raise UserError(_too_small(asked, nodes))
         time.sleep(0.5)
         nodes = _nodes()
 
 
 def _fits(asked: Mapping[str, float], nodes: list[dict[str, float]]) -> bool:
-    return any(all(node.get(name.upper(), 0) >= amount for name, amount in asked.items()) for node in nodes)
+    return any(all(node.get(RAYS[name], 0) >= amount for name, amount in asked.items()) for node in nodes)
 
 
-def _wanted(asked: Mapping[str, float]) -> str:
-    return ", ".join(f"{amount:g} {name.upper()}" for name, amount in asked.items() if amount)
+def _too_small(asked: Mapping[str, float], nodes: list[dict[str, float]]) -> str:
+    there = "; ".join(_amounts({name: node.get(rays, 0) for name, rays in RAYS.items()}) for node in nodes)
+    said = f"no node has the {_amounts(asked)} that a trial asks for; the nodes have: {there}"
+    if _fits({**asked, "memory": 0}, nodes):
+        said += "; take nodes with more memory, or tell Ray that they have it: ray start --memory=BYTES"
+    return said
+
+
+def _amounts(of: Mapping[str, float]) -> str:
+    """As people write them: 1 CPU, 0.25 GPU, 1 GB of memory."""
+    units = {"cpu": (1, "CPU"), "gpu": (1, "GPU"), "memory": (1 << 30, "GB of memory")}
+    return ", ".join(f"{round(of[name] / size, 2):g} {unit}" for name, (size, unit) in units.items() if of[name])
 
 
 class Room:
@@ -147,11 +170,12 @@ class Room:
 
     Left to itself it would see only the few trials that Tune keeps pending, and start one machine after another. `left`
     and `at_once` count trials; `asked` is what each asks for; of a cluster whose head `is_lost` nothing is asked.
+    Memory is left out: few clusters' files say how much of it a machine has that is still to be started.
     """
 
     def __init__(self, left: int, at_once: int, asked: Mapping[str, float], is_lost: Callable[[], bool]) -> None:
         self.left, self.at_once, self.is_lost = left, at_once, is_lost
-        self._bundle = {name.upper(): amount for name, amount in asked.items() if amount}
+        self._bundle = {RAYS[name]: amount for name, amount in asked.items() if amount and name != "memory"}
         self._lock = threading.Lock()  # trials end in one thread, and are given up in another
 
     def __enter__(self) -> Room:

@@ -5,7 +5,7 @@ beside the driver (`mailbox`) to the driver, which stores them (`delivery`). A t
 actor where to go on.
 
 Tune ends as a whole where a node's memory runs out. The search is then given again, for what the store still lacks and
-with fewer trials side by side: a *round*. Most plans take one.
+with fewer trials side by side on that node: a *round*. Most plans take one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from tune_mnist.trials.overdue import Overdue
 from tune_mnist.trials.receiver import KEPT, RETRIES, Listener, longest_epochs
 from tune_mnist.tuning.cluster import Connection
 from tune_mnist.tuning.delivery import Delivery, Watch
+from tune_mnist.tuning.limits import Limits, place
 from tune_mnist.tuning.mailbox import Mailbox
 from tune_mnist.tuning.resources import Resources
 from tune_mnist.tuning.trial import trainable
@@ -56,9 +57,10 @@ def execute(runs: Sequence[Run], task: Task, trials: Trials, store: Store, liste
     Returns run key -> error. The caller holds the runs' locks and has opened them in the store. On a KeyboardInterrupt
     all that reached the driver is stored. Raises ClusterError if the store cannot be written, or Ray cannot go on.
     """
-    rounds = _Rounds(task, trials, store, listener, list(runs))
+    rounds = _Rounds(task, trials, store, listener, Limits(trials.resources.cpus), list(runs))
     while rounds.left:
         rounds.go_on()
+    rounds.limits.lift()  # where this raises, Ray goes, and they with it
     return rounds.errors
 
 
@@ -70,6 +72,7 @@ class _Rounds:
     trials: Trials
     store: Store
     listener: Listener
+    limits: Limits
     left: list[Run]
     errors: dict[str, str] = field(default_factory=dict)
     killed: Counter[str] = field(default_factory=Counter)
@@ -122,22 +125,28 @@ class _Rounds:
         return Overdue(self.trials.resources.epoch_timeout, longest_epochs(self.store, [run.key for run in self.left]))
 
     def _make_do(self, short: OutOfMemory, delivery: Delivery | None) -> None:
-        """Prepare a round with fewer trials side by side: half of those on the node whose memory ran out."""
-        running = delivery.running() if delivery else set()
-        workers = {key: delivery.workers[key] for key in running & delivery.workers.keys()} if delivery else {}
-        killed = {key: worker.pid for key, worker in workers.items() if worker.pid in short.held}
-        if len(running) == 1:
-            killed = killed or dict.fromkeys(running, 0)
-        nodes = {worker.node for key, worker in workers.items() if key in killed or not killed}
-        beside = [key for key, worker in workers.items() if worker.node in nodes]
-        self._count({key: short.cause(pid) for key, pid in killed.items()} or {"": short.cause()}, len(running) <= 1)
-        if len(running) > 1:
-            at_once = max(1, len(running) - max(1, len(beside) // 2))
-            log.warning(f"memory ran out: {plural(at_once, 'trial')} side by side from now on")
-            self.trials = replace(self.trials, resources=replace(self.trials.resources, max_concurrent=at_once))
+        """Prepare a round with half of the trials side by side on the node whose memory ran out."""
+        there = _beside(short.node, delivery) if delivery else {}
+        killed = {key: worker.pid for key, worker in there.items() if worker and worker.pid in short.held}
+        if len(there) == 1:
+            killed = killed or dict.fromkeys(there, 0)
+        placed = [worker for worker in there.values() if worker]
+        alone = len(there) <= 1 or (self.limits.most(short.node) == 1 and len(placed) <= 1)
+        self._count({key: short.cause(pid) for key, pid in killed.items()} or {"": short.cause()}, alone)
+        if not alone:
+            self._limit(short.node, len(there))
         self.left = [run for run in self.left if not self._is_over(run)]
         self.left.sort(key=lambda run: self.killed[run.key])  # the others first
         time.sleep(SETTLE_S)
+
+    def _limit(self, node: str, beside: int) -> None:
+        """Half of the trials that ran `beside` each other there, or half of those that might."""
+        before = min(beside, self.limits.most(node) or beside)
+        most = before - max(1, before // 2) or 1
+        name = place(node)
+        on, there = (f" on {name}", " there") if name else ("", "")
+        log.warning(f"memory ran out{on}: {plural(most, 'trial')} side by side{there} from now on")
+        self.limits.set(node, most)
 
     def _count(self, killed: Mapping[str, str], alone: bool) -> None:
         """Who was killed though alone, and once too often, has failed; of nobody in particular it is Ray itself."""
@@ -155,6 +164,12 @@ class _Rounds:
 
     def _is_over(self, run: Run) -> bool:
         return run.key in self.errors or self.store.held(run.key).answers(run.config.epochs)
+
+
+def _beside(node: str, delivery: Delivery) -> dict[str, Worker | None]:
+    """The trials that run on the node, by key; and those without a worker yet, which may be about to start there."""
+    running = {key: delivery.workers.get(key) for key in delivery.running()}
+    return {key: worker for key, worker in running.items() if worker is None or worker.node == node}
 
 
 def _told(error: BaseException) -> BaseException:

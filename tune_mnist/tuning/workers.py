@@ -42,8 +42,12 @@ def _kill(pid: int) -> None:
 
 @dataclass
 class OutOfMemory(Exception):
-    """A node's memory ran out, and workers were killed: `held` has what each held, in GB, by its number."""
+    """A node's memory ran out, and workers were killed: `held` has what each held, in GB, by its number.
 
+    Numbers are the node's own: in containers, processes of two nodes may have the same.
+    """
+
+    node: str
     held: dict[int, float | None]
     facts: list[str]
 
@@ -53,14 +57,15 @@ class OutOfMemory(Exception):
         held: dict[int, float | None] = {
             int(pid): float(gb) for pid, gb in re.findall(r"pid=(\d+),(?: actual)? memory used=([\d.]+)GB", said)
         }
-        node = re.search(r"was ([\d.]+)GB(?: used)? / ([\d.]+)GB", said)
+        node = re.search(r"\(IP: \S+, ID: (\w+)\)", said)
+        full = re.search(r"was ([\d.]+)GB(?: used)? / ([\d.]+)GB", said)
         most = re.search(r"PID\s+MEM\(GB\)\s+COMMAND\n(\d+)\s+([\d.]+)\s+(\S+)", said)
         facts = []
         if most and int(most[1]) not in held:
             facts.append(f"process {PurePath(most[3]).name} held {float(most[2]):.1f} GB")
-        if node:
-            facts.append(f"{float(node[1]):.1f} of the machine's {float(node[2]):.1f} GB were used")
-        return cls(held, facts)
+        if full:
+            facts.append(f"{float(full[1]):.1f} of the machine's {float(full[2]):.1f} GB were used")
+        return cls(node[1] if node else "", held, facts)
 
     def cause(self, pid: int | None = None) -> str:
         """Why this worker is gone, as one line."""
