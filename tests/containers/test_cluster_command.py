@@ -15,7 +15,7 @@ from machines import Machines, machines, need_ssh
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 
 NAME = "tune-mnist-test"
-EPOCHS = 20  # so many that the second machine joins meanwhile
+EPOCHS = 10  # so many that the second machine joins meanwhile
 SWEEP = ("--dataset", "digits", "--set", "model=mlp", "--set", "batch_size=1", "--vary", "lr=0.01,0.02,0.05")
 SHORT = ("--dataset", "digits", "--set", "model=mlp", "--set", "epochs=1", "--vary", "lr=0.01")
 # In the place of a machine's python3, which has no network to install from: a pip that says and does what it is told.
@@ -176,6 +176,7 @@ def test_down_is_no_success_while_a_machine_cannot_be_asked(hosts: Machines) -> 
     )
 
 
+@pytest.mark.chaos
 def test_rays_own_command_ends_the_cluster_too(hosts: Machines) -> None:
     succeeded(sweep(hosts, "rays", *SHORT, "--keep"))
     assert not nothing_runs(hosts)
@@ -199,6 +200,7 @@ def test_a_machine_without_ensurepip_is_refused_before_anything_starts(hosts: Ma
     assert nothing_runs(hosts)
 
 
+@pytest.mark.chaos
 def test_a_worker_that_fails_to_install_is_named_with_its_last_lines(hosts: Machines) -> None:
     with installs(hosts, 3, FAILING):
         done = succeeded(sweep(hosts, "failing", *SWEEP, "--set", f"epochs={EPOCHS}"))

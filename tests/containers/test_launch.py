@@ -139,6 +139,7 @@ def test_an_interrupted_sweep_comes_home_and_says_what_is_kept(hosts: Machines) 
     assert "outbox" not in done.out + done.err
 
 
+@pytest.mark.chaos
 @pytest.mark.usefixtures("second")
 def test_a_cluster_whose_file_has_changed_is_started_again(hosts: Machines) -> None:
     before = raylets(hosts)
@@ -150,6 +151,7 @@ def test_a_cluster_whose_file_has_changed_is_started_again(hosts: Machines) -> N
     assert raylets(hosts)[0] != before[0]
 
 
+@pytest.mark.chaos
 @pytest.mark.usefixtures("second")
 def test_a_lost_head_is_told_in_few_words(hosts: Machines) -> None:
     """The last test: the cluster is not what it was."""

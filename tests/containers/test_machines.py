@@ -164,6 +164,7 @@ def test_a_lost_connection_does_not_stop_the_job(emptied: Machines, here: Finish
     assert numbers(epochs_of(hosts, "connection")) == numbers(here.epochs())
 
 
+@pytest.mark.chaos
 def test_a_cut_network_costs_an_epoch(emptied: Machines, here: Finished) -> None:
     hosts = emptied
     with under_way(*on(hosts, "cut", *VARIED, "--keep"), folder=hosts.folder) as started:

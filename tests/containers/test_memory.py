@@ -42,6 +42,7 @@ def test_a_worker_of_two_cpus_and_two_gigabytes_trains_one_run_at_a_time(compose
     assert {row["concurrent"] for row in rows(sweep.results / HISTORY)} == {"0"}
 
 
+@pytest.mark.chaos
 @pytest.mark.long
 def test_a_run_that_takes_a_nodes_memory_costs_that_node_alone(compose: Compose) -> None:
     """Two workers with room for two trials each; the run fails once it was killed often enough while it was alone."""

@@ -87,6 +87,7 @@ def test_a_job_on_one_node_gives_the_numbers_of_this_machine(alone: Alone, here:
     assert not (alone.folder / "slurm-7").exists()
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize(("signal", "asked"), [("TERM", []), ("USR1", ["requeue 7"])])
 def test_a_job_that_is_told_to_end_goes_on_when_it_starts_again(
     alone: Alone, here: Finished, signal: str, asked: list[str]
@@ -124,6 +125,7 @@ def log_of(cluster: Slurm, name: str) -> str:
     return "".join(path.read_text("utf-8") for path in (cluster.folder / "results" / name).glob("*_experiments.log"))
 
 
+@pytest.mark.chaos
 def test_a_job_trains_on_all_of_its_nodes_and_leaves_nothing_running(cluster: Slurm, here: Finished) -> None:
     job = swept(cluster, "three", *VARIED)
     assert cluster.ended(job, 600) == "COMPLETED", cluster.said(job)
@@ -134,6 +136,7 @@ def test_a_job_trains_on_all_of_its_nodes_and_leaves_nothing_running(cluster: Sl
     wait_for(lambda: not cluster.ray_processes(), "an end of Ray", 60)
 
 
+@pytest.mark.chaos
 def test_a_wrong_option_is_a_failed_job_with_its_line(cluster: Slurm) -> None:
     job = cluster.submit("--nodes=1 slurm.sbatch --vary lrr=1")
     assert cluster.ended(job, 300) == "FAILED"
