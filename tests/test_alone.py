@@ -153,6 +153,7 @@ def test_the_numbers_are_those_of_a_trial_of_ray(short: Finished, tmp_path: Path
     ]
 
 
+@pytest.mark.long
 def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path) -> None:
     with under_way(*SHORT[:2], "--set", "epochs=8", "--vary", "lr=0.01", folder=tmp_path) as begun:
         wait_for(lambda: ": epoch 2/8" in begun.log(), "a second epoch")

@@ -314,33 +314,39 @@ def prune(stored: Path, store: Path) -> None:
     assert not list(stored.glob("*.pt"))
 
 
+@pytest.mark.long
 def test_every_number_is_that_of_a_run_without_mishap(grown: Grown, in_one_go: Finished) -> None:
     assert grown.done.code == 0
     assert len(grown.done.epochs()) == 25
     assert numbers(grown.done.epochs()) == numbers(in_one_go.epochs())
 
 
+@pytest.mark.long
 def test_an_extension_trains_what_is_missing(grown: Grown) -> None:
     assert grown.epochs(INTACT) == [4, 5]
     assert grown.said(INTACT) == []
 
 
+@pytest.mark.long
 def test_a_torn_line_costs_its_epoch(grown: Grown) -> None:
     assert grown.epochs(TORN) == [3, 4, 5]
 
 
+@pytest.mark.long
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(grown: Grown) -> None:
     assert grown.epochs(UNREADABLE) == [3, 4, 5]
     (said,) = grown.said(UNREADABLE)
     assert re.search(r"checkpoint \S+epoch-00003\S+ is damaged; training goes on from epoch 2$", said)
 
 
+@pytest.mark.long
 def test_a_damaged_history_is_named_and_that_run_alone_trained_again(grown: Grown) -> None:
     assert grown.epochs(ALTERED) == [1, 2, 3, 4, 5]
     (said,) = grown.said(ALTERED)
     assert re.search(r"line 2 of \S+history\.jsonl is damaged; the run is trained again$", said)
 
 
+@pytest.mark.long
 def test_an_extension_without_checkpoints_starts_again(grown: Grown) -> None:
     assert grown.epochs(PRUNED) == [1, 2, 3, 4, 5]
 

@@ -478,6 +478,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_a_loop_of_ones_own_diverges_and_the_same_command_trains_nothing_again(tmp_path: Path) -> None:
     (tmp_path / "wild.py").write_text(WILD)
     done = wild(tmp_path)

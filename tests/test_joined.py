@@ -32,6 +32,7 @@ GB = 1 << 30
 pytestmark = pytest.mark.timeout(600)
 
 
+@pytest.mark.long
 def test_no_more_trials_run_on_a_node_than_it_has_memory_for(tmp_path: Path) -> None:
     """As on a node of 2 CPUs and 2 GB, of which the objects take a part."""
     with ray_cluster(memory=GB + GB // 2) as cluster:

@@ -63,6 +63,7 @@ def to_train(done: Finished) -> int:
     return int(found[1])
 
 
+@pytest.mark.long
 def test_killed_resumed_extended_and_reseeded_is_as_undisturbed(
     home: Path, ray: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -115,6 +116,7 @@ def test_a_first_sweep_has_tables_figures_a_report_and_what_was_printed(home: Pa
     assert not re.search(r"^at ", done.out, re.MULTILINE)
 
 
+@pytest.mark.long
 def test_the_measure_that_is_judged_can_be_chosen(home: Path, ray: Cluster) -> None:
     done = succeeded(sweep(home, "--vary", "lr=0.01,1", "--set", "epochs=2", "--maximize", "val_accuracy", ray=ray))
     assert "best of lr by val accuracy: lr=1" in done.out
@@ -151,6 +153,7 @@ def test_stored_runs_are_used_only_for_the_code_that_gave_them(home: Path, ray: 
         (home / file).write_text(before)
 
 
+@pytest.mark.long
 def test_an_edit_while_it_runs_changes_nothing_in_it(home: Path) -> None:
     asked = ("--task", "spiral.py", "--vary", "lr=0.01,0.1", "--set", "epochs=2")
     with under_way(*asked, folder=home) as command:
@@ -212,6 +215,7 @@ def test_what_does_not_go_with_it_is_refused(home: Path, options: tuple[str, ...
     assert said in done.err
 
 
+@pytest.mark.long
 def test_a_loop_that_forgets_its_state_is_not_shared(home: Path, ray: Cluster) -> None:
     """Its place is in the state, and its speed is not."""
     (home / "spiral.py").write_text(
@@ -229,6 +233,7 @@ def test_a_loop_that_forgets_its_state_is_not_shared(home: Path, ray: Cluster) -
     assert to_train(trusted) == 3
 
 
+@pytest.mark.long
 def test_a_sweep_file_names_its_task_and_what_is_judged(home: Path, ray: Cluster) -> None:
     (home / "sweeps").mkdir()
     text = (
@@ -268,6 +273,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 def test_the_same_from_python(home: Path) -> None:
     """A module's function, and one with bound data, which are part of the key."""
     (home / "script.py").write_text(PYTHON)
@@ -288,6 +294,7 @@ def test_the_same_from_python(home: Path) -> None:
     assert (home / "lr.png").is_file()
 
 
+@pytest.mark.long
 def test_a_function_of_a_notebook_needs_a_version(tmp_path: Path) -> None:
     program = (
         "def train(config):\n    while True:\n        yield {'loss': config['lr']}\nfrom tune_mnist import sweep\n"
@@ -325,6 +332,7 @@ def train(config, state=None):
 """
 
 
+@pytest.mark.long
 def test_each_kind_of_metric_is_handled_as_one_would_expect(tmp_path: Path, ray: Cluster) -> None:
     (tmp_path / "spiral.py").write_text(KINDS)
     kinds = ("float32", "sometimes", "nan", "text", "named as a parameter", "named as a column")

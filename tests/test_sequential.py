@@ -161,6 +161,7 @@ def train(config, state=None):
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.long
 def test_a_real_sweep_stops_where_it_is_resolved_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "loop.py").write_text(LOOP, "utf-8")
     sweep = ("run", "--task", "loop.py", "--vary", "rate=1,2,3", "--set", "rate=1", "--set", "epochs=1", "--trust")
