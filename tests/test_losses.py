@@ -196,6 +196,16 @@ def test_a_process_that_is_stopped_is_missing_after_some_looks(asleep: subproces
     assert not psutil.pid_exists(asleep.pid)
 
 
+def test_two_threads_may_look_at_once(asleep: subprocess.Popen[bytes]) -> None:
+    """As the watch does, and who asks what an error comes of."""
+    parts = Processes({"this one": os.getpid()}, [], 3)
+    others = iter(parts.started)
+    next(others)
+    assert parts.missing() is None  # and it has seen the one that sleeps
+    assert list(others) == []
+    assert asleep.pid in {process.pid for process in parts.started}
+
+
 def test_an_attempt_that_failed_is_ended_by_its_folder(asleep: subprocess.Popen[bytes]) -> None:
     end_of(Path("/tmp/tm-of-a-test/2"))
     assert asleep.poll() is None

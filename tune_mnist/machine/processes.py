@@ -42,7 +42,7 @@ class Processes:
 
     def missing(self) -> str | None:
         """The one that is gone, or that has been stopped for long."""
-        self.started |= _children(self.started)
+        self.started = self.started | _children(self.started)  # another thread may be looking through the one of before
         for words, pid in self.needed.items():
             status = _status(pid)
             self._stopped[words] = self._stopped[words] + 1 if status == "stopped" else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -22,22 +22,32 @@ from tune_mnist.tuning.workers import OutOfMemory, Worker
 
 ANSWER_S, STOPPED_S = 120, 5  # for an answer from the mailbox; from one that is stopped
 CARRIER = "Ray's process that brings the epochs home"
+KERNEL = ["the kernel killed it"]
 
 
 class Delivery(Background):
     """Takes messages out of the mailbox in a thread of its own, stores them, and tells the listener.
 
     `worker` is the mailbox's process. Where this breaks, the mailbox is ended: whoever waits for it hears at once.
+    `before`: run key -> why its worker was gone the last time, as another delivery knew it.
     """
 
-    def __init__(self, mailbox: Any, worker: Worker, store: Store, listener: Listener, overdue: Overdue) -> None:
+    def __init__(
+        self,
+        mailbox: Any,
+        worker: Worker,
+        store: Store,
+        listener: Listener,
+        overdue: Overdue,
+        before: Mapping[str, str] | None = None,
+    ) -> None:
         # However long a write takes, the block's end waits for it: the runs' locks are freed after that.
         super().__init__("delivery", self._deliver)
         self.mailbox, self.worker, self.listener, self.overdue = mailbox, worker, listener, overdue
         self.receiver = Receiver(store, listener, overdue, self._beside)
         self.workers: dict[str, Worker] = {}  # of the trials that run
         self.broken: BaseException | None = None
-        self._kills = memory_kills()
+        self._kills, self._before = memory_kills(), before or {}
         self._why_lost: dict[str, str] = {}
         self._running: set[str] = set()
         self._most: dict[str, int] = {}
@@ -120,18 +130,29 @@ class Delivery(Background):
 
     def lost(self, key: str, error: Exception | None) -> None:
         """A trial's worker is gone, and Tune starts another. Raises OutOfMemory if the kernel killed it for that."""
-        before, self._kills = self._kills, memory_kills()
-        if self._kills > before and (worker := self.workers.get(key)) and worker.node == self.worker.node:
-            raise OutOfMemory(worker.node, {worker.pid: None}, ["the kernel killed it"])
+        worker = self.workers.get(key)
+        if self._has_killed(key) and worker and worker.node == self.worker.node:
+            raise OutOfMemory(worker.node, {worker.pid: None}, KERNEL)
         self.listener.lost(key, self._cause(key, error) or LOST)
 
     def give_up(self, key: str, error: Exception | None) -> None:
         """A trial failed outside of its training once too often: its worker was lost, or could not start."""
+        self._has_killed(key)
         cause = self._cause(key, error)
         if cause is None and not (error is None or isinstance(error, ray.exceptions.RayActorError)):
             cause = str(error).strip().splitlines()[-1]
         often = f"{LOST} {RETRIES + 1} times{'' if error is None else _why(str(error))}"
+        often += f"; the last cause known: {self._before[key]}" if key in self._before else ""
         self.receiver.failed(key, cause or often, "" if error is None else str(error))
+
+    def _has_killed(self, key: str) -> bool:
+        """Whether the kernel has killed since the last look because memory ran out; said of a worker that had not come
+        so far as to tell its number, as of one that had.
+        """
+        before, self._kills = self._kills, memory_kills()
+        if self._kills > before and key not in self.workers:
+            self._why_lost.setdefault(key, OutOfMemory(self.worker.node, {}, KERNEL).cause())
+        return self._kills > before
 
     def _cause(self, key: str, error: Exception | None) -> str | None:
         """Why the worker is gone, if that is known."""

@@ -66,7 +66,9 @@ def execute(runs: Sequence[Run], task: Task, trials: Trials, store: Store, liste
 
 @dataclass
 class _Rounds:
-    """What is left of the runs, from round to round. `killed`: how often each was killed for memory while alone."""
+    """What is left of the runs, from round to round. `killed`: how often each was killed for memory while alone, and
+    `causes`: what was said of it the last time.
+    """
 
     task: Task
     trials: Trials
@@ -76,13 +78,14 @@ class _Rounds:
     left: list[Run]
     errors: dict[str, str] = field(default_factory=dict)
     killed: Counter[str] = field(default_factory=Counter)
+    causes: dict[str, str] = field(default_factory=dict)
 
     def go_on(self) -> None:
         """One round, and what it leaves for the next."""
         delivery: Delivery | None = None
         try:
             mailbox, worker = _mailbox(self.store)
-            with Delivery(mailbox, worker, self.store, self.listener, self._overdue()) as delivery:
+            with Delivery(mailbox, worker, self.store, self.listener, self._overdue(), self.causes) as delivery:
                 self._fit(delivery)
             delivery.check()
             self.left = []
@@ -150,6 +153,7 @@ class _Rounds:
 
     def _count(self, killed: Mapping[str, str], alone: bool) -> None:
         """Who was killed though alone, and once too often, has failed; of nobody in particular it is Ray itself."""
+        self.causes |= killed
         for key, cause in killed.items():
             self.killed[key] += alone or not key
             if self.killed[key] > RETRIES:
