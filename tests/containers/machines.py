@@ -107,7 +107,7 @@ def machines(folder: Path, count: int) -> Iterator[Machines]:
 
 def _forget() -> None:
     """Remove what Ray's launcher keeps here of the machines."""
-    for path in Path("/tmp/ray").glob("cluster-tune-mnist-test.*"):
+    for path in Path("/tmp/ray").glob("cluster-tune-mnist-test*"):
         path.unlink()
 
 
