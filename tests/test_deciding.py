@@ -83,6 +83,16 @@ def test_the_error_of_a_share_is_the_binomial_one() -> None:
     assert math.isnan(share_error(0.982, 0))
 
 
+@given(st.integers(0, 400), st.sampled_from([0.1, 0.1135, 0.5]))
+def test_guessing_and_a_shares_interval_are_scipys(right: int, chance: float) -> None:
+    """Of 400 answers. Above a share of 0, whose interval begins there, a difference reaches as far as the share."""
+    exact = stats.binomtest(right, 400, chance, "greater").pvalue
+    assert is_guessing(right / 400, 400, chance) == (exact >= 0.05)
+    wilson = stats.binomtest(right, 400).proportion_ci(0.95, "wilson")
+    found = two_shares(right / 400, 0.0, 400)
+    assert found.high == pytest.approx(wilson.high)
+
+
 def test_a_difference_of_two_shares_is_newcombes_example() -> None:
     """9 of 10 against 3 of 10: 0.1705 to 0.8090 (Newcombe 1998, Stat. Med. 17, 873, table II, method 10)."""
     found = two_shares(0.9, 0.3, 10)
