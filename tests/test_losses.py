@@ -314,7 +314,7 @@ class Silent:
 
 def test_a_trial_that_is_lost_after_its_last_row_frees_one_machine(tmp_path: Path) -> None:
     room: Any = Silent()
-    listener = Listener(Printed(tmp_path), room, room, room.one_less, {"a": 2})
+    listener = Listener(Printed(tmp_path), room, room, (room.one_less,), {"a": 2})
     for epoch in (1, 2, 2):
         listener.epoch("a", {"epoch": epoch})
     listener.failed("a", "its worker was lost 6 times", "")

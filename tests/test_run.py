@@ -515,6 +515,13 @@ def test_a_local_ray_listens_on_loopback_alone(interrupted: Interrupted) -> None
     assert interrupted.listening <= loopback
 
 
+def test_a_local_ray_has_no_process_that_nothing_asks(interrupted: Interrupted) -> None:
+    lines = interrupted.processes.values()
+    assert not [line for line in lines if re.search(r"dashboard/dashboard\.py|monitor\.py", line)]
+    workers = [line for line in lines if "ray::" in line and "Agent" not in line]
+    assert len(workers) == 3  # two trials, and the mailbox
+
+
 def test_nothing_is_left_running_or_lying_about(interrupted: Interrupted) -> None:
     assert any("raylet" in line for line in interrupted.processes.values())
     wait_for(lambda: not set(processes()) & set(interrupted.processes), "an end of Ray's processes", 20)

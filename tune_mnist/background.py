@@ -1,7 +1,8 @@
-"""An action that is done again and again in a thread of its own, for the length of a `with` block."""
+"""What is done in a thread of its own: an action again and again, for the length of a `with` block; an import ahead."""
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -35,3 +36,23 @@ class Background:
         while not self.ending.wait(self.every):
             if self.action():
                 return
+
+
+class Ahead:
+    """Imports a module as soon as fewer trials are left than run side by side: then a CPU is free, and what is needed
+    after the last one is loaded beside it.
+    """
+
+    def __init__(self, module: str, left: int, slots: int) -> None:
+        self.module, self.left, self.slots = module, left, slots
+        self._look()
+
+    def one_less(self) -> None:
+        """A trial has ended."""
+        self.left -= 1
+        self._look()
+
+    def _look(self) -> None:
+        if self.module and self.left < self.slots:
+            threading.Thread(target=importlib.import_module, args=[self.module], daemon=True).start()
+            self.module = ""

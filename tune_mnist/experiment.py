@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tune_mnist import keeping
-from tune_mnist.display.listener import Listener
+from tune_mnist.background import Ahead
+from tune_mnist.display.listener import Listener, Over
 from tune_mnist.display.log import Printed, log, stage
 from tune_mnist.display.progress import Progress
 from tune_mnist.display.waiting import Waiting
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tune_mnist.display.tensorboard import TensorBoard
     from tune_mnist.tuning.cluster import Cluster, Connection
 
+REPORT = "tune_mnist.report.write"  # takes two seconds to import
 WAIT_S = 1.0  # between two looks at a run that another command is training
 
 
@@ -196,7 +197,8 @@ class Experiment:
         with room:
             check_room(resources.asked, log.info)
             opened = self._opened(todo)
-            listener = self._listener(opened, screen, progress, room.one_less)
+            ahead = Ahead(REPORT, len(opened), progress.time_left.slots)
+            listener = self._listener(opened, screen, progress, (room.one_less, ahead.one_less))
             self.errors |= execute(opened, self.task, Trials(resources, connection), self.store, listener)
 
     def _execute_alone(self, todo: list[Run], resources: Resources, screen: _Screen, progress: Progress) -> None:
@@ -204,7 +206,8 @@ class Experiment:
 
         opened = self._opened(todo)
         log.info(f"{plural(len(opened), 'run')}, over before Ray would have started: trained without it")
-        listener = self._listener(opened, screen, progress, lambda: None)
+        ahead = Ahead(REPORT, len(opened), 2)
+        listener = self._listener(opened, screen, progress, (ahead.one_less,))
         how = resources.cpus, resources.epoch_timeout
         self.errors |= train_alone(opened, self.task, *how, self.store, listener)
 
@@ -213,7 +216,7 @@ class Experiment:
         self._open(todo)
         return [run for run in self.look().todo if run.key in {one.key for one in todo}]
 
-    def _listener(self, runs: list[Run], screen: _Screen, progress: Progress, over: Callable[[], None]) -> Listener:
+    def _listener(self, runs: list[Run], screen: _Screen, progress: Progress, over: Over) -> Listener:
         stage("starting the first trials")
         epochs = {run.key: run.config.epochs for run in runs}
         return Listener(Printed(screen.folder / LOGS), progress, screen.board, over, epochs)

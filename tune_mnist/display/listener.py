@@ -14,19 +14,20 @@ from tune_mnist.store.store import Row
 if TYPE_CHECKING:
     from tune_mnist.display.tensorboard import TensorBoard
 
+Over = tuple[Callable[[], None], ...]  # each is called once for each run that has ended
+
 
 @dataclass(frozen=True)
 class Listener:
-    """Passes what happens to the display, each epoch to TensorBoard, and the end of a run to who asks for machines.
+    """Passes what happens to the display, each epoch to TensorBoard, and each run's end to who waits for it.
 
-    `epochs`: run key -> how many are asked for. `prints`: where what the loops print goes. `over` is called once for
-    each run that has ended.
+    `epochs`: run key -> how many are asked for. `prints`: where what the loops print goes.
     """
 
     prints: Printed
     progress: Progress
     board: TensorBoard
-    over: Callable[[], None]
+    over: Over
     epochs: Mapping[str, int]
     ended: set[str] = field(default_factory=set)
 
@@ -55,7 +56,8 @@ class Listener:
         """Once: a trial that is lost after its last row has that row twice, or has failed beside it."""
         if key not in self.ended:
             self.ended.add(key)
-            self.over()
+            for tell in self.over:
+                tell()
 
     def said(self, key: str, text: str) -> None:
         self.progress.said(key, text)

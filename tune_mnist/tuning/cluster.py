@@ -22,6 +22,7 @@ from tune_mnist.machine.cpu import WORKER_SETTINGS
 from tune_mnist.machine.processes import Processes, end_of
 from tune_mnist.machine.scratch import scratch_folder
 from tune_mnist.tuning.head import LOOK_S, MISSES, TOLD_S, Head, HeadLost, Watch, check_token, reach, unreachable
+from tune_mnist.tuning.lean import lean
 
 OBJECTS, OBJECTS_PER_CPU = 512 << 20, 32 << 20  # bytes for Ray's objects, see Cluster.objects
 SHARED_MEMORY = Path("/dev/shm")
@@ -39,6 +40,8 @@ _SETTINGS = {
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1e9",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S_AUTOSCALER": "1e9",
 }
+# A worker for each CPU before anything is asked: Tune gives its trials settings of their own, and starts others.
+_LOCAL = {"RAY_prestart_worker_first_driver": "0", "RAY_enable_worker_prestart": "0"}
 _TOKEN = secrets.token_hex(32)  # of this process's local clusters: nobody else on the machine may submit to them
 _QUIET = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
 
@@ -160,7 +163,7 @@ class Cluster:
             # takes the machine's own address instead.
             changed["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         if self.address is None:
-            changed |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN} | WORKER_SETTINGS
+            changed |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _TOKEN} | WORKER_SETTINGS | _LOCAL
         before = {name: os.environ.get(name) for name in changed}
         os.environ.update(changed)
         try:
@@ -238,7 +241,8 @@ def _start(folder: Path, objects: int, options: dict[str, Any]) -> None:
         raise ClusterError(f"{short}, and Ray needs {objects >> 20} MiB there or in /dev/shm; make room in one of them")
     for attempt in ("1", "2"):  # Ray waits 30 s for its parts: too short for a cold, busy disk, enough once it is warm
         try:
-            ray.init(address="local", object_store_memory=objects, _temp_dir=str(folder / attempt), **options)
+            with contextlib.nullcontext() if options["log_to_driver"] else lean():
+                ray.init(address="local", object_store_memory=objects, _temp_dir=str(folder / attempt), **options)
             return
         except Exception as error:  # Ray raises it bare where a part of it is not up in time
             ray.shutdown()

@@ -20,6 +20,7 @@ from tune_mnist.trials.overdue import Overdue
 from tune_mnist.trials.receiver import KEPT, LOST, RETRIES, Listener, Receiver
 from tune_mnist.tuning.workers import OutOfMemory, Worker
 
+WAIT_S = 0.5  # for a message
 ANSWER_S, STOPPED_S = 120, 5  # for an answer from the mailbox; from one that is stopped
 CARRIER = "Ray's process that brings the epochs home"
 KERNEL = ["the kernel killed it"]
@@ -28,14 +29,15 @@ KERNEL = ["the kernel killed it"]
 class Delivery(Background):
     """Takes messages out of the mailbox in a thread of its own, stores them, and tells the listener.
 
-    `worker` is the mailbox's process. Where this breaks, the mailbox is ended: whoever waits for it hears at once.
+    `node` is where the mailbox is, and `worker` its process. Where this breaks, the mailbox is ended: whoever waits for
+    it hears at once.
     `before`: run key -> why its worker was gone the last time, as another delivery knew it.
     """
 
     def __init__(
         self,
         mailbox: Any,
-        worker: Worker,
+        node: str,
         store: Store,
         listener: Listener,
         overdue: Overdue,
@@ -43,8 +45,10 @@ class Delivery(Background):
     ) -> None:
         # However long a write takes, the block's end waits for it: the runs' locks are freed after that.
         super().__init__("delivery", self._deliver)
-        self.mailbox, self.worker, self.listener, self.overdue = mailbox, worker, listener, overdue
+        self.mailbox, self.node, self.listener, self.overdue = mailbox, node, listener, overdue
         self.receiver = Receiver(store, listener, overdue, self._beside)
+        self.worker: Worker | None = None  # once it has started
+        self._asked: Any = None
         self.workers: dict[str, Worker] = {}  # of the trials that run
         self.broken: BaseException | None = None
         self._kills, self._before = memory_kills(), before or {}
@@ -55,7 +59,7 @@ class Delivery(Background):
 
     def __exit__(self, *ended: object) -> None:
         super().__exit__(*ended)
-        if self.broken is None:
+        if self.broken is None and self.worker:
             with suppress(ray.exceptions.RayError):  # an interrupt, or a lost cluster: what is stored is safe
                 while self._take(0):
                     pass
@@ -74,11 +78,20 @@ class Delivery(Background):
 
     def _deliver(self) -> bool:
         try:
-            self._take(0.5)
+            self.worker = self.worker or self._started()
+            if self.worker:
+                self._take(WAIT_S)
         except BaseException as error:
             self.broken = error
-            self.worker.end()
+            if self.worker:
+                self.worker.end()
         return self.broken is not None
+
+    def _started(self) -> Worker | None:
+        """The mailbox's process, if it is there by now: Tune, and the first trials, start beside it."""
+        self._asked = self._asked or self.mailbox.worker.remote()
+        there, _ = ray.wait([self._asked], timeout=WAIT_S)
+        return self._answer(self._asked) if there else None
 
     def _take(self, wait: float) -> int:
         messages = self._answer(self.mailbox.take.remote(wait))
@@ -95,7 +108,7 @@ class Delivery(Background):
             except ray.exceptions.RayActorError as error:
                 raise ClusterError(f"{CARRIER} was lost; {KEPT}") from error
             except ray.exceptions.GetTimeoutError:
-                if is_stopped(self.worker.pid) or time.monotonic() > end:
+                if (self.worker and is_stopped(self.worker.pid)) or time.monotonic() > end:
                     raise ClusterError(f"{CARRIER} gives no answer; {KEPT}") from None
 
     def _handle(self, message: dict[str, Any]) -> None:
@@ -131,7 +144,7 @@ class Delivery(Background):
     def lost(self, key: str, error: Exception | None) -> None:
         """A trial's worker is gone, and Tune starts another. Raises OutOfMemory if the kernel killed it for that."""
         worker = self.workers.get(key)
-        if self._has_killed(key) and worker and worker.node == self.worker.node:
+        if self._has_killed(key) and worker and worker.node == self.node:
             raise OutOfMemory(worker.node, {worker.pid: None}, KERNEL)
         self.listener.lost(key, self._cause(key, error) or LOST)
 
@@ -151,7 +164,7 @@ class Delivery(Background):
         """
         before, self._kills = self._kills, memory_kills()
         if self._kills > before and key not in self.workers:
-            self._why_lost.setdefault(key, OutOfMemory(self.worker.node, {}, KERNEL).cause())
+            self._why_lost.setdefault(key, OutOfMemory(self.node, {}, KERNEL).cause())
         return self._kills > before
 
     def _cause(self, key: str, error: Exception | None) -> str | None:

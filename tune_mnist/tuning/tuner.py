@@ -84,8 +84,8 @@ class _Rounds:
         """One round, and what it leaves for the next."""
         delivery: Delivery | None = None
         try:
-            mailbox, worker = _mailbox(self.store)
-            with Delivery(mailbox, worker, self.store, self.listener, self._overdue(), self.causes) as delivery:
+            node, mailbox = ray.get_runtime_context().get_node_id(), _mailbox(self.store)
+            with Delivery(mailbox, node, self.store, self.listener, self._overdue(), self.causes) as delivery:
                 self._fit(delivery)
             delivery.check()
             self.left = []
@@ -203,9 +203,8 @@ def _plain(run: Run) -> dict[str, Any]:
     return {"key": run.key, "config": dict(run.config), "needs_total": run.config.needs_total}
 
 
-def _mailbox(store: Store) -> tuple[Any, Worker]:
-    """The actor and its process."""
+def _mailbox(store: Store) -> Any:
+    """The actor, on its way: trials that are there before it wait for it."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     actor = ray.remote(Mailbox).options(num_cpus=0, max_concurrency=1000, scheduling_strategy=here)
-    mailbox: Any = actor.remote(str(store.folder.resolve()))
-    return mailbox, ray.get(mailbox.worker.remote())  # it is there; from now on it answers at once
+    return actor.remote(str(store.folder.resolve()))
