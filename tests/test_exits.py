@@ -33,11 +33,10 @@ def test_a_closed_terminal_interrupts_a_command_unless_nohup_started_it(before: 
 
 def test_what_is_missing_after_a_signal_was_told_to_end_and_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is kept from its end for long is ended all the same."""
-    monkeypatch.setattr(head, "LOOK_S", 0.01)
     monkeypatch.setattr(head, "GRACE_S", 0.01)
     exits.told.set()
     ended = threading.Event()
-    with head.Watch(lambda: "the raylet", 1, lambda _: ended.set()) as watch:
+    with head.Watch(lambda: "the raylet", 1, 0.01, lambda _: ended.set()) as watch:
         assert ended.wait(10)
     exits.told.clear()
     assert watch.lost is None

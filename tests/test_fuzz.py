@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,21 @@ COUNTS = {
     "store-files": (500, 10_000),
     "yields": (500, 10_000),
 }
-AT_ONCE = 2000  # cases of one process: it grows, and its end frees all
+AT_ONCE = 2000  # cases of one process, of which two run at once: each grows, and its end frees all
+
+
+def faults_of(target: str, first: int, end: int) -> list[tuple[int, str]]:
+    """What these cases of the target did wrong, each with its number."""
+    asked = [target, SEED, str(first), str(end)]
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "fuzz.py"), *asked],
+        env=surroundings(PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'tests'}"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{asked}: {done.stderr[-2000:]}"
+    return [(number, what) for number, what in json.loads(done.stdout.splitlines()[-1])["faults"]]
 
 
 def test_every_target_is_counted_and_they_are_100_000() -> None:
@@ -39,18 +54,10 @@ def test_every_target_is_counted_and_they_are_100_000() -> None:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads /proc")
 def test_bad_input(target: str) -> None:
     """`python tests/fuzz.py TARGET SEED NUMBER NUMBER+1` replays a case."""
-    count, faults = COUNTS[target][FULL], []
-    for first in range(0, count, AT_ONCE):
-        asked = [target, SEED, str(first), str(min(first + AT_ONCE, count))]
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "tests" / "fuzz.py"), *asked],
-            env=surroundings(PYTHONPATH=f"{ROOT}{os.pathsep}{ROOT / 'tests'}"),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{asked}: {done.stderr[-2000:]}"
-        faults += json.loads(done.stdout.splitlines()[-1])["faults"]
+    count = COUNTS[target][FULL]
+    with ThreadPoolExecutor(2) as both:
+        found = both.map(lambda first: faults_of(target, first, min(first + AT_ONCE, count)), range(0, count, AT_ONCE))
+        faults = [fault for some in found for fault in some]
     if TABLE:
         with Path(TABLE).open("a", encoding="utf-8") as file:
             row = [f"bad input: {target}, seed {SEED}", count, "nothing", f"{len(faults)} tracebacks or hangs"]

@@ -26,6 +26,7 @@ from tune_mnist.words import plural, typed
 CONDITIONS = {"dataset": "{}", "data_checksum": "data {:.6}", "code": "code {:.6}", "version": "version {}"}
 CONDITIONS |= {"device": "{}", "precision": "{}", "torch_version": "torch {}", "threads": "threads {}"}
 CONDITIONS |= {"validation": "{} for validation", "training_version": "training version {}"}
+MNISTS = {one.name for one in MNIST.parameters}
 NAMED = 10  # damaged files that are named, each in a line
 
 
@@ -155,9 +156,7 @@ def _legible(text: str) -> str:
 
 def _written(name: str, value: Any) -> str:
     """As it is typed."""
-    if value is None and name in {one.name for one in MNIST.parameters}:
-        value = MNIST.written(name, value)
-    return typed(value)
+    return typed(MNIST.written(name, value) if value is None and name in MNISTS else value)
 
 
 def _filtered(found: Sequence[_Run], filters: Sequence[str]) -> list[_Run]:

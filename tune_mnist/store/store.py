@@ -108,9 +108,9 @@ class Store:
 
     def glance(self, key: str) -> tuple[int, Row, str | None]:
         """How many epochs the run has, the last one's row, and what is damaged: a third of the time of `held`."""
-        if damage := self._misplaced(key):
-            return 0, {}, damage
         lines, last, damage = glance(self.folder.joinpath(key, "history.jsonl"), key)
+        if not lines:
+            damage = self._misplaced(key) or damage
         return lines - is_end(last), last, damage
 
     def _misplaced(self, key: str) -> str | None:

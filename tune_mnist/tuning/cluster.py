@@ -16,21 +16,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tune_mnist.errors import ClusterError
 from tune_mnist.exits import INTERRUPTED, InterruptedAlone, interruptible, leave_at_once, stop, told, uninterrupted
 from tune_mnist.machine.cpu import WORKER_SETTINGS
-from tune_mnist.machine.processes import Processes, end_of
 from tune_mnist.machine.scratch import scratch_folder
-from tune_mnist.tuning.head import LOOK_S, MISSES, TOLD_S, Head, HeadLost, Watch, check_token, reach, unreachable
-from tune_mnist.tuning.lean import lean
+from tune_mnist.tuning.head import (
+    LOCAL_LOOK_S,
+    LOOK_S,
+    MISSES,
+    TOLD_S,
+    Head,
+    HeadLost,
+    Watch,
+    check_token,
+    reach,
+    unreachable,
+)
+from tune_mnist.tuning.local import SHARED_MEMORY, bytes_free, parts, start
 
 OBJECTS, OBJECTS_PER_CPU = 512 << 20, 32 << 20  # bytes for Ray's objects, see Cluster.objects
-SHARED_MEMORY = Path("/dev/shm")
-STOPPED_S = 4.0  # that a part of Ray may be stopped before it is lost: a shell stops them all, and continues them
-NEEDED = {  # Ray's names for its processes
-    "raylet": "the raylet, which starts the workers of this machine's Ray,",
-    "gcs_server": "the GCS server, which keeps the state of this machine's Ray,",
-}
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # workers stay where the command was given
@@ -92,9 +95,9 @@ class Cluster:
 
     def objects_note(self) -> str | None:
         """A line to say where a local Ray's objects do not fit into shared memory, as in most containers."""
-        if self.address is not None or not SHARED_MEMORY.is_dir() or _free(SHARED_MEMORY) >= self.objects:
+        if self.address is not None or not SHARED_MEMORY.is_dir() or bytes_free(SHARED_MEMORY) >= self.objects:
             return None
-        free = f"{_free(SHARED_MEMORY) >> 20} MiB of {self.objects >> 20} MiB"
+        free = f"{bytes_free(SHARED_MEMORY) >> 20} MiB of {self.objects >> 20} MiB"
         return f"{SHARED_MEMORY} has {free} free: Ray keeps its objects in /tmp (docker run --shm-size=1g avoids it)"
 
     @contextlib.contextmanager
@@ -130,7 +133,7 @@ class Cluster:
         """Raise HeadLost where the cluster is lost; of a local one nothing is left then."""
         import ray
 
-        local = _local_parts() if self.address is None else None
+        local = parts() if self.address is None else None
         head = local or Head(ray.get_runtime_context().gcs_address)
 
         def ended(what: str) -> str:
@@ -143,7 +146,7 @@ class Cluster:
             shutil.rmtree(folder, ignore_errors=True)
             _give_up(said if watch.lost else None, last)
 
-        with Watch(head.missing, 1 if local else MISSES, give_up) as watch:
+        with Watch(head.missing, *((1, LOCAL_LOOK_S) if local else (MISSES, LOOK_S)), give_up) as watch:
             try:
                 yield watch
             except (KeyboardInterrupt, Exception):
@@ -181,7 +184,7 @@ class Cluster:
         with _quiet_start(not self.ray_logs):
             if self.address is None:
                 options |= {"num_cpus": self.cpus, "num_gpus": self.gpus, "include_dashboard": False}
-                _start(folder, self.objects, options)
+                start(folder, self.objects, options)
             else:
                 _join(self.address, options | {"runtime_env": {"env_vars": WORKER_SETTINGS}})
                 if self.address == "auto":  # what that is, Ray has found only now
@@ -191,16 +194,6 @@ class Cluster:
         signal.signal(signal.SIGTERM, stop)  # ray.init put its own handler there
         if not self.ray_logs:
             _silence()
-
-
-def _local_parts() -> Processes:
-    """The processes of the Ray that this one has started."""
-    from ray._private import worker
-
-    node: Any = worker._global_node
-    pids = {name: processes[0].process.pid for name, processes in node.all_processes.items()}
-    needed = {words: pids.pop(name) for name, words in NEEDED.items()}
-    return Processes(needed, list(pids.values()), STOPPED_S / LOOK_S)
 
 
 def _is_told() -> bool:
@@ -226,31 +219,6 @@ def _give_up(lost: str | None, last: Callable[[], object]) -> None:
     if sys.stdout.isatty():
         sys.stdout.write("\x1b[?25h")  # the live display had hidden the cursor
     leave_at_once(1 if lost else INTERRUPTED)
-
-
-def _free(folder: Path) -> int:
-    """Bytes."""
-    return shutil.disk_usage(folder).free
-
-
-def _start(folder: Path, objects: int, options: dict[str, Any]) -> None:
-    import ray
-
-    if not (SHARED_MEMORY.is_dir() and _free(SHARED_MEMORY) >= objects) and _free(folder) < objects:
-        short = f"/tmp has {_free(folder) >> 20} MiB free"
-        raise ClusterError(f"{short}, and Ray needs {objects >> 20} MiB there or in /dev/shm; make room in one of them")
-    for attempt in ("1", "2"):  # Ray waits 30 s for its parts: too short for a cold, busy disk, enough once it is warm
-        try:
-            with contextlib.nullcontext() if options["log_to_driver"] else lean():
-                ray.init(address="local", object_store_memory=objects, _temp_dir=str(folder / attempt), **options)
-            return
-        except Exception as error:  # Ray raises it bare where a part of it is not up in time
-            ray.shutdown()
-            end_of(folder / attempt)  # it would go on listening beside the second one
-            cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-            failed = ClusterError(f"Ray did not start on this machine: {cause}; try again, or see --ray-logs")
-            failed.__cause__ = error
-    raise failed
 
 
 def _join(address: str, options: dict[str, Any]) -> None:

@@ -15,8 +15,8 @@ from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.exits import told
 
 REACH_S = 3.0  # to answer; Ray itself tries for 40 s before it says that nothing is there
-GRACE_S = 5.0  # for the program to leave Ray by itself once that is lost
-LOOK_S = 2.0  # between two looks at a head
+GRACE_S = 4.0  # for the program to leave Ray by itself once that is lost
+LOOK_S, LOCAL_LOOK_S = 2.0, 1.0  # between two looks at a head, and at the parts of a local Ray
 TOLD_S = 1.0  # that a signal to the whole process group, which ends Ray too, may take to reach this process
 UNAUTHENTICATED, UNAVAILABLE = "UNAUTHENTICATED", "UNAVAILABLE"  # gRPC's names
 MISSES = 4  # looks without an answer, one after another, after which it is lost: 8 to 20 s
@@ -127,11 +127,13 @@ class Watch(Background):
 
     `missing` says what is not there, or None; it is lost after so many looks, one after another, that missed it. Ray's
     own driver tries for a minute, and then ends the process. Its calls cannot be interrupted: where the block has not
-    ended after GRACE_S, `give_up` is called.
+    ended after GRACE_S, `give_up` is called. `every`: seconds between two looks.
     """
 
-    def __init__(self, missing: Callable[[], str | None], misses: int, give_up: Callable[[str], None]) -> None:
-        super().__init__("watch", self._look, LOOK_S, patience=0)
+    def __init__(
+        self, missing: Callable[[], str | None], misses: int, every: float, give_up: Callable[[str], None]
+    ) -> None:
+        super().__init__("watch", self._look, every, patience=0)
         self.missing, self.misses, self.give_up = missing, misses, give_up
         self.lost: str | None = None
         self._missed = 0
