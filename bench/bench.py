@@ -1,12 +1,13 @@
 """Ours against the usual way, in turns (A B A B …) on the same images: `make bench`, or `make bench FULL=1` on all.
 
-Prints a table and writes bench/results.json: for each measure n, the medians, their spread, and the ratio usual/ours.
+Prints a table and writes bench/results.json (bench/full.json of all images): for each measure n, the medians, their spread, and the ratio usual/ours.
 The ratios are what counts, because the seconds belong to the machine. Run nothing beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import shlex
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ HERE = Path(__file__).parent
 RESULTS_CSV = results_csv(MNIST.name)
 Seconds = Callable[[], float]
 SEEDS, EPOCHS = 5, 5  # of the accuracies that are compared
+TWO = 0.01, 0.05  # learning rates
+Measure = tuple[str, Seconds, Seconds, int]  # what, the usual way, ours, how often
 
 
 def subset(source: datasets.Dataset, folder: Path, size: int | None) -> None:
@@ -86,10 +89,18 @@ class Bench:
         """Seconds until two trainings of one epoch, side by side, are both trained and evaluated."""
         import pandas as pd
 
-        folder = self.ours("--vary", "lr=0.01,0.05", "--set", "epochs=1", *precision)
-        rows = pd.read_csv(folder / RESULTS_CSV)
+        rows = pd.read_csv(self.our_two(*precision) / RESULTS_CSV)
         seconds = rows["train_time_s"] + rows["eval_time_s"]
         return float(seconds.max() if rows["concurrent"].min() else seconds.sum())
+
+    def usual_two(self) -> None:
+        """Two trainings of one epoch, one process after the other."""
+        for lr in TWO:
+            self.usual(epochs=1, lr=lr)
+
+    def our_two(self, *precision: str) -> Path:
+        """The same two, with all that the command leaves; its results folder."""
+        return self.ours("--vary", f"lr={','.join(map(str, TWO))}", "--set", "epochs=1", *precision)
 
     def our_job(self, *precision: str) -> None:
         """The standard sweeps in one command, on one store: the first call trains, the next have everything stored."""
@@ -110,12 +121,11 @@ class Bench:
         """So many trials of bare Ray Tune that train next to nothing, actors reused."""
         _run([sys.executable, str(HERE / "bare_tune.py"), str(trials), str(self.data)])
 
-    def our_bookkeeping(self, trials: int) -> float:
-        """Seconds of as many of ours, until the table is written: the bare trials draw no figures and no report."""
+    def our_trials(self, trials: int) -> None:
+        """As many of ours, with all that they leave: the bare trials draw no figures and no report."""
         values = ",".join(str(round(0.001 * i, 3)) for i in range(1, trials + 1))
         tiny = ["--set", "epochs=1", "--set", "train_size=1", "--set", "batch_size=1", "--set", "model=linear"]
-        started = time.time()
-        return (self.ours("--vary", f"lr={values}", *tiny) / RESULTS_CSV).stat().st_mtime - started
+        self.ours("--vary", f"lr={values}", *tiny)
 
 
 def _run(command: list[str]) -> str:
@@ -151,22 +161,20 @@ def _spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
-def measure(bench: Bench, n: int, precisions: list[str]) -> list[dict[str, Any]]:
-    """Every measure of time there is."""
-    measures = []
+def measures(bench: Bench, n: int, precisions: list[str]) -> Iterator[Measure]:
+    """Every measure of time there is; the usual way's whole job is done once."""
     for precision in precisions:
-        ours = partial(bench.our_epochs, "--precision", precision)
-        measures.append(in_turns(f"two trainings of one epoch, {precision}", bench.usual_epochs, ours, n))
+        how = "--precision", precision
+        yield f"two trainings of one epoch, {precision}", bench.usual_epochs, partial(bench.our_epochs, *how), n
+        whole = timed(partial(bench.our_two, *how))
+        yield f"two trainings of one epoch, whole processes, {precision}", timed(bench.usual_two), whole, n
     for count in (1, 100):
         name = f"{count} trial{'s' * (count > 1)} of next to nothing (usual: bare Ray Tune)"
-        ours = partial(bench.our_bookkeeping, count)
-        measures.append(in_turns(name, timed(partial(bench.bare_tune, count)), ours, n))
-    job = timed(bench.usual_job)()
+        yield name, timed(partial(bench.bare_tune, count)), timed(partial(bench.our_trials, count)), n
+    job = functools.cache(timed(bench.usual_job))
     for precision in precisions:
-        trained = timed(partial(bench.our_job, "--precision", precision))
-        measures.append(in_turns(f"the three sweeps, {precision}", lambda: job, trained, 1))
-    measures.append(in_turns("the three sweeps, asked again", lambda: job, timed(bench.our_job), n))
-    return measures
+        yield f"the three sweeps, {precision}", job, timed(partial(bench.our_job, "--precision", precision)), 1
+    yield "the three sweeps, asked again", job, timed(bench.our_job), n
 
 
 def agreement(usual: list[float], ours: list[float]) -> dict[str, Any]:
@@ -191,7 +199,8 @@ def table(results: list[dict[str, Any]]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=3000, help="training images")
-    parser.add_argument("--full", action="store_true", help="all images")
+    parser.add_argument("--full", action="store_true", help="all images, and no accuracies: bench/full.json")
+    parser.add_argument("--only", default="", metavar="WORDS", help="the measures of this name; writes nothing")
     parser.add_argument("-n", type=int, default=3, help="turns of each measure (the whole job: one)")
     options = parser.parse_args()
     started = now()
@@ -203,14 +212,17 @@ def main() -> None:
         subset(source, data, None if options.full else options.size)
         bench = Bench(data, Path(scratch))
         precisions = ["fp32", *(["bf16"] if BF16_FLAGS & cpu_flags() else [])]
-        results = measure(bench, options.n, precisions)
-        usual = bench.usual_accuracies()
-        accuracy = {one: agreement(usual, bench.our_accuracies("--precision", one)) for one in precisions}
+        asked = [one for one in measures(bench, options.n, precisions) if options.only in one[0]]
+        results = [in_turns(*one) for one in asked]
+        usual = [] if options.full or options.only else bench.usual_accuracies()
+        accuracy = {one: agreement(usual, bench.our_accuracies("--precision", one)) for one in precisions if usual}
     images = len(source.train.labels) if options.full else min(options.size, len(source.train.labels))
     facts = {"images": images, "source": source.name, "results": results, "accuracy": accuracy}
     described = environment.describe(started, now(), source.checksums)
     facts |= {"environment": described | {"command": shlex.join(["python", *sys.argv])}}
-    write_whole(HERE / "results.json", (json.dumps(facts, indent=2) + "\n").encode())
+    if not options.only:
+        kept = HERE / ("full.json" if options.full else "results.json")
+        write_whole(kept, (json.dumps(facts, indent=2) + "\n").encode())
     Console().print(table(results))
     for precision, found in accuracy.items():
         print(
