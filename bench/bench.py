@@ -1,7 +1,7 @@
 """Ours against the usual way, in turns (A B A B …) on the same images: `make bench`, or `make bench FULL=1` on all.
 
-Prints a table and writes bench/results.json (bench/full.json of all images): for each measure n, the medians, their spread, and the ratio usual/ours.
-The ratios are what counts, because the seconds belong to the machine. Run nothing beside it.
+Prints a table and writes bench/results.json, or bench/full.json: for each measure n, the medians, their spread, and the
+ratio usual/ours. The ratios are what counts, because the seconds belong to the machine. Run nothing beside it.
 """
 
 from __future__ import annotations
