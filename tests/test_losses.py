@@ -8,8 +8,11 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -251,6 +254,27 @@ def test_a_folder_is_swept_once_its_command_is_dead(tmp_path: Path, monkeypatch:
         living.kill()
         for process in (living, dying):
             process.communicate()
+
+
+def test_what_a_dead_commands_ray_still_writes_is_removed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch, "place", lambda: tmp_path)
+    dying, left = owner(tmp_path)
+    dying.kill()
+    dying.communicate()
+    logs, ended = left / "1" / "logs", threading.Event()
+    logs.mkdir(parents=True)
+
+    def write() -> None:
+        while not ended.is_set():
+            with suppress(OSError):
+                (logs / f"{time.monotonic_ns()}").touch()
+
+    with ThreadPoolExecutor(1) as writer:
+        writer.submit(write)
+        wait_for(lambda: len(list(logs.iterdir())) > 100, "some logs")
+        scratch.sweep()
+        ended.set()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_without_room_is_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

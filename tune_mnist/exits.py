@@ -70,6 +70,16 @@ def uninterrupted() -> contextlib.AbstractContextManager[None]:
 
 
 @contextlib.contextmanager
+def delayed() -> Iterator[None]:
+    """The `ending` signals wait for the `with` block's end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
 def _handling(handler: Any) -> Iterator[None]:
     before = {number: signal.signal(number, handler) for number in ending()}
     try:

@@ -173,7 +173,8 @@ class Sandbox:
         assert not [key for key, content in before.items() if not after[key].startswith(content)]
         again = self.trained() - self.subject.epochs
         assert 0 <= again <= losses * UNDER_WAY, f"{again} epochs were trained twice, for {losses} losses"
-        assert self.family.left(patience) == []
+        left = self.family.left(patience)
+        assert left == [], left
         return again
 
 

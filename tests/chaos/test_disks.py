@@ -101,7 +101,7 @@ def test_a_full_disk_under_the_store(points: int, tmp_path: Path) -> None:
 def test_a_full_disk_under_the_output(tmp_path: Path) -> None:
     """By-products stop no training."""
     chosen = dice("full output")
-    with sandbox(WALK, tmp_path / "box") as box, mounted(box.out, "1m"):
+    with sandbox(WALK, tmp_path / "box") as box, mounted(box.out, "8m"):
         with box.started() as running:
             running.reaches(chosen.randint(2, 8))
             ballast = fill(box.out)

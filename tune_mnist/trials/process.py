@@ -9,21 +9,20 @@ from __future__ import annotations
 import os
 import platform
 import secrets
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
 import cloudpickle
 
-from tune_mnist.exits import ending, interruptible
+from tune_mnist.exits import delayed, interruptible
 from tune_mnist.machine.cpu import WORKER_SETTINGS, memory_kills
 from tune_mnist.plan.plan import Run
 from tune_mnist.store.store import Row, Store
@@ -93,7 +92,7 @@ class _Worker:
                 receiver.overdue.ended(run.key)
                 return None
             if message:
-                with _whole():
+                with delayed():  # no row is stored in part
                     receiver.handle(run.key, **message)
             if late := receiver.overdue.look().get(run.key, ""):
                 self.end()
@@ -136,16 +135,6 @@ class _Worker:
             errors.seek(0)
             lines = errors.read().decode(errors="replace").strip().splitlines()
         return "" if code <= 0 else f" ({lines[-1].strip()})" if lines else f" (exit code {code})"
-
-
-@contextmanager
-def _whole() -> Iterator[None]:
-    """A signal that asks for an end waits for the block's end: no row is stored in part."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Outbox(trial.Outbox):

@@ -16,7 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tune_mnist.exits import INTERRUPTED, InterruptedAlone, interruptible, leave_at_once, stop, told, uninterrupted
+from tune_mnist.exits import (
+    INTERRUPTED,
+    InterruptedAlone,
+    delayed,
+    interruptible,
+    leave_at_once,
+    stop,
+    told,
+    uninterrupted,
+)
 from tune_mnist.machine.cpu import WORKER_SETTINGS
 from tune_mnist.machine.scratch import scratch_folder
 from tune_mnist.tuning.head import (
@@ -31,7 +40,7 @@ from tune_mnist.tuning.head import (
     reach,
     unreachable,
 )
-from tune_mnist.tuning.local import SHARED_MEMORY, bytes_free, parts, start
+from tune_mnist.tuning.local import SHARED_MEMORY, bytes_free, own_signals, parts, start
 
 OBJECTS, OBJECTS_PER_CPU = 512 << 20, 32 << 20  # bytes for Ray's objects, see Cluster.objects
 _SETTINGS = {
@@ -181,17 +190,17 @@ class Cluster:
             "configure_logging": self.ray_logs,
             "logging_level": logging.INFO if self.ray_logs else logging.CRITICAL + 1,
         }
-        with _quiet_start(not self.ray_logs):
+        with delayed():
+            import ray  # half of it could not be left again
+        with _quiet_start(not self.ray_logs), own_signals():
             if self.address is None:
                 options |= {"num_cpus": self.cpus, "num_gpus": self.gpus, "include_dashboard": False}
                 start(folder, self.objects, options)
             else:
                 _join(self.address, options | {"runtime_env": {"env_vars": WORKER_SETTINGS}})
                 if self.address == "auto":  # what that is, Ray has found only now
-                    import ray
-
                     check_token(ray.get_runtime_context().gcs_address, self.insecure)
-        signal.signal(signal.SIGTERM, stop)  # ray.init put its own handler there
+        signal.signal(signal.SIGTERM, stop)  # before it Ray's C++ part would write a trace
         if not self.ray_logs:
             _silence()
 

@@ -6,6 +6,7 @@ Its start is mostly Python processes that import it.
 from __future__ import annotations
 
 import shutil
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -45,6 +46,22 @@ def _lean() -> Iterator[None]:
             setattr(Node, name, method)
 
 
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """What connects to Ray within the `with` block leaves SIGTERM to this program: Ray's own handler, which it sets
+    half-way, would end the process with exit code 15.
+    """
+    from ray._private import utils
+
+    name = "set_sigterm_handler"
+    kept = getattr(utils, name, None)
+    setattr(utils, name, lambda _: None)
+    try:
+        yield
+    finally:
+        setattr(utils, name, kept)
+
+
 def start(folder: Path, objects: int, options: dict[str, Any]) -> None:
     """A Ray that keeps its files in the folder and has so many bytes for its objects. Raises ClusterError."""
     import ray
@@ -57,9 +74,12 @@ def start(folder: Path, objects: int, options: dict[str, Any]) -> None:
             with nullcontext() if options["log_to_driver"] else _lean():
                 ray.init(address="local", object_store_memory=objects, _temp_dir=str(folder / attempt), **options)
             return
-        except Exception as error:  # Ray raises it bare where a part of it is not up in time
+        except BaseException as error:  # a signal, too; Ray raises it bare where a part of it is not up in time
             ray.shutdown()
             end_of(folder / attempt)  # it would go on listening beside the second one
+            if not isinstance(error, Exception):
+                traceback.clear_frames(error.__traceback__)  # of processes that Ray has started: each would complain
+                raise
             cause = (str(error).strip() or type(error).__name__).splitlines()[0]
             failed = ClusterError(f"Ray did not start on this machine: {cause}; try again, or see --ray-logs")
             failed.__cause__ = error
