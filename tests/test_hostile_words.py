@@ -15,10 +15,13 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from tables import CURVE, ENVIRONMENT, curve_sweep, epochs_of
 
+from tune_mnist.errors import UserError
+from tune_mnist.files import shortened
 from tune_mnist.report.document import Bullets, Code, Document, Grid, Section, Text, markdown
 from tune_mnist.report.write import write_report
-from tune_mnist.results.folder import REPORTS
+from tune_mnist.results.folder import REPORTS, log_file
 from tune_mnist.results.read import Results
+from tune_mnist.task import Task
 from tune_mnist.words import legible
 
 HOSTILE = {
@@ -133,3 +136,14 @@ def test_every_letter_of_a_legible_text_may_stand_in_xml() -> None:
     assert read
     assert len(legible(every)) == len(every)
     assert legible("tab\tand\nline, é, 学, \U0001f600") == "tab\tand\nline, é, 学, \U0001f600"
+
+
+@pytest.mark.parametrize("name", ["a" * 201, "試" * 70])
+def test_a_task_whose_name_no_file_can_have_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="at most 200 bytes"):
+        Task(name)
+
+
+def test_files_of_long_names_can_be_written(tmp_path: Path) -> None:
+    for name in (f"{shortened('試' * 300)}.svg", log_file("試" * 300, "0123456789abcdef").rpartition("/")[2]):
+        (tmp_path / name).touch()

@@ -59,6 +59,12 @@ def read_regular(path: Path, follow: bool = True, most: int = -1) -> bytes:
         return file.read(most)
 
 
+def shortened(name: str) -> str:
+    """As much of it as a file may be called by: systems take names of 255 bytes."""
+    encoded = name.encode(errors="surrogatepass")
+    return name if len(encoded) <= 200 else encoded[:200].decode(errors="ignore")
+
+
 def sha256(path: Path) -> str | None:
     """Of a regular file's content; None where there is none that can be read, or only a link."""
     try:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from tune_mnist.errors import UserError, unknown
+from tune_mnist.files import shortened
 from tune_mnist.measure import Measure, Reference, of_same, of_validation
 from tune_mnist.names import canonical
 from tune_mnist.parameter import Parameter, conditions_of, inactive
@@ -146,6 +147,12 @@ class Task:
         """The measures that are said where there is little room: the judged one, and what is chosen by, or the next."""
         by = self.chosen_by
         return (self.judged, by) if by and by.name != self.judged.name else self.measures[:2]
+
+    def __post_init__(self) -> None:
+        if shortened(self.name) != self.name:
+            raise UserError(
+                f"a task's name has at most 200 bytes, for files are called by it; '{self.name[:20]}…' has more"
+            )
 
     @property
     def chosen_by(self) -> Measure | None:

@@ -23,6 +23,7 @@ from tune_mnist.figures.interaction import draw_interaction
 from tune_mnist.figures.learning import draw_learning
 from tune_mnist.figures.style import save, title_of
 from tune_mnist.figures.tradeoff import draw_tradeoff
+from tune_mnist.files import shortened
 from tune_mnist.measure import Measure
 from tune_mnist.results.columns import TIME, as_one, require, variables
 from tune_mnist.results.folder import FIGURES
@@ -60,7 +61,7 @@ def overall_files(task: Task) -> list[str]:
 
 
 def _plain(stem: str) -> str:
-    return re.sub(r"[^\w.-]", "_", stem)[:200]  # a file's name may have 255 letters
+    return shortened(re.sub(r"[^\w.-]", "_", stem))
 
 
 def save_figures(results: Results) -> list[Drawn]:

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from tune_mnist.errors import ClusterError, UserError
-from tune_mnist.files import sha256, write_whole
+from tune_mnist.files import sha256, shortened, write_whole
 from tune_mnist.machine.container import as_owner, engine
 
 HISTORY_CSV = "history.csv"
@@ -46,7 +46,7 @@ def log_name(task: str) -> str:
 
 def run_name(name: str, key: str) -> str:
     """What a run's own files and folders are called: by its name for people and, because that may be cut, its key."""
-    return f"{name[:80]}-{key[:6]}".replace("/", "_")
+    return f"{shortened(name[:80])}-{key[:6]}".replace("/", "_")
 
 
 def log_file(name: str, key: str) -> str:
