@@ -14,6 +14,7 @@ from conftest import Finished, run, succeeded, under_way, wait_for
 from test_tuning import TIMES, Heard, counting
 from test_tuning import run as asked
 
+from tune_mnist.background import Ahead
 from tune_mnist.measure import Measure
 from tune_mnist.plan.forecast import START_S, is_short
 from tune_mnist.plan.plan import Run
@@ -163,3 +164,15 @@ def test_ctrl_c_keeps_what_is_finished_and_leaves_no_process(tmp_path: Path) -> 
     assert "stopping; finished epochs are kept" in done.out
     again = succeeded(run(*SHORT[:2], "--set", "epochs=8", "--vary", "lr=0.01", folder=tmp_path))
     assert re.search(r"after epoch [2-8], to epoch 8", again.log())
+
+
+def test_what_is_needed_at_the_end_is_loaded_once_a_slot_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "needed_at_the_end.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with Ahead("needed_at_the_end", left=3, slots=2) as ahead:
+        ahead.one_less()
+        assert "needed_at_the_end" not in sys.modules
+        ahead.one_less()
+    assert sys.modules.pop("needed_at_the_end")

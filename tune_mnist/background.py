@@ -41,18 +41,30 @@ class Background:
 class Ahead:
     """Imports a module as soon as fewer trials are left than run side by side: then a CPU is free, and what is needed
     after the last one is loaded beside it.
+
+    At the `with` block's end the import is waited for. Whatever thread allocates may collect what is left of Ray's
+    objects, and while Ray is shut down that ends the process.
     """
 
     def __init__(self, module: str, left: int, slots: int) -> None:
-        self.module, self.left, self.slots = module, left, slots
+        self.left, self.slots = left, slots
+        self._lock = threading.Lock()  # trials end in one thread, and are given up in another
+        self._thread = threading.Thread(target=importlib.import_module, args=[module], daemon=True)
+
+    def __enter__(self) -> Self:
         self._look()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.ident:
+            self._thread.join()
 
     def one_less(self) -> None:
         """A trial has ended."""
-        self.left -= 1
-        self._look()
+        with self._lock:
+            self.left -= 1
+            self._look()
 
     def _look(self) -> None:
-        if self.module and self.left < self.slots:
-            threading.Thread(target=importlib.import_module, args=[self.module], daemon=True).start()
-            self.module = ""
+        if self.left < self.slots and not self._thread.ident:
+            self._thread.start()

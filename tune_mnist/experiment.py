@@ -197,19 +197,19 @@ class Experiment:
         with room:
             check_room(resources.asked, log.info)
             opened = self._opened(todo)
-            ahead = Ahead(REPORT, len(opened), progress.time_left.slots)
-            listener = self._listener(opened, screen, progress, (room.one_less, ahead.one_less))
-            self.errors |= execute(opened, self.task, Trials(resources, connection), self.store, listener)
+            with Ahead(REPORT, len(opened), progress.time_left.slots) as ahead:
+                listener = self._listener(opened, screen, progress, (room.one_less, ahead.one_less))
+                self.errors |= execute(opened, self.task, Trials(resources, connection), self.store, listener)
 
     def _execute_alone(self, todo: list[Run], resources: Resources, screen: _Screen, progress: Progress) -> None:
         from tune_mnist.trials.process import train_alone  # not above: a command that trains nothing starts sooner
 
         opened = self._opened(todo)
         log.info(f"{plural(len(opened), 'run')}, over before Ray would have started: trained without it")
-        ahead = Ahead(REPORT, len(opened), 2)
-        listener = self._listener(opened, screen, progress, (ahead.one_less,))
         how = resources.cpus, resources.epoch_timeout
-        self.errors |= train_alone(opened, self.task, *how, self.store, listener)
+        with Ahead(REPORT, len(opened), 2) as ahead:
+            listener = self._listener(opened, screen, progress, (ahead.one_less,))
+            self.errors |= train_alone(opened, self.task, *how, self.store, listener)
 
     def _opened(self, todo: list[Run]) -> list[Run]:
         """The runs, ready to be trained on: what is damaged, or not wanted, is set aside by now."""
