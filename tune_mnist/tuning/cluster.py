@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import secrets
@@ -135,7 +136,7 @@ class Cluster:
                 with uninterrupted():
                     ray = sys.modules.get("ray")  # not there after an interrupt within its import, which fails again
                     if ray and not lost:  # else it would take a minute
-                        ray.shutdown()
+                        _shut_down(ray)
 
     @contextlib.contextmanager
     def _watched(self, folder: Path, last: Callable[[], object]) -> Iterator[Watch]:
@@ -203,6 +204,17 @@ class Cluster:
         signal.signal(signal.SIGTERM, stop)  # before it Ray's C++ part would write a trace
         if not self.ray_logs:
             _silence()
+
+
+def _shut_down(ray: Any) -> None:
+    """Without collecting garbage: an object of Ray's that another thread, as the display's, collects while Ray is half
+    shut down ends the process.
+    """
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        gc.enable()
 
 
 def _is_told() -> bool:
