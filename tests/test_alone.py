@@ -147,6 +147,7 @@ def test_a_command_says_that_it_does_without_ray(short: Finished) -> None:
     assert "starting Ray" not in short.out
 
 
+@pytest.mark.long
 def test_the_numbers_are_those_of_a_trial_of_ray(short: Finished, tmp_path: Path) -> None:
     other = succeeded(run(*SHORT, "--vary", "lr=0.01,0.05", "--ray-logs", folder=tmp_path))
     measured = ("run", "test_accuracy", "test_loss", "train_accuracy", "train_loss", "threads")

@@ -124,11 +124,13 @@ def bereft(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         return slow.finished()
 
 
+@pytest.mark.long
 def test_a_lost_worker_does_not_stop_the_sweep(bereft: Finished, uninterrupted: Finished) -> None:
     assert bereft.code == 0
     assert numbers(bereft.epochs()) == numbers(uninterrupted.epochs())
 
 
+@pytest.mark.long
 def test_a_lost_worker_is_said_once_on_stderr(bereft: Finished) -> None:
     lost = re.findall(r"(\S+): its worker was lost; it goes on after epoch (\d)", bereft.log())
     assert len(lost) == 1
@@ -138,12 +140,14 @@ def test_a_lost_worker_is_said_once_on_stderr(bereft: Finished) -> None:
         assert noise not in bereft.out
 
 
+@pytest.mark.long
 def test_a_hung_trial_is_said_once_and_goes_on(bereft: Finished) -> None:
     said = r"(\S+): no epoch came for \d+ s \(--epoch-timeout\): its worker was ended; it goes on after epoch (\d)"
     ((name, epoch),) = re.findall(said, bereft.err)
     assert going_on(bereft.log())[name] >= int(epoch) - 1
 
 
+@pytest.mark.long
 def test_a_lost_worker_costs_at_most_one_epoch(bereft: Finished) -> None:
     assert 20 <= trained(bereft.log()).total() <= 22
 
@@ -163,6 +167,7 @@ def lost(part: str, folder: Path) -> tuple[Finished, float, dict[int, str]]:
     return done, time.monotonic() - begin, started
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("part", "said"),
     [

@@ -501,6 +501,7 @@ def test_a_loop_of_ones_own_diverges_and_the_same_command_trains_nothing_again(t
     assert "24 to train" in fresh.out
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_training_on_digits_diverges_at_its_first_epoch_and_another_later(tmp_path: Path) -> None:
     """A weight decay above 2 / lr makes the weights grow by a factor at each step, until they are no numbers."""

@@ -476,6 +476,7 @@ def test_a_printed_file_asks_the_same(files: Path, options: list[str], give: Giv
     assert "at: best" in printed
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_a_real_sweep_is_extended_read_at_its_best_and_verified(tmp_path: Path) -> None:
     """Two epochs, then four; the same numbers as four at once; and `verify` finds them again."""
