@@ -147,3 +147,4 @@ def test_a_task_whose_name_no_file_can_have_is_refused(name: str) -> None:
 def test_files_of_long_names_can_be_written(tmp_path: Path) -> None:
     for name in (f"{shortened('試' * 300)}.svg", log_file("試" * 300, "0123456789abcdef").rpartition("/")[2]):
         (tmp_path / name).touch()
+        assert (tmp_path / name).is_file()

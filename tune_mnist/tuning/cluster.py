@@ -53,7 +53,7 @@ _SETTINGS = {
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1e9",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S_AUTOSCALER": "1e9",
 }
-# A worker for each CPU before anything is asked: Tune gives its trials settings of their own, and starts others.
+# No worker for each CPU before anything is asked: Tune gives its trials settings of their own, and starts others.
 _LOCAL = {"RAY_prestart_worker_first_driver": "0", "RAY_enable_worker_prestart": "0"}
 _TOKEN = secrets.token_hex(32)  # of this process's local clusters: nobody else on the machine may submit to them
 _QUIET = {"RAY_AIR_NEW_OUTPUT": "0", "TUNE_PRINT_ALL_TRIAL_ERRORS": "0"}
