@@ -63,6 +63,16 @@ def to_train(done: Finished) -> int:
     return int(found[1])
 
 
+def test_a_store_that_cannot_keep_the_code_is_refused_in_a_line(home: Path, ray: Cluster) -> None:
+    code = home / "results" / "store" / ".code"
+    code.parent.mkdir(parents=True)
+    code.touch()
+    done = sweep(home, "--vary", "lr=0.01,0.1", "--set", "epochs=1", ray=ray)
+    said = "error: store 'results/store' cannot be written: File exists; choose another with --store"
+    assert (done.code, done.err.splitlines()[-1]) == (2, said)
+    assert "Traceback" not in done.err
+
+
 @pytest.mark.long
 def test_killed_resumed_extended_and_reseeded_is_as_undisturbed(
     home: Path, ray: Cluster, tmp_path_factory: pytest.TempPathFactory

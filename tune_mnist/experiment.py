@@ -213,7 +213,8 @@ class Experiment:
 
     def _opened(self, todo: list[Run]) -> list[Run]:
         """The runs, ready to be trained on: what is damaged, or not wanted, is set aside by now."""
-        self._open(todo)
+        with self.store.writing():
+            self._open(todo)
         return [run for run in self.look().todo if run.key in {one.key for one in todo}]
 
     def _listener(self, runs: list[Run], screen: _Screen, progress: Progress, over: Over) -> Listener:

@@ -86,7 +86,8 @@ def away(file: Path | None, keep: bool, address: str | None, store: Path) -> Awa
 
 def job(words: Sequence[str], experiment: Experiment, files: Mapping[str, Path], config: Path | None) -> Job:
     """The sweep as a cluster's head is told of it: options, files, and which stored runs it may use."""
-    experiment.task.keep(experiment.store.folder)  # what comes home is keyed by it
+    with experiment.store.writing():
+        experiment.task.keep(experiment.store.folder)  # what comes home is keyed by it
     return Job(words, files, () if experiment.fresh else experiment.request.points, config)
 
 

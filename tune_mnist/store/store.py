@@ -149,7 +149,7 @@ class Store:
         with contextlib.ExitStack() as locks:
             mine: list[str] = []
             for key in keys[: claims.at_once(len(keys))]:
-                with contextlib.suppress(Timeout), regular.writing(self.folder):
+                with contextlib.suppress(Timeout), self.writing():
                     say = self._mended.setdefault(key, []).append
                     locks.enter_context(claims.claimed(self.folder / key, say))
                     mine.append(key)
@@ -164,9 +164,13 @@ class Store:
         folder = self.folder / key
         return max(regular.changed(folder / name) for name in ("holder", "history.jsonl"))
 
+    def writing(self) -> contextlib.AbstractContextManager[None]:
+        """A `with` block in which what keeps the store from being written is a UserError."""
+        return regular.writing(self.folder)
+
     def check_writable(self) -> None:
         """Raise UserError if nothing can be written in the store."""
-        with regular.writing(self.folder):
+        with self.writing():
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
