@@ -277,6 +277,41 @@ def test_what_a_dead_commands_ray_still_writes_is_removed_too(tmp_path: Path, mo
     assert list(tmp_path.iterdir()) == []
 
 
+STARTS = """
+import os, sys, time
+print(flush=True)
+while True:
+    os.makedirs(sys.argv[1].partition("=")[2], exist_ok=True)
+    time.sleep(0.01)
+"""
+
+
+def test_a_dead_commands_ray_that_is_just_starting_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would make its folder once more, without an owner: nobody would remove that. Who reads there is left alone."""
+    monkeypatch.setattr(scratch, "place", lambda: tmp_path)
+    dying, left = owner(tmp_path)
+    dying.kill()
+    dying.communicate()
+    (left / "log").touch()
+    option = f"--log-dir={left}/1/logs"
+    with (
+        subprocess.Popen([sys.executable, "-c", STARTS, option], stdout=subprocess.PIPE) as starting,
+        subprocess.Popen(
+            [sys.executable, "-c", "import sys; open(sys.argv[1]).read(); input()", left / "log"], stdin=-1
+        ) as reader,
+    ):
+        try:
+            assert starting.stdout
+            starting.stdout.readline()
+            scratch.sweep()
+            assert not psutil.pid_exists(starting.pid)
+            assert reader.poll() is None
+            assert list(tmp_path.iterdir()) == []
+        finally:
+            for process in (starting, reader):
+                process.kill()
+
+
 def test_a_folder_without_room_is_named_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch, "place", lambda: tmp_path)
     monkeypatch.setattr(scratch, "LEAST", 1 << 60)

@@ -1,17 +1,13 @@
-"""Processes that this one has started, and those that they started: which is lost, and the end of all that are left.
-
-psutil comes with Ray, and is found once Ray is imported.
-"""
+"""Processes of a Ray that this one, or a dead command, has started: which is lost, and the end of all that are left."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import psutil
+import psutil
 
 
 def is_stopped(pid: int) -> bool:
@@ -20,8 +16,6 @@ def is_stopped(pid: int) -> bool:
 
 
 def _status(pid: int) -> str:
-    import psutil
-
     with suppress(psutil.Error):
         return str(psutil.Process(pid).status())
     return "dead"
@@ -31,8 +25,6 @@ class Processes:
     """`needed`: what each is in words -> its number. One that is stopped for more than `most_stopped` looks is lost."""
 
     def __init__(self, needed: Mapping[str, int], others: list[int], most_stopped: float) -> None:
-        import psutil
-
         self.needed, self.most_stopped = needed, most_stopped
         self.started: set[psutil.Process] = set()
         for pid in [*needed.values(), *others]:
@@ -57,19 +49,42 @@ class Processes:
 
 def end_of(folder: Path) -> None:
     """Kill the processes of ours that keep their files in this folder, and what they started."""
-    import psutil
+    _end([one for one in psutil.Process().children(recursive=True) if str(folder) in " ".join(_words(one))])
 
-    found = set()
-    for process in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            if str(folder) in " ".join(process.cmdline()):
-                found.add(process)
-    _kill(found | _children(found))
+
+def end_of_dead(folder: Path) -> None:
+    """Kill what is left of the Ray that has this folder, and what it started. The command that started it is dead.
+
+    It ends by itself, but later: what of it is just starting makes its folders once more, with what they lie in.
+    """
+    for _ in range(3):  # what a parent started just before it was killed
+        _end([one for one in psutil.process_iter() if _is_rays(one, folder)])
+
+
+def _is_rays(process: psutil.Process, folder: Path) -> bool:
+    """Whether an option of this user's process names a file there, or, of a worker, whether its log lies there."""
+    words = _words(process)
+    with suppress(psutil.Error):
+        if process.uids().real != os.getuid():
+            return False
+        if any(word.startswith("ray::") for word in words[:1]):
+            return any(Path(file.path).is_relative_to(folder) for file in process.open_files())
+        return any(f"={folder}/" in word for word in words)
+    return False
+
+
+def _words(process: psutil.Process) -> list[str]:
+    """Its command line; a process that is over has none."""
+    with suppress(psutil.Error):
+        return list(process.cmdline())
+    return []
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    _kill(set(processes) | _children(set(processes)))
 
 
 def _children(processes: set[psutil.Process]) -> set[psutil.Process]:
-    import psutil
-
     found = set()
     for process in processes:
         with suppress(psutil.Error):
@@ -79,8 +94,6 @@ def _children(processes: set[psutil.Process]) -> set[psutil.Process]:
 
 def _kill(processes: set[psutil.Process]) -> None:
     """Each is known by its number and its start: never another one that has the number by now."""
-    import psutil
-
     for process in processes:
         with suppress(psutil.Error):
             process.kill()

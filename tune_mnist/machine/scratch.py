@@ -87,14 +87,22 @@ def sweep() -> None:
             lock = os.open(folder / OWNER, os.O_RDWR | os.O_NOFOLLOW)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _end(folder)
                 _remove(folder)
             finally:
                 os.close(lock)
 
 
+def _end(folder: Path) -> None:
+    """A dead command's Ray may live for a minute, and what of it is just starting makes the folder once more."""
+    from tune_mnist.machine.processes import end_of_dead  # not above: most often there is none
+
+    end_of_dead(folder.with_name(folder.name.removesuffix(DEAD)))
+
+
 def _remove(folder: Path) -> None:
-    """Under another name, so that a dead command's Ray, which may live for a minute, no longer writes into it; `owner`
-    last, so that the next sweep goes on where this one is killed. Raises OSError.
+    """Under another name, so that a Ray that cannot be ended from here, a container's, no longer writes into it;
+    `owner` last, so that the next sweep goes on where this one is killed. Raises OSError.
     """
     if not folder.name.endswith(DEAD):
         folder = folder.rename(folder.with_name(folder.name + DEAD))
