@@ -336,7 +336,7 @@ def test_several_seeds_are_all_shown_and_explained() -> None:
     said = texts(figure)
     assert "mean of 1 to 3 seeds" in said
     assert "95 % interval" in said
-    assert "3 seeds (1, 2, 3)" in said
+    assert "1 to 3 seeds (1, 2, 3)" in said.replace("\xa0", " ")
 
 
 def test_a_single_seed_says_that_there_is_no_spread() -> None:
@@ -422,6 +422,13 @@ def test_learning_curves_are_means_over_seeds_up_to_the_epochs_asked() -> None:
     assert curves["n"].tolist() == [2, 2]
     assert curves["test_accuracy"].tolist() == pytest.approx([0.85, 0.85])
     assert curves["train_loss"].tolist() == [1.0, 0.5]
+
+
+def test_notes_say_how_many_seeds_the_points_have_where_some_have_more() -> None:
+    given = [(0.01, 1, 0.8, 1.0), (0.01, 2, 0.9, 1.0), (0.05, 1, 0.8, 1.0)]
+    points = sweep("lr", given).assign(run=["a", "b", "a"], epochs=2)
+    assert "Means of 1 to 2 seeds." in texts(draw_learning(points, HISTORY))
+    assert "Means of 2 seeds." in texts(draw_learning(points[:2], HISTORY))
 
 
 def test_values_read_off_one_training_share_a_learning_curve() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tune_mnist.results.values import said, text
-from tune_mnist.words import seconds
+from tune_mnist.words import from_to, seconds
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,7 @@ def test_the_values_of_a_cross_have_commas() -> None:
 )
 def test_measured_times_have_one_style(value: float, written: str) -> None:
     assert seconds(value) == written
+
+
+def test_counts_are_one_number_where_they_are_equal() -> None:
+    assert [from_to(counts) for counts in ([3, 3], [9, 3, 4], [])] == ["3", "3 to 9", ""]

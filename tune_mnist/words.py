@@ -44,6 +44,12 @@ def plural(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def from_to(counts: Iterable[int]) -> str:
+    """The least and the highest of some counts: `3`, `3 to 9`."""
+    ordered = sorted({*counts})
+    return " to ".join(dict.fromkeys(f"{count}" for count in (*ordered[:1], *ordered[-1:])))
+
+
 def several(words: Iterable[str]) -> str:
     """a; a and b; a, b and c."""
     listed = list(words)

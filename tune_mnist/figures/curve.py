@@ -27,7 +27,7 @@ from tune_mnist.results.values import numbers_or_names, text, texts
 from tune_mnist.statistics.intervals import bounded, estimate
 from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
-from tune_mnist.words import plural
+from tune_mnist.words import from_to, plural
 
 MOST_NUMBERED = 20  # points; more numbers than that hide what they stand beside, and the table has them
 
@@ -193,12 +193,11 @@ def _y_axis(axes: Axes, measure: Measure, low: float, high: float) -> None:
 
 def _points(axes: Axes, means: pd.DataFrame, values: pd.Series[str], seeds: pd.Series[float]) -> None:
     """Means, joined unless they belong to names; with several seeds also each seed and the mean's interval."""
-    few, most = means["n"].min(), means["n"].max()
     line = "none" if isinstance(means["value"].iloc[0], str) else "-"
     size = 6 if len(means) <= 3 * MOST_NUMBERED else 3
     marks = axes.plot(means["x"], means["mean"], marker="o", ms=size, linestyle=line, color=BLUE, zorder=3)[0]
-    if most > 1:
-        marks.set_label(f"mean of {most} seeds" if few == most else f"mean of {few} to {most} seeds")
+    if means["n"].max() > 1:
+        marks.set_label(f"mean of {from_to(means['n'])} seeds")
         places = values.map(dict(zip(means["value"].map(text), means["x"], strict=True)))
         axes.plot(places, seeds, "o", color=INK, markersize=3, zorder=2.5, label="one seed")
         ends = [means["mean"] - means["low"], means["high"] - means["mean"]]
@@ -217,9 +216,7 @@ def _label_of(ended: pd.DataFrame) -> str:
     """How many seeds of how many diverged, at each value or from one to another."""
     if ended.empty or ended["seeds"].max() == 1:
         return "diverged"
-    counts, seeds = (sorted({*ended[name]}) for name in ("diverged", "seeds"))
-    said = [f"{some[0]}" if len(some) == 1 else f"{some[0]} to {some[-1]}" for some in (counts, seeds)]
-    return f"diverged ({said[0]} of {said[1]})"
+    return f"diverged ({from_to(ended['diverged'])} of {from_to(ended['seeds'])})"
 
 
 def _ring(axes: Axes, means: pd.DataFrame, variable: str) -> None:

@@ -27,7 +27,7 @@ from tune_mnist.results.summary import averaged, diverged
 from tune_mnist.results.values import numbers_or_names, text
 from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
-from tune_mnist.words import several
+from tune_mnist.words import from_to, several
 
 ENDED = "∞"  # in a cell whose trainings, or some of them, diverged
 SIZES = (9, 7.5, 6.5)  # points: of the numbers in the cells, the largest that fits
@@ -183,7 +183,6 @@ def _size(axes: Axes, said: list[list[str]]) -> float | None:
 
 def _note(points: pd.DataFrame, done: pd.DataFrame, made: dict[str, Cells], left_out: int) -> str:
     counts = done.groupby([*variables(points)], dropna=False).size()
-    n = f"{counts.min()} to {counts.max()}" if counts.min() < counts.max() else f"{counts.max()}"
     empty = sum(int(one.means.isna().sum().sum()) for one in made.values())
     cells = sum(one.means.size for one in made.values())
     # A value that is inactive beside another is not asked for there.
@@ -191,7 +190,7 @@ def _note(points: pd.DataFrame, done: pd.DataFrame, made: dict[str, Cells], left
     failed = any((one.failed & one.means.isna()).any(axis=None) for one in made.values())
     ended = sum(int((one.diverged > 0).sum().sum()) for one in made.values())
     parts = {
-        f"Each cell: the mean of {n} seeds ± their standard deviation.": counts.max() > 1,
+        f"Each cell: the mean of {from_to(counts)} seeds ± their standard deviation.": counts.max() > 1,
         "One seed per point: no spread to show.": counts.max() == 1,
         f"Hatched: {_hatched(not_asked, empty - not_asked - ended, ended)}{'; ×: failed' if failed else ''}.": empty
         > 0,

@@ -24,7 +24,7 @@ from tune_mnist.results.summary import finished
 from tune_mnist.results.values import numbers_or_names, text
 from tune_mnist.statistics.intervals import bounded, estimate
 from tune_mnist.task import Task
-from tune_mnist.words import plural, several
+from tune_mnist.words import from_to, plural, several
 
 COLUMNS = ["facet", "line", "x", "value", "mean", "low", "high", "n", "baseline"]
 APART, WIDEST = 0.12, 0.6  # of a step from one value to the next: between two lines' points, and all together at most
@@ -102,8 +102,12 @@ def _draw(axes: Axes, curves: pd.DataFrame, known: dict[str, bool], factor: int)
 
 
 def _note(curves: pd.DataFrame, lines: list[str], parts: list[str]) -> str:
-    seeds = curves["n"].max()
-    told = f"Means of {seeds} seeds with 95 % intervals." if seeds > 1 else "One seed per point: no interval to show."
+    seeds = curves["n"]
+    told = (
+        f"Means of {from_to(seeds)} seeds with 95 % intervals."
+        if seeds.max() > 1
+        else "One seed per point: no interval to show."
+    )
     left_out = [(curves["line"].nunique() - len(lines), "value"), (curves["facet"].nunique() - len(parts), "panel")]
     hidden = [f"{plural(count, f'other {noun}')} not shown." for count, noun in left_out if count]
     return " ".join([told, "Where effects add up, the lines are parallel.", *hidden])

@@ -26,7 +26,7 @@ from tune_mnist.results.summary import finished
 from tune_mnist.results.values import texts, values_of
 from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
-from tune_mnist.words import plural, several
+from tune_mnist.words import from_to, plural, several
 
 PARTS = {"test": "test", "val": "validation", "train": "training"}  # what a measure's name begins with, and its words
 MARKS = "os^DvPX*<>hd"
@@ -156,9 +156,9 @@ def _side_by_side(figure: Picture, room: Room, made: list[Panel], unit: str) -> 
 
 
 def _note(curves: pd.DataFrame, kept: list[str], parts: list[str], task: Task) -> str:
-    seeds = curves["n"].max()
+    seeds = curves.groupby(["values", "facet"], sort=False, dropna=False)["n"].max()
     left_out = [(curves["values"].nunique() - len(kept), "value"), (curves["facet"].nunique() - len(parts), "panel")]
-    said = [f"Means of {seeds} seeds." if seeds > 1 else ""]
+    said = [f"Means of {from_to(seeds)} seeds." if seeds.max() > 1 else ""]
     said += [f"{plural(count, f'other {noun}')} not shown." for count, noun in left_out if count]
     return " ".join(filter(None, (*said, task.remark)))
 

@@ -23,7 +23,7 @@ from tune_mnist.results.summary import averaged, diverged, timed_alike
 from tune_mnist.results.values import text, values_of
 from tune_mnist.statistics.intervals import bounded, estimate, paired, unpaired
 from tune_mnist.task import Task
-from tune_mnist.words import plural
+from tune_mnist.words import from_to, plural
 
 COLUMNS = ["sweep", "value", "label", "baseline", "n", "time_s", "time_low", "time_high", "measured", "low", "high"]
 MOST_LARGE = 60  # points; marks of more cover each other
@@ -128,8 +128,9 @@ def _points(axes: Axes, table: pd.DataFrame) -> None:
 
 
 def _note(points: pd.DataFrame, table: pd.DataFrame, task: Task) -> str:
-    left_out, seeds = len(averaged(points, task)) - len(timed_alike(points, task)), int(table["n"].max())
-    parts = [f"Means of {seeds} seeds with 95 % intervals; the front joins points that are apart."] if seeds > 1 else []
+    left_out, seeds = len(averaged(points, task)) - len(timed_alike(points, task)), table["n"]
+    means = f"Means of {from_to(seeds)} seeds with 95 % intervals; the front joins points that are apart."
+    parts = [means] if seeds.max() > 1 else []
     parts += [f"{plural(left_out, 'point')} timed under other conditions not shown."] if left_out else []
     ended = points[diverged(points)]
     sweeps = [rows.groupby(values_of(rows), sort=False) for _, rows in ended.groupby("sweep", sort=False)]

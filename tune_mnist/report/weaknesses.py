@@ -18,7 +18,7 @@ from tune_mnist.results.summary import chosen_measure, cpu_share, finished
 from tune_mnist.results.values import rows_of, said, texts
 from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
-from tune_mnist.words import percent, several
+from tune_mnist.words import from_to, percent, several
 
 NO_MEAN = "No mean, difference or time is told of a value where any seed did."
 
@@ -72,8 +72,7 @@ def _one_seed(seeds: pd.Series) -> str:
 def _few_seeds(seeds: pd.Series) -> str:
     few = seeds[seeds.between(2, 4)]
     where = "" if len(few) == len(seeds) else f" in {_sweeps(few)}"
-    counts = " to ".join(dict.fromkeys(str(count) for count in (few.min(), few.max())))
-    return f"{counts} seeds per point{where}: intervals are wide, and a small difference stays unresolved."
+    return f"{from_to(few)} seeds per point{where}: intervals are wide, and a small difference stays unresolved."
 
 
 def _sweeps(seeds: pd.Series) -> str:

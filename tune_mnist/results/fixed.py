@@ -12,7 +12,7 @@ from tune_mnist.plan.sweeps import inactive_line
 from tune_mnist.results.columns import fixed_columns, without_inactive
 from tune_mnist.results.values import texts
 from tune_mnist.task import Task
-from tune_mnist.words import several
+from tune_mnist.words import from_to, several
 
 
 def data_name(rows: pd.DataFrame, task: Task) -> str:
@@ -33,7 +33,7 @@ def fixed(rows: pd.DataFrame, swept: Sequence[str], task: Task) -> str:
     """What all points share; what they should and do not is marked, because it may explain a difference."""
     rows = without_inactive(rows, task)
     parts = [_said(rows, one) for one in fixed_columns(task) if one.name not in swept and _is_told(rows, one)]
-    parts.append(_seeds(rows))
+    parts.append(_seeds(rows, swept))
     # Hard spaces: a line broken between a name and its value reads badly.
     return "Fixed: " + ", ".join(part.replace(" ", "\xa0") for part in parts)
 
@@ -43,15 +43,18 @@ def read_at(task: Task) -> list[str]:
     return [f"Values {task.reading}"] if task.at == "best" else []
 
 
-def _seeds(rows: pd.DataFrame) -> str:
-    """The seeds of all rows; where sweeps have others than their neighbours, those of each."""
+def _seeds(rows: pd.DataFrame, swept: Sequence[str]) -> str:
+    """How many seeds each point has, and which; where sweeps have others than their neighbours, those of each."""
     asked: dict[tuple[str, ...], list[str]] = {}
     for sweep, mine in rows.groupby("sweep", sort=False):
         asked.setdefault(tuple(texts(mine["seed"].sort_values())), []).append(str(sweep))
     if len(asked) > 1:
         return "seeds " + " or ".join(f"{', '.join(seeds)} ({several(sweeps)})" for seeds, sweeps in asked.items())
     (seeds,) = asked
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds ({', '.join(seeds)})"
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    counts = rows.groupby(["sweep", *swept], sort=False, dropna=False)["seed"].nunique()
+    return f"{from_to(counts)} seeds ({', '.join(seeds)})"
 
 
 def seeds_per_point(points: pd.DataFrame) -> pd.Series:
