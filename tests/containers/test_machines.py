@@ -181,7 +181,7 @@ def test_a_cut_network_costs_an_epoch(emptied: Machines, here: Finished) -> None
 @pytest.mark.chaos
 def test_losses_one_after_another_cost_an_epoch_each(emptied: Machines, tmp_path: Path) -> None:
     """Longer: a worker is killed and comes back, another's network is cut and mended, twice each."""
-    hosts, epochs = emptied, 120
+    hosts, epochs = emptied, 60
     asked = (*SWEEP[:-1], f"epochs={epochs}", "--vary", f"lr={','.join(LRS)}")
 
     def reach(more: int) -> None:
