@@ -216,7 +216,7 @@ HOG = """import time
 def train(config, state=None):
     place, kept = state["place"] if state else 1.0, []
     while True:
-        time.sleep(0.5)
+        time.sleep(max(0.5, 4.5 - 10 * config["rate"]))  # whoever takes memory is beside one that still trains
         place -= place * config["rate"]
         if config["rate"] > 0.5 and place < 0.3:
             kept.append(b"x" * (3 << 30))
