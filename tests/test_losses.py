@@ -24,15 +24,15 @@ from conftest import ROOT, command, surroundings, wait_for
 from tune_mnist.display.listener import Listener
 from tune_mnist.display.log import ConsoleLines, Printed, console, listening, log
 from tune_mnist.display.waiting import Waiting
-from tune_mnist.errors import ClusterError
+from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.machine import scratch
 from tune_mnist.machine.processes import Processes, end_of
 from tune_mnist.plan.plan import Run, run_names
+from tune_mnist.store.regular import unwritable
 from tune_mnist.store.store import Held, Store
 from tune_mnist.task import Config
 from tune_mnist.trials import overdue
 from tune_mnist.trials.overdue import Overdue
-from tune_mnist.trials.receiver import unwritable
 from tune_mnist.tuning.tuner import _told
 from tune_mnist.tuning.workers import OutOfMemory
 
@@ -107,6 +107,15 @@ def test_a_full_store_names_its_folder_and_what_is_missing(tmp_path: Path) -> No
     assert re.search(r"[\d.]+ MB are free there, and an epoch needs 14\.4 MB; make room", said)
     assert "every finished epoch before is kept" in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_fails_as_runs_are_opened_is_no_mistake_of_who_asked(fault: int, tmp_path: Path) -> None:
+    """Exit code 1, with tables; what is wrong with the folder itself is 2, and another one is named as the way out."""
+    with pytest.raises(ClusterError, match=r"the same command goes on from there"), Store(tmp_path).writing():
+        raise OSError(fault, os.strerror(fault))
+    with pytest.raises(UserError, match=r"choose another with --store"), Store(tmp_path).writing():
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
 
 
 # Trials that hang

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +16,13 @@ from typing import BinaryIO
 
 from filelock import Timeout
 
-from tune_mnist.errors import UserError
+from tune_mnist.errors import ClusterError, UserError
 
 ANOTHER = "choose another with --store"
+KEPT = "every finished epoch before is kept; the same command goes on from there"
 # Not blocking: opening a pipe that nobody writes to would wait for ever.
 _CAREFUL = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _MACHINES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what says nothing of the file
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -158,13 +161,27 @@ def remove(path: Path) -> int:
 
 @contextlib.contextmanager
 def writing(store: Path) -> Iterator[None]:
-    """Turns what keeps a store from being written into a UserError."""
+    """Turns what keeps a store from being written into a UserError; a disk that is full or fails, a ClusterError."""
     try:
         yield
     except Timeout:  # an OSError too, and no fault
         raise
     except OSError as error:
+        if error.errno in (*_FULL, errno.EIO):
+            raise unwritable(store, error) from error
         raise UserError(f"store '{store}' cannot be written: {error.strerror or error}; {ANOTHER}") from None
+
+
+def unwritable(store: Path, error: Exception, needed: int = 0) -> ClusterError:
+    """A store that could be written, and cannot any more: which, what is missing, what is kept.
+
+    `needed`: bytes that an epoch takes, where they are known.
+    """
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if getattr(error, "errno", None) in _FULL:
+        takes = f", and an epoch needs {needed / 1e6:.1f} MB" if needed else ""
+        why += f"; {shutil.disk_usage(store).free / 1e6:.1f} MB are free there{takes}; make room"
+    return ClusterError(f"the store '{store}' cannot be written ({why}); {KEPT}")
 
 
 @contextlib.contextmanager

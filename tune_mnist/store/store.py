@@ -165,11 +165,11 @@ class Store:
         return max(regular.changed(folder / name) for name in ("holder", "history.jsonl"))
 
     def writing(self) -> contextlib.AbstractContextManager[None]:
-        """A `with` block in which what keeps the store from being written is a UserError."""
+        """A `with` block in which what keeps the store from being written is told in a line (`regular.writing`)."""
         return regular.writing(self.folder)
 
     def check_writable(self) -> None:
-        """Raise UserError if nothing can be written in the store."""
+        """Raise UserError, or ClusterError for its disk, if nothing can be written in the store."""
         with self.writing():
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):

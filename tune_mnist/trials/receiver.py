@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Protocol
 
-from tune_mnist.errors import ClusterError
 from tune_mnist.store.history import is_end
+from tune_mnist.store.regular import unwritable
 from tune_mnist.store.store import Row, Store
 from tune_mnist.trials.overdue import Overdue
 
-KEPT = "every finished epoch before is kept; the same command goes on from there"
 LOST = "its worker was lost"
 RETRIES = 5  # of a trial whose worker was lost; an error in training itself is final
 
@@ -79,12 +75,3 @@ def longest_epochs(store: Store, keys: list[str]) -> dict[str, float]:
         for key, of in rows.items()
         if of
     }
-
-
-def unwritable(folder: Path, error: Exception, needed: int) -> ClusterError:
-    """The store cannot be written: which folder, what is missing, what is kept."""
-    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        free = shutil.disk_usage(folder).free
-        why += f"; {free / 1e6:.1f} MB are free there, and an epoch needs {needed / 1e6:.1f} MB; make room"
-    return ClusterError(f"the store '{folder}' cannot be written ({why}); {KEPT}")

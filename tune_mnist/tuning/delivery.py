@@ -15,9 +15,10 @@ from tune_mnist.background import Background
 from tune_mnist.errors import ClusterError
 from tune_mnist.machine.cpu import memory_kills
 from tune_mnist.machine.processes import is_stopped
+from tune_mnist.store.regular import KEPT
 from tune_mnist.store.store import Store
 from tune_mnist.trials.overdue import Overdue
-from tune_mnist.trials.receiver import KEPT, LOST, RETRIES, Listener, Receiver
+from tune_mnist.trials.receiver import LOST, RETRIES, Listener, Receiver
 from tune_mnist.tuning.workers import OutOfMemory, Worker
 
 WAIT_S = 0.5  # for a message

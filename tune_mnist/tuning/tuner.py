@@ -25,10 +25,11 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.plan.plan import Run
+from tune_mnist.store.regular import KEPT
 from tune_mnist.store.store import Store
 from tune_mnist.task import Task
 from tune_mnist.trials.overdue import Overdue
-from tune_mnist.trials.receiver import KEPT, RETRIES, Listener, longest_epochs
+from tune_mnist.trials.receiver import RETRIES, Listener, longest_epochs
 from tune_mnist.tuning.cluster import Connection
 from tune_mnist.tuning.delivery import Delivery, Watch
 from tune_mnist.tuning.limits import Limits, place
