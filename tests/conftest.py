@@ -337,9 +337,14 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that may take long come first, so that of two processes none is left alone with one at the end."""
+    """Files that may take long come first, so that of two processes none is left alone with one at the end.
+
+    With `--dist loadgroup` all tests of containers are one process's: they share an engine, its names and ports.
+    """
     longest: dict[Path, float] = {}
     for item in items:
         limit = item.get_closest_marker("timeout")
         longest[item.path] = max(longest.get(item.path, 0), limit.args[0] if limit else 0)
+        if ROOT / "tests" / "containers" in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group("containers"))
     items.sort(key=lambda item: -longest[item.path])
