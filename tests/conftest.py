@@ -336,6 +336,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return once("uninterrupted", lambda folder: succeeded(run(*SLOW, folder=folder)), tmp_path_factory)
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that may take long come first, so that of two processes none is left alone with one at the end.
 
