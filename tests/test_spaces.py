@@ -545,6 +545,7 @@ TRAPS = {
         2,
         "that is 1,000,000 points; at most 100,000 in one command",
     ),
+    "a full megabyte of values": ("vary: {lr: [" + "1," * 499_000 + "]}", 2, "more than 200,000 names and values"),
     "a long name": ("vary: {" + "l" * 500 + ": [1]}", 2, "a name has 1 to 100 letters, not 500"),
     "an endless float": ("vary: {lr: [.inf]}", 2, "lr must be a number above 0, not inf"),
     "a list as a name": ("vary: {? [1, 2] : 3}", 2, "not YAML: found unhashable key"),

@@ -115,7 +115,7 @@ REFUSED: dict[str, tuple[str, int, str]] = {
         2,
         "momentum=0.9 does nothing with optimizer=nadam; leave it at 0 or change optimizer",
     ),
-    "not YAML": ("name: x\nvary: {lr: [1}\n", 2, "not YAML: expected ',' or ']', but got '}'"),
+    "not YAML": ("name: x\nvary: {lr: [1}\n", 2, "not YAML: did not find expected ',' or ']'"),
     "two documents": ("name: x\n---\nname: y\n", 2, "not YAML: but found another document"),
     "a tag that runs code": (
         "name: x\nvary: !!python/object/apply:os.getcwd []\n",

@@ -14,8 +14,12 @@ from functools import lru_cache
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import SafeConstructor
+from yaml.resolver import Resolver
 
 DEEPEST = 20  # lists and mappings in each other; a sweep file has four
+MOST = 200_000  # values, names, lists and mappings in all; a sweep has at most half as many points
 LONGEST_NUMBER = 100  # digits of a whole number; a longer one is read as what a float has of it
 PREFIX = "tag:yaml.org,2002:"
 # Of YAML 1.2's core schema, with what a plain text begins with: PyYAML looks there first.
@@ -38,14 +42,21 @@ class Refused(Exception):
         self.line, self.what = line, what
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(Composer, SafeConstructor, Resolver):
     """Without YAML 1.1's meanings of plain texts, and strict about what it composes."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as its class has it
-    depth = 0
+    depth = count = 0
+
+    def __init__(self, text: str) -> None:
+        # libyaml's parser is seven times as fast as PyYAML's own, which some machines have alone.
+        parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        self.check_event, self.peek_event, self.get_event = parser.check_event, parser.peek_event, parser.get_event
+        for part in (Composer, SafeConstructor, Resolver):
+            part.__init__(self)
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
+        event = self.peek_event()
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise Refused(line, "&NAME and *NAME refer to other parts of the file; write the values themselves")
@@ -53,9 +64,11 @@ class _Loader(yaml.SafeLoader):
             raise Refused(line, f"the tag {event.tag!r} asks for more than a value; leave it out")
         if isinstance(event, yaml.ScalarEvent):
             _refuse_ambiguous(event, line)
-        self.depth += 1
+        self.depth, self.count = self.depth + 1, self.count + 1
         if self.depth > DEEPEST:
             raise Refused(line, f"more than {DEEPEST} lists and mappings lie in each other")
+        if self.count > MOST:
+            raise Refused(line, f"more than {MOST:,} names and values; no sweep has so many points")
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
