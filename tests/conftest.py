@@ -22,9 +22,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parents[1]
 RESULTS, HISTORY, LOG = "mnist_results.csv", "history.csv", "mnist_experiments.log"
@@ -336,16 +338,22 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return once("uninterrupted", lambda folder: succeeded(run(*SLOW, folder=folder)), tmp_path_factory)
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist's own reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that may take long come first, so that of two processes none is left alone with one at the end.
-
-    With `--dist loadgroup` all tests of containers are one process's: they share an engine, its names and ports.
-    """
+    """Files that may take long come first, so that of two processes none is left alone with one at the end."""
     longest: dict[Path, float] = {}
     for item in items:
         limit = item.get_closest_marker("timeout")
         longest[item.path] = max(longest.get(item.path, 0), limit.args[0] if limit else 0)
-        if ROOT / "tests" / "containers" in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("containers"))
     items.sort(key=lambda item: -longest[item.path])
+
+
+class Halves(LoadScopeScheduling):  # type: ignore[misc]
+    """Each test for itself, but those of containers in one process: they share an engine, its names and its ports."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "containers" if nodeid.startswith("tests/containers/") else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Halves | None:
+    return Halves(config, log) if config.getvalue("dist") == "loadgroup" else None
