@@ -94,9 +94,13 @@ def dying(how: str) -> Task:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ("exits", r"its worker was lost \(exit code 3\)"),
         ("killed", "its worker was lost"),
-        ("hangs", r"no epoch came for [\d.]+ s \(--epoch-timeout\): its worker was ended"),
+        pytest.param("exits", r"its worker was lost \(exit code 3\)", marks=pytest.mark.long),
+        pytest.param(
+            "hangs",
+            r"no epoch came for [\d.]+ s \(--epoch-timeout\): its worker was ended",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_a_lost_process_costs_the_epoch_under_way(how: str, said: str, tmp_path: Path) -> None:
@@ -112,6 +116,7 @@ def test_a_lost_process_costs_the_epoch_under_way(how: str, said: str, tmp_path:
     assert [row["score"] for row in store.held("lost").rows] == [0.1, 0.2, 0.3]
 
 
+@pytest.mark.long
 def test_a_process_that_is_lost_again_and_again_fails_its_run(tmp_path: Path) -> None:
     tries = tmp_path / "tries"
     tries.mkdir()

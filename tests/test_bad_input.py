@@ -154,7 +154,7 @@ def test_a_truncated_data_file(tmp_path: Path) -> None:
     refused(done, before, file.name, "47,040,016 bytes expected", "1,000,000 found", "--data-dir")
 
 
-@pytest.mark.parametrize("dataset", ["mnist", "auto"])
+@pytest.mark.parametrize("dataset", ["mnist", pytest.param("auto", marks=pytest.mark.long)])
 def test_a_missing_data_file_that_cannot_be_had(dataset: str, tmp_path: Path) -> None:
     """Also under auto: whoever has three of MNIST's files does not mean the digits."""
     (grey_mnist(tmp_path) / "t10k-labels-idx1-ubyte").unlink()

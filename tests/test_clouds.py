@@ -42,6 +42,7 @@ def amazon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Amazon]:
         yield made
 
 
+@pytest.mark.long
 def test_the_command_starts_one_head_and_says_what_is_left_when_it_is_interrupted(amazon: Amazon) -> None:
     """`run --cluster` against the mock, which has no machines to reach: up to the head's instance."""
     asked = ("--cluster", "aws.yaml", "--dataset", "digits", "--vary", "lr=0.01")
@@ -240,6 +241,7 @@ def test_a_value_that_is_left_is_named(tmp_path: Path, cloud: str, name: str) ->
     assert re.fullmatch(rf"error: \w+ in {cloud}\.yaml is still '{name}'; fill it in, as the file says\n", done.err)
 
 
+@pytest.mark.long
 def test_a_cluster_is_not_started_for_what_is_stored_at_home(tmp_path: Path) -> None:
     """Nobody has these addresses, which are for manuals: whoever asked them would fail."""
     for source in ("tune_mnist", "data/published.csv", "docker/requirements.txt", "cluster/setup.sh"):

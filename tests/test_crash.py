@@ -76,17 +76,20 @@ def bury(orphans: dict[int, str]) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.long
 def test_after_a_kill_the_same_command_finishes(killed: Killed) -> None:
     assert killed.second.code == 0
     assert {row["status"] for row in killed.second.points()} == {"done"}
 
 
+@pytest.mark.long
 def test_after_a_kill_all_numbers_are_those_of_an_uninterrupted_run(killed: Killed, uninterrupted: Finished) -> None:
     assert numbers(killed.second.epochs()) == numbers(uninterrupted.epochs())
     for mine, its in zip(killed.second.points(), uninterrupted.points(), strict=True):
         assert mine["test_accuracy"] == its["test_accuracy"]
 
 
+@pytest.mark.long
 def test_after_a_kill_at_most_one_epoch_a_running_trial_is_trained_again(killed: Killed) -> None:
     before, after = trained(killed.log), trained(killed.second_log)
     names = {name for name, _ in before}
@@ -96,6 +99,7 @@ def test_after_a_kill_at_most_one_epoch_a_running_trial_is_trained_again(killed:
     assert sum(epochs for (name, _), epochs in after.items() if name not in names) == 5 * (4 - len(names))
 
 
+@pytest.mark.long
 def test_after_a_kill_the_log_says_where_it_goes_on(killed: Killed) -> None:
     went_on = going_on(killed.second_log)
     reached = dict(sorted(trained(killed.log)))  # the last of a name is its largest
@@ -104,6 +108,7 @@ def test_after_a_kill_the_log_says_where_it_goes_on(killed: Killed) -> None:
         assert went_on.get(name, 5) >= epoch - 1
 
 
+@pytest.mark.long
 def test_after_a_kill_the_next_command_removes_what_it_left_in_tmp(killed: Killed) -> None:
     assert killed.left == []
 

@@ -121,7 +121,11 @@ def test_something_is_seen_before_the_program_is_loaded(tmp_path: Path) -> None:
     assert [place.start() for place in places if place] == sorted(place.start() for place in places if place)
 
 
-@pytest.mark.parametrize(("option", "term"), [(("--plain",), "xterm"), ((), "dumb")], ids=["--plain", "TERM=dumb"])
+@pytest.mark.parametrize(
+    ("option", "term"),
+    [(("--plain",), "xterm"), pytest.param((), "dumb", marks=pytest.mark.long)],
+    ids=["--plain", "TERM=dumb"],
+)
 def test_a_terminal_gets_plain_lines_where_they_are_wanted(option: tuple[str, ...], term: str, tmp_path: Path) -> None:
     done = on_a_terminal(*DRY, *option, folder=tmp_path, term=term)
     assert done.code == 0

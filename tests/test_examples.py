@@ -99,9 +99,10 @@ def test_an_example_keeps_its_promises(example: Small, loop: Loop) -> None:
 
 @pytest.mark.parametrize(
     "example",
-    [pytest.param(one, id=one.name, marks=() if one.name == "spiral" else pytest.mark.long) for one in EXAMPLES],
+    [pytest.param(one, id=one.name) for one in EXAMPLES],
 )
 @pytest.mark.timeout(180)
+@pytest.mark.long
 def test_the_command_sweeps_an_example(example: Small, ray: Cluster, tmp_path: Path) -> None:
     if example.name == "lightning_module":
         pytest.importorskip("lightning", reason="lightning is not installed")

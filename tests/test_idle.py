@@ -102,6 +102,7 @@ def watching(amazon: Amazon, home: Path, jobs: str) -> Iterator[subprocess.Popen
             process.kill()
 
 
+@pytest.mark.long
 def test_a_ray_that_does_not_answer_keeps_its_cluster(amazon: Amazon, tmp_path: Path) -> None:
     with watching(amazon, tmp_path, "http://127.0.0.1:9") as process:
         assert process.stdout is not None
@@ -111,6 +112,7 @@ def test_a_ray_that_does_not_answer_keeps_its_cluster(amazon: Amazon, tmp_path: 
     assert states(amazon) == {"tune-mnist": {"running"}, "other": {"running"}}
 
 
+@pytest.mark.long
 def test_a_cluster_is_ended_after_its_job_and_no_other_cluster_is(amazon: Amazon, tmp_path: Path) -> None:
     status = ["RUNNING"]
     with job_server(status) as jobs, watching(amazon, tmp_path, jobs) as process:

@@ -51,6 +51,7 @@ CELLS = (
 )
 
 
+@pytest.mark.long
 def test_a_sweep_in_a_notebook_shows_what_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And at its end only what came of it."""
     write_own_loop(tmp_path)

@@ -148,6 +148,7 @@ CHANGES = [
 ]
 
 
+@pytest.mark.long
 def test_stored_runs_are_used_only_for_the_code_that_gave_them(home: Path, ray: Cluster) -> None:
     asked = ("--vary", "lr=0.01,0.1", "--set", "epochs=2", "--set", "width=8")
     succeeded(sweep(home, *asked, ray=ray))
@@ -174,6 +175,7 @@ def test_an_edit_while_it_runs_changes_nothing_in_it(home: Path) -> None:
     assert all(float(row["val_loss"]) < 2 for row in rows(home / "results" / "spiral" / "spiral_results.csv"))
 
 
+@pytest.mark.long
 def test_an_error_in_a_loop_is_told_with_its_own_lines_and_the_others_finish(home: Path) -> None:
     raising = SPIRAL.replace(
         "        print(", "        if config.lr == 0.2:\n            raise KeyError('oh')\n        print("

@@ -296,8 +296,8 @@ def test_a_phone_scrolls_down_and_not_sideways(browser: Browser, folder: Path, s
         assert large["width"] >= 700
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["desk", "phone"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.long)])
+@pytest.mark.parametrize("size", [WIDE, pytest.param(PHONE, marks=pytest.mark.long)], ids=["desk", "phone"])
 def test_axe_finds_no_violation(browser: Browser, folder: Path, size: dict[str, int], scheme: Any) -> None:
     with browser.new_context(viewport=size, offline=True, color_scheme=scheme) as context:  # type: ignore[arg-type]
         page = context.new_page()

@@ -9,6 +9,8 @@ from conftest import Finished, mnist_folder, run, succeeded
 
 from tune_mnist.mnist.datasets import MNIST_SHA256
 
+pytestmark = pytest.mark.long  # the digits are trained on in every other test
+
 
 @pytest.fixture(scope="module")
 def mnist(tmp_path_factory: pytest.TempPathFactory) -> Finished:

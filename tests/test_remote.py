@@ -98,6 +98,7 @@ def test_a_set_up_makes_an_environment_once(machine: Path, way: Way) -> None:
         assert process.wait(10) == 0
 
 
+@pytest.mark.long
 def test_a_set_up_tells_how_far_it_is_and_can_be_ended(machine: Path, way: Way) -> None:
     with set_up(machine, "sleep 600") as process:
         wait_for(lambda: "Collecting" in ask("one", way).said, "its first line", 20)
@@ -121,6 +122,7 @@ def test_a_set_up_that_fails_says_why(machine: Path, way: Way) -> None:
     assert not ask("one", way).failed
 
 
+@pytest.mark.long
 def test_the_end_removes_what_is_to_be_forgotten(machine: Path, way: Way) -> None:
     """Unless some Ray of this user's goes on here, as in another test; then it is told."""
     key = machine / "key.pem"

@@ -810,6 +810,7 @@ def test_the_values_of_a_table_are_those_of_its_variable(by_hand: Path) -> None:
 # All committed folders at once
 
 
+@pytest.mark.long
 def test_make_report_draws_every_folder_of_results_again(by_hand: Path, tmp_path: Path) -> None:
     """In a project of its own, whose .venv is this Python; as many folders as are committed, at least two."""
     committed = [path.parent for path in (ROOT / "results" / "published").glob("*/mnist_results.csv")]

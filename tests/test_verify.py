@@ -51,6 +51,7 @@ def test_a_short_run_at_random_is_equal(copy: Path) -> None:
     assert len(re.findall(r"^epoch \d: test accuracy .*, equal$", done.out, re.MULTILINE)) == 5
 
 
+@pytest.mark.long
 def test_a_run_can_be_named_by_the_beginning_of_its_key(copy: Path) -> None:
     key = key_of(copy, batch_size="256")
     done = verify("verify", copy, "--run", key[:8])
@@ -79,6 +80,7 @@ def test_a_number_that_is_off_by_its_last_bit_is_found(copy: Path) -> None:
     assert re.search(r"^torch_version was 0\.4\.1, is \d", done.out, re.MULTILINE)
 
 
+@pytest.mark.long
 def test_where_nothing_known_differs_that_is_said(copy: Path) -> None:
     key = key_of(copy, batch_size="256")
     change(copy / HISTORY, "test_accuracy", "0.5", run=key, epoch="1")
