@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -253,14 +254,20 @@ class Task:
 
 def recorded(record: Mapping[str, Any]) -> Task:
     """The task of a `Task.record`, which cannot train. Raises UserError if it is none."""
-    adapters: dict[str, Any] = {"parameters": tuple[Parameter, ...], "measures": tuple[Measure, ...]}
-    adapters |= {"context": tuple[Parameter, ...], "data": Parameter | None, "reference": Reference | None}
-    adapters |= dict.fromkeys(("name", "examples", "remark", "unit"), str) | {"learns": bool, "at": At}
     try:
         renamed = {"at": "last", **record, "parameters": [_renamed(one) for one in record["parameters"]]}
-        return Task(**{key: TypeAdapter(kind).validate_python(renamed[key]) for key, kind in adapters.items()})
+        return Task(**{key: adapter.validate_python(renamed[key]) for key, adapter in _adapters().items()})
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"the record of its task is damaged ({str(error).splitlines()[0]})") from None
+
+
+@cache
+def _adapters() -> dict[str, TypeAdapter[Any]]:
+    """What checks each part of a record; making them takes longer than reading a table."""
+    kinds: dict[str, Any] = {"parameters": tuple[Parameter, ...], "measures": tuple[Measure, ...]}
+    kinds |= {"context": tuple[Parameter, ...], "data": Parameter | None, "reference": Reference | None}
+    kinds |= dict.fromkeys(("name", "examples", "remark", "unit"), str) | {"learns": bool, "at": At}
+    return {key: TypeAdapter(kind) for key, kind in kinds.items()}
 
 
 def run_key(config: Config, conditions: Mapping[str, Any], apart: str = "") -> str:
