@@ -19,8 +19,7 @@ EPOCHS, LRS = 6, ("0.01", "0.02", "0.03", "0.04", "0.05", "0.06", "0.07", "0.08"
 SWEEP = ("--dataset", "digits", "--set", f"epochs={EPOCHS}", "--vary", f"lr={','.join(LRS)}")
 # Epochs of several seconds, as those of MNIST are longer still: each costs the driver a checkpoint of 14 MB.
 LONG_EPOCHS = 2
-LONG_LRS = f"lr={','.join(LRS[:6])}"
-LONG = ("--dataset", "digits", "--set", "batch_size=2", "--set", f"epochs={LONG_EPOCHS}", "--vary", LONG_LRS)
+LONG = ("--dataset", "digits", "--set", "batch_size=2", "--set", f"epochs={LONG_EPOCHS}", *SWEEP[-2:])
 
 
 @pytest.fixture(scope="module")
