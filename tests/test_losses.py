@@ -112,8 +112,9 @@ def test_a_full_store_names_its_folder_and_what_is_missing(tmp_path: Path) -> No
 @pytest.mark.parametrize("fault", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 def test_a_disk_that_fails_as_runs_are_opened_is_no_mistake_of_who_asked(fault: int, tmp_path: Path) -> None:
     """Exit code 1, with tables; what is wrong with the folder itself is 2, and another one is named as the way out."""
-    with pytest.raises(ClusterError, match=r"the same command goes on from there"), Store(tmp_path).writing():
-        raise OSError(fault, os.strerror(fault))
+    for folder in (tmp_path, tmp_path / "not" / "made"):
+        with pytest.raises(ClusterError, match=r"the same command goes on from there"), Store(folder).writing():
+            raise OSError(fault, os.strerror(fault))
     with pytest.raises(UserError, match=r"choose another with --store"), Store(tmp_path).writing():
         raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
 

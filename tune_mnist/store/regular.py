@@ -179,8 +179,9 @@ def unwritable(store: Path, error: Exception, needed: int = 0) -> ClusterError:
     """
     why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     if getattr(error, "errno", None) in _FULL:
+        there = next(one for one in (store.absolute(), *store.absolute().parents) if one.is_dir())
         takes = f", and an epoch needs {needed / 1e6:.1f} MB" if needed else ""
-        why += f"; {shutil.disk_usage(store).free / 1e6:.1f} MB are free there{takes}; make room"
+        why += f"; {shutil.disk_usage(there).free / 1e6:.1f} MB are free there{takes}; make room"
     return ClusterError(f"the store '{store}' cannot be written ({why}); {KEPT}")
 
 
