@@ -492,6 +492,7 @@ def test_an_interrupted_table_has_every_point(interrupted: Interrupted) -> None:
     assert all((row["test_accuracy"] == "") == (row["status"] == "missing") for row in interrupted.kept)
 
 
+@pytest.mark.long
 def test_after_an_interrupt_the_same_command_finishes(interrupted: Interrupted, uninterrupted: Finished) -> None:
     assert interrupted.second.code == 0
     assert numbers(interrupted.second.epochs()) == numbers(uninterrupted.epochs())

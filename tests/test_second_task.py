@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT, Rows, rows, run, succeeded, surroundings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.long]
 
 
 def sweep(folder: Path, *arguments: str) -> str:
@@ -84,7 +84,6 @@ def test_the_same_again_trains_nothing(hill: Path) -> None:
     assert (hill / "results" / "report.html").read_bytes() == before
 
 
-@pytest.mark.long
 def test_a_run_that_is_extended_is_as_one_that_went_through(tmp_path: Path) -> None:
     """Nine epochs after three are six more, from the state that was stored."""
     (tmp_path / "twice").mkdir()
