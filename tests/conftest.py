@@ -348,7 +348,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Halves(LoadScopeScheduling):  # type: ignore[misc]
-    """Each test for itself, but those of containers in one process: they share an engine, its names and its ports."""
+    """Each test for itself, but those of containers in one process: they share an engine, its names and its ports.
+
+    What pytest-xdist calls groups has no effect with pytest 9.2.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         return "containers" if nodeid.startswith("tests/containers/") else nodeid

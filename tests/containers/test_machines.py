@@ -179,7 +179,7 @@ def test_a_cut_network_costs_an_epoch(emptied: Machines, here: Finished) -> None
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(2400)  # 7 minutes by itself, and more than 15 with as much as make chaos does beside it
+@pytest.mark.timeout(2400)  # more than 15 minutes with as much beside it as make chaos has
 def test_losses_one_after_another_cost_an_epoch_each(emptied: Machines, tmp_path: Path) -> None:
     """Longer: a worker is killed and comes back, another's network is cut and mended, twice each."""
     hosts, epochs = emptied, 60
