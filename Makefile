@@ -76,12 +76,13 @@ cluster: ## the sweeps across a Ray head and 2 workers in containers; more worke
 cluster-down: ## stop the containers of make cluster; results and store stay
 	@$(COMPOSE) down --volumes
 
-# The containers' tests in one process, all others in a second; then, with nothing beside it, what measures.
+# Machines over SSH in one process, other containers in a second, all others in a third: while one waits, another works.
+# Then, with nothing beside it, what measures.
 chaos: .venv/.tools ## a bad week: everything killed, cut, filled up and fuzzed at seeded instants; again with CHAOS_SEED=…
 	@rm -f $(NOTES)
 	@echo "CHAOS_SEED=$(CHAOS_SEED)"
 	@export CHAOS_SEED=$(CHAOS_SEED) CHAOS_FULL=1 CHAOS_TABLE=$(NOTES); code=0; \
-		$(BIN)/python -m pytest -v --numprocesses 2 --dist loadgroup -m '(chaos or mishap) and not measures' $(ARGS) || \
+		$(BIN)/python -m pytest -v --numprocesses 3 --dist loadgroup -m '(chaos or mishap) and not measures' $(ARGS) || \
 		test $$? = 5 || code=1; \
 		$(BIN)/python -m pytest -v -m measures -s $(ARGS) || test $$? = 5 || code=1; \
 		$(BIN)/python tests/chaos/table.py $(NOTES); exit $$code

@@ -187,9 +187,9 @@ def numbers(epochs: Rows) -> set[tuple[str, ...]]:
     return {tuple(row[name] for name in NUMBERS) for row in epochs}
 
 
-def trained(log: str) -> Counter[tuple[str, int]]:
-    """How often each (run's name, epoch) was trained, as a log tells it."""
-    return Counter((name, int(epoch)) for name, epoch in re.findall(r"(\S+): epoch (\d+)/\d+, test", log))
+def trained(log: str, measure: str = "test") -> Counter[tuple[str, int]]:
+    """How often each (run's name, epoch) was trained, as a log tells it; the line of an epoch begins with a measure."""
+    return Counter((name, int(epoch)) for name, epoch in re.findall(rf"(\S+): epoch (\d+)/\d+, {measure}", log))
 
 
 def going_on(log: str) -> dict[str, int]:
@@ -347,16 +347,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -longest[item.path])
 
 
-class Halves(LoadScopeScheduling):  # type: ignore[misc]
-    """Each test for itself, but those of containers in one process: they share an engine, its names and its ports.
+class Thirds(LoadScopeScheduling):  # type: ignore[misc]
+    """Each test for itself, but those of machines over SSH in one process, and those of other containers in another.
 
-    What pytest-xdist calls groups has no effect with pytest 9.2.
+    Each of the two shares its names and addresses. What pytest-xdist calls groups has no effect with pytest 9.2.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "containers" if nodeid.startswith("tests/containers/") else nodeid
+        if not nodeid.startswith("tests/containers/"):
+            return nodeid
+        return "machines" if re.search("/test_(machines|launch|cluster_command)", nodeid) else "containers"
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Halves | None:
-    return Halves(config, log) if config.getvalue("dist") == "loadgroup" else None
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Thirds | None:
+    return Thirds(config, log) if config.getvalue("dist") == "loadgroup" else None

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from conftest import HISTORY, rows
+
 from tune_mnist.mnist.task import MNIST
 from tune_mnist.plan.request import Options, Request, build
 from tune_mnist.task import Config, Task
@@ -36,7 +38,7 @@ def asked(task: Task = MNIST, **options: Any) -> Request:
     return build(task, Options(**options))
 
 
-# A loop of a user's own, with a helper, for the tests of more than one machine: an epoch takes a third of a second.
+# A loop of a user's own, with a helper, for the tests of more than one machine.
 OWN_LOOP = {
     "walk.py": """import time
 from strides import stride
@@ -54,7 +56,12 @@ def train(config, state=None):
 OWN_SWEEP = ("--vary", "rate=0.1,0.2,0.3,0.4", "--set", "epochs=10")
 
 
-def write_own_loop(folder: Path) -> None:
-    """The loop and its helper, in the folder."""
+def write_own_loop(folder: Path, seconds: float = 0.3) -> None:
+    """The loop and its helper, in the folder; an epoch takes so many seconds, and no processor."""
     for name, text in OWN_LOOP.items():
-        (folder / name).write_text(text, "utf-8")
+        (folder / name).write_text(text.replace("sleep(0.3)", f"sleep({seconds})"), "utf-8")
+
+
+def walked(results: Path) -> list[tuple[str, ...]]:
+    """The epochs of a sweep of that loop, wherever they were trained."""
+    return sorted((row["rate"], row["epoch"], row["val_loss"]) for row in rows(results / HISTORY))

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import ROOT, command, surroundings, wait_for
+from ray.exceptions import RayTaskError
 
 from tune_mnist.display.listener import Listener
 from tune_mnist.display.log import ConsoleLines, Printed, console, listening, log
@@ -33,6 +34,8 @@ from tune_mnist.store.store import Held, Store
 from tune_mnist.task import Config
 from tune_mnist.trials import overdue
 from tune_mnist.trials.overdue import Overdue
+from tune_mnist.trials.trial import Unreachable
+from tune_mnist.tuning.delivery import Delivery
 from tune_mnist.tuning.tuner import _told
 from tune_mnist.tuning.workers import OutOfMemory
 
@@ -88,6 +91,14 @@ def test_what_broke_the_delivery_wins_over_what_tune_makes_of_it() -> None:
             raise RuntimeError("Traceback (most recent call last):\n…") from None
 
     assert str(_told(raised(wrapped))) == "the store is full"
+
+
+def test_a_driver_that_no_worker_reaches_is_the_cause_in_words(tmp_path: Path) -> None:
+    found: Any = Silent()
+    delivery = Delivery(None, "here", Store(tmp_path), found, Overdue(None, {}))
+    cause = Unreachable("its worker could not reach it")
+    delivery.give_up("a", RayTaskError("train", "Traceback (most recent call last):\n…", cause))  # type: ignore[no-untyped-call]
+    assert delivery.receiver.errors == {"a": "its worker could not reach it"}
 
 
 def raised(action: Any) -> Exception:

@@ -204,7 +204,7 @@ class Running:
         while self.process.poll() is None:
             assert time.monotonic() < end, f"it still runs after {seconds:g} s: {self.text()}"
             self.sandbox.family.look()
-            time.sleep(0.1)
+            time.sleep(0.3)
         return Finished(self.sandbox.folder, self.process.returncode, self.text(), "")
 
 

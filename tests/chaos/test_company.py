@@ -124,7 +124,7 @@ def test_the_command_is_told_to_end_at_its_start(tmp_path: Path) -> None:
     """SIGTERM at seeded instants of the first seconds: code 130, which a shell also makes of an end by SIGINT (-2), or
     the signal's own before Python listens.
     """
-    chosen, tries = dice("start"), times(3, 20)
+    chosen, tries = dice("start"), times(3, 12)
     subject = walk(points=2, epochs=4)
     with sandbox(subject, tmp_path / "box") as box:
         for _ in range(tries):

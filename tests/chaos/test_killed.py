@@ -14,6 +14,7 @@ from sandbox import (
     MISHAPS,
     SIDE_BY_SIDE,
     SPIRAL,
+    WALK,
     Sandbox,
     Subject,
     dice,
@@ -57,6 +58,49 @@ def told_nowhere(token: str, box: Sandbox) -> None:
     assert len(token) == 64
     assert not [one.line for one in box.family.seen.values() if token in one.line]
     assert not [path for path in box.folder.rglob("*") if path.is_file() and token.encode() in path.read_bytes()]
+
+
+CUT = """\
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+
+def cut(rate, epoch):
+    if epoch not in CUTS or Path(f"cut-{rate}-{epoch}").exists():
+        return
+    Path(f"cut-{rate}-{epoch}").touch()
+    end = time.monotonic() + 0.5
+    while time.monotonic() < end:
+        found = psutil.Process().net_connections("tcp")
+        own = {one.laddr.port for one in found if one.status == "LISTEN"}
+        for one in found:
+            if one.status == "ESTABLISHED" and one.laddr.port not in own:
+                with suppress(OSError), socket.socket(fileno=os.dup(one.fd)) as connection:
+                    connection.shutdown(socket.SHUT_RDWR)
+        time.sleep(0.005)
+"""
+
+
+def test_the_connections_of_a_worker_are_cut(tmp_path: Path) -> None:
+    """As a network does that is gone for a moment: its message is lost, and worker, mailbox and driver live on."""
+    chosen, cuts = dice("cut"), times(2, 4)
+    loop = WALK.replace("import time\n", f"{CUT}\n\nCUTS = {sorted(chosen.sample(range(1, 12), cuts))}\n", 1)
+    begins = "        time.sleep(config"  # while the message of the epoch before is on its way
+    subject = walk(epochs=12, loop=loop.replace(begins, f'        cut(config["rate"], epoch)\n{begins}'))
+    with sandbox(subject, tmp_path / "box") as box:
+        with box.started() as running:
+            done = running.ended()
+        quiet(done)
+        assert done.code == 0, done.out
+        made = len(list(box.folder.glob("cut-*")))
+        assert made == 4 * cuts
+        twice = box.settle(undisturbed(subject, tmp_path.joinpath), made)
+    note("a worker's connections cut", made, again(twice), "exit 0")
 
 
 @full_only

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from conftest import HISTORY, LOG, Rows, rows
+from conftest import HISTORY, Rows, rows
 from engine import USER, built, checkout, compose_command, docker, inspected, need_engine, owned
 
 
@@ -57,8 +57,7 @@ class Sweep:
     results: Path
 
     def log(self) -> str:
-        path = self.results / LOG
-        return path.read_text("utf-8") if path.exists() else ""
+        return "".join(path.read_text("utf-8") for path in self.results.glob("*_experiments.log"))
 
     def epochs(self) -> Rows:
         return rows(self.results / HISTORY)

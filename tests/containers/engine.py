@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "mnist"
@@ -67,7 +68,8 @@ def checkout() -> Path:
 def built() -> str:
     """The image, built as a user builds it; its layer of packages comes from the engine's cache where it has it."""
     command = ["docker", "build", "--tag", IMAGE, "--file", "docker/Dockerfile", "."]
-    done = subprocess.run(command, cwd=checkout(), capture_output=True, text=True, timeout=1500, check=False)
+    with FileLock(Path(tempfile.gettempdir(), "tune-mnist-image.lock")):  # two at once would both do all of it
+        done = subprocess.run(command, cwd=checkout(), capture_output=True, text=True, timeout=1500, check=False)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return IMAGE
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from engine import ROOT, checkout, docker, need_engine
 
-pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
 BASE = "tune-mnist-base"
 LOCK = (ROOT / "requirements.txt").read_text("utf-8")

@@ -14,7 +14,7 @@ import pytest
 from composed import Compose, Sweep, project
 from conftest import HISTORY, Finished, going_on, numbers, rows, run, succeeded, trained, wait_for
 from engine import IMAGE, USER, docker, inspected
-from tasks import OWN_SWEEP, write_own_loop
+from tasks import OWN_SWEEP, walked, write_own_loop
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(2400)]
 
@@ -81,10 +81,8 @@ def test_a_loop_of_ones_own_is_as_outside(shared: Sweep, tmp_path: Path) -> None
     sweep = compose.ask("own", "--task", "/data/walk.py", *OWN_SWEEP)
     compose.up(2)
     assert sweep.ended() == 0, sweep.said()
-    there, here = (rows(folder / HISTORY) for folder in (sweep.results, tmp_path / "results" / "walk"))
-    assert {row["hostname"] for row in there} == set(compose.hostnames())
-    told = [sorted((row["rate"], row["epoch"], row["val_loss"]) for row in epochs) for epochs in (there, here)]
-    assert told[0] == told[1]
+    assert {row["hostname"] for row in rows(sweep.results / HISTORY)} == set(compose.hostnames())
+    assert walked(sweep.results) == walked(tmp_path / "results" / "walk")
 
 
 # A worker that is killed in mid-trial

@@ -27,7 +27,7 @@ from conftest import (
 )
 from engine import IMAGE, docker
 from machines import HOST, Machines, machines, need_ssh
-from tasks import OWN_SWEEP, write_own_loop
+from tasks import OWN_SWEEP, walked, write_own_loop
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 
@@ -113,13 +113,8 @@ def in_their_middle(hosts: Machines, started: UnderWay) -> str:
 
 
 def log_of(hosts: Machines, name: str) -> str:
-    return (hosts.folder / "results" / name / "mnist_experiments.log").read_text("utf-8")
-
-
-def log_here(hosts: Machines, name: str) -> str:
     """As much of it as has come home, or nothing yet."""
-    path = hosts.folder / "results" / name / "mnist_experiments.log"
-    return path.read_text("utf-8") if path.exists() else ""
+    return "".join(path.read_text("utf-8") for path in (hosts.folder / "results" / name).glob("*_experiments.log"))
 
 
 @pytest.fixture
@@ -179,15 +174,24 @@ def test_a_cut_network_costs_an_epoch(emptied: Machines, here: Finished) -> None
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(2400)  # more than 15 minutes with as much beside it as make chaos has
-def test_losses_one_after_another_cost_an_epoch_each(emptied: Machines, tmp_path: Path) -> None:
-    """Longer: a worker is killed and comes back, another's network is cut and mended, twice each."""
-    hosts, epochs = emptied, 60
-    asked = (*SWEEP[:-1], f"epochs={epochs}", "--vary", f"lr={','.join(LRS)}")
+@pytest.mark.timeout(1800)
+def test_losses_one_after_another_cost_an_epoch_each(hosts: Machines, away: Finished, tmp_path: Path) -> None:
+    """Longer: a worker is killed and comes back, another's network is cut and mended, twice each.
+
+    The loop is one that sleeps: what is tried takes minutes, and other tests want the processors.
+    """
+    assert away.code == 0
+    epochs, rates = 120, "0.1,0.2,0.3"
+    asked = ("--task", "walk.py", "--set", f"epochs={epochs}", "--vary", f"rate={rates}")
+    write_own_loop(hosts.folder, seconds=2)
+    write_own_loop(tmp_path, seconds=0)
+
+    def counted() -> int:
+        return trained(log_of(hosts, "losses"), "val loss").total()
 
     def reach(more: int) -> None:
-        enough = trained(log_here(hosts, "losses")).total() + more
-        wait_for(lambda: trained(log_here(hosts, "losses")).total() >= enough, f"{more} more epochs", 240)
+        enough = counted() + more
+        wait_for(lambda: counted() >= enough, f"{more} more epochs", 240)
 
     with under_way(*on(hosts, "losses", *asked, "--keep"), folder=hosts.folder) as started:
         for _ in range(2):
@@ -201,8 +205,9 @@ def test_losses_one_after_another_cost_an_epoch_each(emptied: Machines, tmp_path
             hosts.mend(3)
         done = started.finished()
     assert done.code == 0, done.out + done.err
-    assert epochs * len(LRS) <= trained(log_of(hosts, "losses")).total() <= epochs * len(LRS) + 4
-    assert numbers(epochs_of(hosts, "losses")) == numbers(succeeded(run(*asked, folder=tmp_path)).epochs())
+    assert epochs * 3 <= counted() <= epochs * 3 + 4
+    succeeded(run(*asked, folder=tmp_path))
+    assert walked(hosts.folder / "results" / "losses") == walked(tmp_path / "results" / "walk")
 
 
 def test_a_dead_head_is_named_and_the_command_goes_on_from_there(emptied: Machines, here: Finished) -> None:
@@ -229,12 +234,9 @@ def test_a_loop_of_ones_own_comes_home_as_it_is_here(hosts: Machines, tmp_path: 
     succeeded(run("--task", "walk.py", *OWN_SWEEP, folder=tmp_path))
     done = succeeded(run(*on(hosts, "own", "--task", "walk.py", *OWN_SWEEP), folder=hosts.folder))
     assert "val loss" in done.out
-    there, at_home = hosts.folder / "results" / "own", tmp_path / "results" / "walk"
-    epochs = [
-        sorted((row["rate"], row["epoch"], row["val_loss"]) for row in rows(f / HISTORY)) for f in (there, at_home)
-    ]
-    assert epochs[0] == epochs[1]
-    assert len(epochs[0]) == 4 * 10
+    there = hosts.folder / "results" / "own"
+    assert walked(there) == walked(tmp_path / "results" / "walk")
+    assert len(walked(there)) == 4 * 10
     assert len(list((there / "logs").glob("*.txt"))) == 4
 
 

@@ -30,8 +30,15 @@ from tune_mnist.words import plural
 PACKAGE = Path(__file__).parents[1]
 
 
+class Unreachable(Exception):
+    """The driver is, for now: no fault of the training, which goes on from the store in another worker."""
+
+
 class Outbox(ABC):
-    """What a trial says, and how it travels. What the loop prints is kept in `printed`, and sent beside its epoch."""
+    """What a trial says, and how it travels. What the loop prints is kept in `printed`, and sent beside its epoch.
+
+    Raises Unreachable where it does not travel.
+    """
 
     def __init__(self, trial_id: str) -> None:
         self.trial_id = trial_id
@@ -64,6 +71,8 @@ def train(task: Task, config: Config, threads: int, outbox: Outbox) -> bool:
     """Train the run; False where it failed, which is told, and not raised: trained again it would fail again."""
     try:
         _train(task, config, threads, outbox)
+    except Unreachable:
+        raise
     except Exception as error:
         outbox.send_printed()
         outbox.send(kind="failed", error=_last_line(error), trace=_trace(error))

@@ -19,6 +19,7 @@ from tune_mnist.store.regular import KEPT
 from tune_mnist.store.store import Store
 from tune_mnist.trials.overdue import Overdue
 from tune_mnist.trials.receiver import LOST, RETRIES, Listener, Receiver
+from tune_mnist.trials.trial import Unreachable
 from tune_mnist.tuning.workers import OutOfMemory, Worker
 
 WAIT_S = 0.5  # for a message
@@ -172,6 +173,8 @@ class Delivery(Background):
         """Why the worker is gone, if that is known."""
         short = None if error is None else OutOfMemory.among(error)
         why = self._why_lost.pop(key, None)
+        if isinstance(error, ray.exceptions.RayTaskError) and isinstance(error.cause, Unreachable):
+            return str(error.cause)
         return short.cause(next(iter(short.held), None)) if short else why
 
 

@@ -44,7 +44,7 @@ class _Outbox(trial.Outbox):
 
     def flush(self) -> None:
         while self.sent:
-            ray.get(self.sent.pop())
+            _answer(self.sent.pop())
 
     def started(self, trained: int) -> None:
         """Also says where the numbers may differ: the driver could only ask its own machine for the kind of device."""
@@ -57,5 +57,13 @@ class _Outbox(trial.Outbox):
         tune.report(row)
 
     def load(self) -> tuple[int, bytes] | None:
-        found: tuple[int, bytes] | None = ray.get(self.mailbox.load.remote(self.key))
+        found: tuple[int, bytes] | None = _answer(self.mailbox.load.remote(self.key))
         return found
+
+
+def _answer(asked: Any) -> Any:
+    """The mailbox's; a network that is cut, and mended again, leaves its process here and the worker alive."""
+    try:
+        return ray.get(asked)
+    except ray.exceptions.RayActorError as error:
+        raise trial.Unreachable("its worker could not reach the driver") from error
