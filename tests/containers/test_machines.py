@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
 
 # So long that the workers join, and that there is a middle to lose a machine in.
 EPOCHS, LRS = 20, ("0.01", "0.02", "0.05")
-SWEEP = ("--dataset", "digits", "--set", "model=mlp", "--set", "batch_size=1", "--set", f"epochs={EPOCHS}")
+SWEEP = ("--dataset", "digits", "--set", "model=mlp", "--set", "batch_size=2", "--set", f"epochs={EPOCHS}")
 VARIED = (*SWEEP, "--vary", f"lr={','.join(LRS)}")
 
 

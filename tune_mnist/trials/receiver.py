@@ -11,7 +11,7 @@ from tune_mnist.store.store import Row, Store
 from tune_mnist.trials.overdue import Overdue
 
 LOST = "its worker was lost"
-RETRIES = 5  # of a trial whose worker was lost; an error in training itself is final
+RETRIES = 5  # of a trial whose worker was lost, or could not reach the driver; an error in training itself is final
 
 
 class Listener(Protocol):

@@ -62,8 +62,10 @@ class _Outbox(trial.Outbox):
 
 
 def _answer(asked: Any) -> Any:
-    """The mailbox's; a network that is cut, and mended again, leaves its process here and the worker alive."""
+    """The mailbox's; a network that is cut, and mended again, leaves its process and the worker alive."""
     try:
         return ray.get(asked)
-    except ray.exceptions.RayActorError as error:
+    except ray.exceptions.RayError as error:
+        if isinstance(error, ray.exceptions.RayTaskError) and not isinstance(error.cause, ray.exceptions.RayError):
+            raise  # what the mailbox itself raised
         raise trial.Unreachable("its worker could not reach the driver") from error
