@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
 EPOCHS = 20  # of each run while workers are lost
 # Epochs of several seconds, as those of MNIST are longer still: each costs the driver a checkpoint of 14 MB.
-LONG_EPOCHS, LRS = 2, "lr=0.01,0.02,0.03,0.04,0.05,0.06"
+LONG_EPOCHS, LRS = 2, "lr=0.01,0.02,0.03,0.04,0.05,0.06,0.07,0.08"
 LONG = ("--dataset", "digits", "--set", "batch_size=2", "--set", f"epochs={LONG_EPOCHS}", "--vary", LRS)
 
 
