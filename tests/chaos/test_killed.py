@@ -88,17 +88,17 @@ def cut(rate, epoch):
 
 def test_the_connections_of_a_worker_are_cut(tmp_path: Path) -> None:
     """As a network does that is gone for a moment: its message is lost, and worker, mailbox and driver live on."""
-    chosen, cuts = dice("cut"), times(2, 4)
+    chosen, cuts, points = dice("cut"), times(1, 4), times(SIDE_BY_SIDE, 4)
     loop = WALK.replace("import time\n", f"{CUT}\n\nCUTS = {sorted(chosen.sample(range(1, 12), cuts))}\n", 1)
     begins = "        time.sleep(config"  # while the message of the epoch before is on its way
-    subject = walk(epochs=12, loop=loop.replace(begins, f'        cut(config["rate"], epoch)\n{begins}'))
+    subject = walk(points, epochs=12, loop=loop.replace(begins, f'        cut(config["rate"], epoch)\n{begins}'))
     with sandbox(subject, tmp_path / "box") as box:
         with box.started() as running:
             done = running.ended()
         quiet(done)
         assert done.code == 0, done.out
         made = len(list(box.folder.glob("cut-*")))
-        assert made == 4 * cuts
+        assert made == points * cuts
         twice = box.settle(undisturbed(subject, tmp_path.joinpath), made)
     note("a worker's connections cut", made, again(twice), "exit 0")
 
