@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from engine import ROOT, checkout, docker, need_engine
 
+# As long as the longest: these come first then, and build their bases while another process builds the image.
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
 
 BASE = "tune-mnist-base"
