@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import scipy.special  # noqa: F401 - not needed here, but by each report: it is loaded with this module, ahead of time
+
 from tune_mnist.display.log import stage
 from tune_mnist.figures.gallery import save_figures
 from tune_mnist.files import write_whole

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy
-from scipy import special
 
 from tune_mnist.statistics.intervals import LEVEL
 
@@ -46,7 +45,7 @@ def improvement(values: Sequence[float], base: Sequence[float]) -> Improvement:
 
 def _interval(share: float, n: int, m: int) -> tuple[float, float]:
     """Where the share is z standard errors away, each error being that of the end itself."""
-    z = float(special.ndtri((1 + LEVEL) / 2))
+    z = float(scipy.special.ndtri((1 + LEVEL) / 2))
 
     def beyond(end: float) -> float:
         return abs(share - end) - z * _error(end, n, m)

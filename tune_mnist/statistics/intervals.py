@@ -13,7 +13,6 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 import scipy
-from scipy import special
 
 LEVEL = 0.95  # of every interval; a difference is resolved if its corrected p is below 1 - LEVEL
 
@@ -53,7 +52,7 @@ def estimate(values: Sequence[float], level: float = LEVEL) -> Estimate:
         return Estimate(len(data), float(data.mean()) if len(data) else math.nan)
     mean, sd = float(data.mean()), float(data.std(ddof=1))
     # SciPy's own interval is nan, not a point, where all values are equal.
-    half = float(special.stdtrit(len(data) - 1, (1 + level) / 2)) * sd / math.sqrt(len(data))
+    half = float(scipy.special.stdtrit(len(data) - 1, (1 + level) / 2)) * sd / math.sqrt(len(data))
     return Estimate(len(data), mean, sd, mean - half, mean + half)
 
 
@@ -126,7 +125,7 @@ def apart(table: npt.NDArray[np.float64]) -> list[set[int]]:
     spread = np.sqrt(np.square(np.where(known, differences - mean, 0)).sum(axis=0) / np.maximum(n - 1, 1))
     tested = (n > 1) & (spread > 1e-12)
     t = np.abs(mean) * np.sqrt(n) / np.where(tested, spread, 1)
-    p = np.where(tested, 2 * special.stdtr(np.maximum(n - 1, 1), -t), math.nan)
+    p = np.where(tested, 2 * scipy.special.stdtr(np.maximum(n - 1, 1), -t), math.nan)
     found: list[set[int]] = [set() for _ in range(table.shape[1])]
     for one, other, corrected in zip(first.tolist(), second.tolist(), holm(p.tolist()), strict=True):
         if corrected < 1 - LEVEL:

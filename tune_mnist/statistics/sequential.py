@@ -19,7 +19,6 @@ from functools import lru_cache
 import numpy as np
 import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 from tune_mnist.statistics.intervals import LEVEL, Difference, paired
 
@@ -44,8 +43,8 @@ class Looks:
 
     def each(self, p: Numbers, n: int) -> Numbers:
         """`p` of many experiments at once; nan stays."""
-        z = -special.ndtri(p / 2) * (n / self.most) ** (0.5 - SHAPE)
-        last = 2 * special.ndtr(-z)  # the p of the last look that is as much against no effect
+        z = -scipy.special.ndtri(p / 2) * (n / self.most) ** (0.5 - SHAPE)
+        last = 2 * scipy.special.ndtr(-z)  # the p of the last look that is as much against no effect
         chance = np.exp(_curve(self)(np.log(np.maximum(last, SMALLEST))))
         bound = last * (self.most - self.least + 1)
         return np.asarray(np.minimum(1.0, np.where(last < SMALLEST, bound, chance)))
@@ -70,8 +69,8 @@ class Looks:
 
 def _nominal(last: float, n: int, most: int) -> float:
     """The level after n pairs where that of the last look is `last`."""
-    z = -special.ndtri(last / 2) * (n / most) ** (SHAPE - 0.5)
-    return float(2 * special.ndtr(-z))
+    z = -scipy.special.ndtri(last / 2) * (n / most) ** (SHAPE - 0.5)
+    return float(2 * scipy.special.ndtr(-z))
 
 
 @lru_cache(maxsize=8)
@@ -104,7 +103,7 @@ def _reached(last: float, least: int, most: int) -> float:
     # At the first look, r / √least is the sine of an angle whose density is cos^(least - 2).
     bends = np.arcsin(np.array([0.0, _bend(edges[least], edges[least + 1]), edges[least]]) / math.sqrt(least))
     x, weights = _between(bends[:-1], bends[1:])
-    density = 2 * np.cos(x) ** (least - 2) / special.beta(0.5, (least - 1) / 2)
+    density = 2 * np.cos(x) ** (least - 2) / scipy.special.beta(0.5, (least - 1) / 2)
     missed = np.interp(math.sqrt(least) * np.sin(x), there, later)
     return _nominal(last, least, most) + float((weights * density * missed).sum())
 
@@ -138,13 +137,13 @@ def _step(r: Numbers, n: int, edge: float, later: tuple[Numbers, Numbers]) -> Nu
     inner = _between(np.maximum(-angle - psi, -np.pi / 2), angle - psi)
     outer = _between(np.minimum(np.pi - angle - psi, np.pi / 2), np.full(len(r), np.pi / 2))
     x, weights = (np.concatenate(both, axis=1) for both in zip(inner, outer, strict=True))
-    weights = weights * np.cos(x) ** (n - 1) / special.beta(0.5, n / 2)
+    weights = weights * np.cos(x) ** (n - 1) / scipy.special.beta(0.5, n / 2)
     missed = np.interp(np.abs(r[:, None] * np.cos(x) + np.sin(x)), *later)
     return np.asarray(1 - weights.sum(axis=1) + (weights * missed).sum(axis=1))
 
 
 def _between(low: Numbers, high: Numbers) -> tuple[Numbers, Numbers]:
     """Places and weights of an integral between the ends (Gauss-Legendre), one row for each pair of them."""
-    x, weights = special.roots_legendre(NODES)
+    x, weights = scipy.special.roots_legendre(NODES)
     half = ((high - low) / 2)[:, None]
     return half * (x + 1) + low[:, None], half * weights

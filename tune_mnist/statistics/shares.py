@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import special
+import scipy
 
 from tune_mnist.statistics.intervals import LEVEL, Difference
 
@@ -39,12 +39,12 @@ def is_guessing(share: float, asked: int, chance: float) -> bool:
     """Whether so many right answers are no more than guessing gives, as far as `asked` answers tell: the exact binomial
     test, one-sided at 5 %.
     """
-    return float(special.bdtrc(round(share * asked) - 1, asked, chance)) >= 1 - LEVEL
+    return float(scipy.special.bdtrc(round(share * asked) - 1, asked, chance)) >= 1 - LEVEL
 
 
 def _wilson(share: float, asked: int, level: float) -> tuple[float, float]:
     """Wilson's interval of a share (J. Am. Stat. Assoc. 1927, 22, 209-212)."""
-    squared = float(special.ndtri((1 + level) / 2)) ** 2
+    squared = float(scipy.special.ndtri((1 + level) / 2)) ** 2
     middle = (share + squared / (2 * asked)) / (1 + squared / asked)
     half = math.sqrt(squared * share * (1 - share) / asked + (squared / (2 * asked)) ** 2) / (1 + squared / asked)
     return middle - half, middle + half
