@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import itertools
 import os
 import shlex
@@ -197,6 +198,7 @@ def start(app: Callable[..., Any], name: str | None = None) -> None:
 
     `name` is what it is called, if not as the process was started.
     """
+    gc.set_threshold(50_000, 20, 50)  # a plan has many small things, and none to collect: a fifth of its time
     signals, output = _received(), lasting_output()
     try:
         code = app(standalone_mode=False, prog_name=name)

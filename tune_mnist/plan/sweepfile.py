@@ -70,14 +70,16 @@ class SweepFile:
     title: str = ""  # of the report, if not the usual one
     said: tuple[str, ...] = ()  # what there is to tell of how it was read
     margin: float | None = None
+    checked: tuple[Sweep, ...] = ()  # its sweeps without changes, as they were made to check them
 
     def sweeps(self, **changes: Any) -> list[Sweep]:
+        if self.checked and not changes:
+            return list(self.checked)
         baseline = self.task.config(self.baseline, **changes)
         found = [one_variable(*one, baseline, self.task, exclude=self.exclude) for one in self.vary.items()]
-        if self.cross:
-            found.append(Sweep("cross", self.cross, baseline, self.task, exclude=self.exclude))
-        if self.zip:
-            found.append(Sweep("zip", self.zip, baseline, self.task, together=True, exclude=self.exclude))
+        for name, space in (("cross", self.cross), ("zip", self.zip)):
+            if space:
+                found.append(Sweep(name, space, baseline, self.task, together=name == "zip", exclude=self.exclude))
         return found
 
 
@@ -214,8 +216,7 @@ class _Checker:
         self._held_out([key for key in ("validation", "val_fraction") if getattr(form, key)])
         self._conditions()
         self._try(("seeds",), lambda: seeds_of(file.seeds, first, self.task.parameter("seed").read))
-        self._sweeps(file)
-        return replace(file, said=tuple(dict.fromkeys(self.said)))
+        return replace(file, said=tuple(dict.fromkeys(self.said)), checked=self._sweeps(file))
 
     def _held_out(self, said: list[str]) -> None:
         if len(said) > 1:
@@ -268,18 +269,18 @@ class _Checker:
             if dict(self.task.parameter(name).when) != dict(conditions_of(given)):
                 self.refuse(("when",), "when is for a training loop of your own; this task knows its conditions")
 
-    def _sweeps(self, file: SweepFile) -> None:
-        """What no single value is to blame for: values that do not go together, repeated or empty lists."""
+    def _sweeps(self, file: SweepFile) -> tuple[Sweep, ...]:
+        """The sweeps; refused is what no single value is to blame for: values that do not go together, or repeated."""
         if not file.vary and not file.cross and not file.zip:
             self.refuse((), "nothing to sweep; give values under vary, cross or zip")
         baseline: Config = self._try(("baseline",), lambda: self.task.config(file.baseline))
         alone = replace(file, vary={}, cross={}, zip={})
-        sweeps: list[Sweep] = []
-        for name, values in file.vary.items():
-            sweeps += self._try(("vary", name), replace(alone, vary={name: values}).sweeps)
-        sweeps += self._try(("cross",), replace(alone, cross=file.cross).sweeps)
-        sweeps += self._try(("zip",), replace(alone, zip=file.zip).sweeps)
+        parts: dict[tuple[str, ...], SweepFile]
+        parts = {("vary", name): replace(alone, vary={name: values}) for name, values in file.vary.items()}
+        parts |= {("cross",): replace(alone, cross=file.cross), ("zip",): replace(alone, zip=file.zip)}
+        sweeps = [sweep for where, part in parts.items() for sweep in self._try(where, part.sweeps)]
         self._try(("baseline",), lambda: refuse_unused(file.baseline, baseline, sweeps))
+        return tuple(sweeps)
 
     def _try(self, where: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         try:

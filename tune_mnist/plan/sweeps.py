@@ -114,7 +114,7 @@ class Sweep:
         """A point for each combination and seed."""
         joined = ZIP if self.together else CROSS
         return [
-            Point(self.name, values, self.task.config(config, seed=seed), joined)
+            Point(self.name, values, config if config["seed"] == seed else self.task.config(config, seed=seed), joined)
             for values, config in self.grid
             for seed in seeds
         ]

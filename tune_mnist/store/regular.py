@@ -50,9 +50,10 @@ def naming(path: Path) -> Iterator[None]:
 
 def kind(path: Path) -> str | None:
     """What is there, links not followed: "a file", "a folder", "a link", …; None if nothing is."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+    try:
         return _KINDS.get(stat.S_IFMT(os.lstat(path).st_mode), "of no known kind")
-    return None
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def size(path: Path) -> int:
@@ -94,7 +95,8 @@ def opened(path: Path, mode: str, most: int | None = None) -> BinaryIO:
     if kind(path.parent) == "a link":
         raise Unfit(f"{path.parent} is a link, not a folder")
     try:
-        file: BinaryIO = open(path, mode, opener=_careful)  # type: ignore[assignment]  # noqa: SIM115
+        buffering = 0 if mode == "rb" else -1  # what is read is read at once: half the time of a small file
+        file: BinaryIO = open(path, mode, buffering, opener=_careful)  # type: ignore[assignment]  # noqa: SIM115
     except NotADirectoryError:
         raise FileNotFoundError(path) from None
     except FileNotFoundError:
