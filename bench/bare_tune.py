@@ -30,7 +30,7 @@ def trainable(config: dict[str, float], data: datasets.Dataset) -> None:
 
 
 def main() -> None:
-    trials, data = int(sys.argv[1]), datasets.load("fashion-mnist", Path(sys.argv[2]), print)
+    trials, data = int(sys.argv[1]), datasets.load("mnist", Path(sys.argv[2]), print)
     with tempfile.TemporaryDirectory() as folder:
         ray.init(include_dashboard=False, log_to_driver=False)
         tune.Tuner(

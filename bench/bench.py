@@ -1,4 +1,4 @@
-"""Ours against the usual way, in turns (A B A B …) on the same images: `make bench`, or `make bench FULL=1` on all.
+"""Ours against the usual way, in turns (A B A B …) on images of MNIST: `make bench`, or `make bench FULL=1` on all.
 
 Prints a table and writes bench/results.json, or bench/full.json: for each measure n, the medians, their spread, and the
 ratio usual/ours. The ratios are what counts, because the seconds belong to the machine. Run nothing beside it.
@@ -21,11 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import ttest_ind
 
+from tune_mnist.errors import UserError
 from tune_mnist.files import now, write_whole
 from tune_mnist.machine import environment
 from tune_mnist.machine.cpu import cpu_flags
@@ -42,37 +42,25 @@ TWO = 0.01, 0.05  # learning rates
 Measure = tuple[str, Seconds, Seconds, int]  # what, the usual way, ours, how often
 
 
-def subset(source: datasets.Dataset, folder: Path, size: int | None) -> None:
-    """The first images of a data set, a sixth as many for testing, laid out as torchvision's FashionMNIST."""
-    raw = folder / "FashionMNIST" / "raw"
-    raw.mkdir(parents=True)
-    test = None if size is None else max(1, size // 6)
-    for name, split, count in (("train", source.train, size), ("t10k", source.test, test)):
-        images, labels = split.images[:count], split.labels[:count].astype(np.uint8)
-        head = np.array([0x803, *images.shape], ">u4").tobytes(), np.array([0x801, len(labels)], ">u4").tobytes()
-        (raw / f"{name}-images-idx3-ubyte").write_bytes(head[0] + images.tobytes())
-        (raw / f"{name}-labels-idx1-ubyte").write_bytes(head[1] + labels.tobytes())
-
-
 class Bench:
-    """The commands that are compared, on one folder of data."""
+    """The commands that are compared, on the first `size` training images of MNIST, and on all 10,000 for testing."""
 
-    def __init__(self, data: Path, scratch: Path) -> None:
-        self.data, self.scratch, self.count = data, scratch, 0
+    def __init__(self, data: Path, scratch: Path, size: int) -> None:
+        self.data, self.scratch, self.size, self.count = data, scratch, size, 0
 
     def usual(self, **options: Any) -> list[dict[str, float]]:
         """One training the usual way; its epochs."""
+        options |= {"data": self.data, "size": self.size}
         arguments = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-        command = [sys.executable, str(HERE / "usual.py"), "--data", str(self.data), *arguments]
-        return [json.loads(line) for line in _run(command).splitlines()]
+        return [json.loads(line) for line in _run([sys.executable, str(HERE / "usual.py"), *arguments]).splitlines()]
 
-    def ours(self, *arguments: str, store: Path | None = None) -> Path:
+    def ours(self, *arguments: str, store: Path | None = None, size: int | None = None) -> Path:
         """One command of ours, with a store and a folder of its own unless the store is given; its results folder."""
         self.count += 1
         store = store or self.scratch / f"store{self.count}"
         output = store.with_name(f"{store.name}-results")
         places = ["--store", str(store), "--output", str(output)]
-        data = ["--dataset", "fashion-mnist", "--data-dir", str(self.data)]
+        data = ["--dataset", "mnist", "--data-dir", str(self.data), "--set", f"train_size={size or self.size}"]
         _run([sys.executable, "-m", "tune_mnist.run", *data, *places, *arguments])
         return output
 
@@ -124,8 +112,8 @@ class Bench:
     def our_trials(self, trials: int) -> None:
         """As many of ours, with all that they leave: the bare trials draw no figures and no report."""
         values = ",".join(str(round(0.001 * i, 3)) for i in range(1, trials + 1))
-        tiny = ["--set", "epochs=1", "--set", "train_size=1", "--set", "batch_size=1", "--set", "model=linear"]
-        self.ours("--vary", f"lr={values}", *tiny)
+        tiny = ["--set", "epochs=1", "--set", "batch_size=1", "--set", "model=linear"]
+        self.ours("--vary", f"lr={values}", *tiny, size=1)
 
 
 def _run(command: list[str]) -> str:
@@ -198,26 +186,26 @@ def table(results: list[dict[str, Any]]) -> Table:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=3000, help="training images")
+    parser.add_argument("--size", type=int, default=6000, help="training images")
     parser.add_argument("--full", action="store_true", help="all images, and no accuracies: bench/full.json")
     parser.add_argument("--only", default="", metavar="WORDS", help="the measures of this name; writes nothing")
     parser.add_argument("-n", type=int, default=3, help="turns of each measure (the whole job: one)")
     options = parser.parse_args()
     started = now()
-    source = datasets.load(
-        "auto", Path(os.environ.get("TUNE_MNIST_DATA", "data")), lambda text: print(text, file=sys.stderr)
-    )
+    folder = Path(os.environ.get("TUNE_MNIST_DATA", "data")).absolute()
+    try:
+        source = datasets.load("mnist", folder, lambda text: print(text, file=sys.stderr))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    size = len(source.train.labels) if options.full else options.size
     with tempfile.TemporaryDirectory() as scratch:
-        data = Path(scratch) / "data"
-        subset(source, data, None if options.full else options.size)
-        bench = Bench(data, Path(scratch))
+        bench = Bench(folder, Path(scratch), size)
         precisions = ["fp32", *(["bf16"] if BF16_FLAGS & cpu_flags() else [])]
         asked = [one for one in measures(bench, options.n, precisions) if options.only in one[0]]
         results = [in_turns(*one) for one in asked]
         usual = [] if options.full or options.only else bench.usual_accuracies()
         accuracy = {one: agreement(usual, bench.our_accuracies("--precision", one)) for one in precisions if usual}
-    images = len(source.train.labels) if options.full else min(options.size, len(source.train.labels))
-    facts = {"images": images, "source": source.name, "results": results, "accuracy": accuracy}
+    facts = {"images": size, "source": source.name, "results": results, "accuracy": accuracy}
     described = environment.describe(started, now(), source.checksums)
     facts |= {"environment": described | {"command": shlex.join(["python", *sys.argv])}}
     if not options.only:

@@ -10,7 +10,7 @@ only seeds, which are independent, are counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
@@ -142,39 +142,52 @@ def cpu_share(rows: pd.DataFrame) -> float:
 
 
 def _sweep(rows: pd.DataFrame, points: pd.DataFrame, task: Task, looks: Looks | None) -> pd.DataFrame:
-    done, timed = finished(rows, task), timed_alike(rows, task)
-    values = values_of(rows)
+    done, values = finished(rows, task), values_of(rows)
     base, compared_to = _base(rows, points, task)
-    runs = {value: set(done.loc[values[done.index] == value, "run"]) for value in values.unique()}
+    finished_of, timed_of = _by(values, done), _by(values, timed_alike(rows, task))
+    same_runs = _same_runs(values, done)
     found, by_value = [], {}
-    for value in values.unique():
-        mine = rows[values == value]
-        seeds = done.loc[done.index.intersection(mine.index)].set_index("seed")[task.judged.name]
-        times = timed.loc[timed.index.intersection(mine.index)]
-        ended = int((mine["status"] == DIVERGED).sum())
+    for value, mine in rows.groupby(values, sort=False):
+        measured, times = (of.get(value, rows[:0]) for of in (finished_of, timed_of))
+        seeds = measured.set_index("seed")[task.judged.name]
+        ended, is_baseline = int((mine["status"] == DIVERGED).sum()), bool(mine["baseline"].iloc[0])
         by_value[value] = seeds[:0] if ended else seeds  # those that are left are not the value
         means = bounded(estimate(seeds.tolist()), *task.judged.bounds)
-        same_run = [other for other, keys in runs.items() if other != value and keys & runs[value]]
         found.append(
             {
-                **mine.iloc[0][["sweep", "variable"]].to_dict(),
+                **{name: mine[name].iloc[0] for name in ("sweep", "variable")},
                 "value": value,
-                "baseline": bool(mine["baseline"].iloc[0]),
+                "baseline": is_baseline,
                 "not_done": len(mine) - len(seeds) - ended,
                 "diverged": ended,
                 **_named(task.judged.stem, Estimate(means.n, math.nan) if ended else means),
-                **_chosen(done.loc[done.index.intersection(mine.index)], task),
+                **_chosen(measured, task),
                 **by_examples(by_value[value], task.judged),
-                **compared(by_value[value], base, bool(mine["baseline"].iloc[0]), task.judged, looks),
-                **_undecided(mine, base, compared_to),
-                **improved(by_value[value], base, bool(mine["baseline"].iloc[0]), task.judged),
+                **compared(by_value[value], base, is_baseline, task.judged, looks),
+                **_undecided(ended, is_baseline, base, compared_to),
+                **improved(by_value[value], base, is_baseline, task.judged),
                 "compared_to": compared_to,
-                "same_run": " ".join(same_run),
+                "same_run": " ".join(same_runs[value]),
                 **_named(TIME.stem, bounded(estimate(times[TIME.name].tolist()), *TIME.bounds)),
                 "cpu_share": cpu_share(times),
             }
         )
     return corrected(pd.DataFrame(found), by_value, base, task.judged, looks)
+
+
+def _by(values: pd.Series, rows: pd.DataFrame) -> dict[Hashable, pd.DataFrame]:
+    """The rows of each value that has any."""
+    return dict(iter(rows.groupby(values[rows.index], sort=False)))
+
+
+def _same_runs(values: pd.Series, done: pd.DataFrame) -> dict[Hashable, list[str]]:
+    """Of each value the others that are read off one of its trainings, in their order."""
+    order = {value: place for place, value in enumerate(values.unique())}
+    found: dict[Hashable, set[str]] = {value: set() for value in order}
+    for _, shared in values[done.index].groupby(done["run"]):
+        for value in (together := set(shared)):
+            found[value] |= together - {value}
+    return {value: sorted(others, key=order.__getitem__) for value, others in found.items()}
 
 
 def _base(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> tuple[pd.Series, str]:
@@ -211,9 +224,9 @@ def _named(prefix: str, found: Estimate) -> dict[str, float]:
     return {f"{prefix}_{name}": value for name, value in asdict(found).items()}
 
 
-def _undecided(mine: pd.DataFrame, base: pd.Series, compared_to: str) -> dict[str, str]:
+def _undecided(ended: int, is_baseline: bool, base: pd.Series, compared_to: str) -> dict[str, str]:
     """The verdict where the point or the baseline diverged; nothing elsewhere."""
-    if diverged(mine).any():
+    if ended:
         return {"resolved": DIVERGED}
-    is_lost = base.empty and compared_to and not mine["baseline"].iloc[0]
+    is_lost = base.empty and compared_to and not is_baseline
     return {"resolved": BASELINE_DIVERGED} if is_lost else {}
