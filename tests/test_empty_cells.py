@@ -165,7 +165,7 @@ parameters:
 
 def test_a_dry_run_shows_the_values_of_a_range_and_what_is_asked_once(tmp_path: Path) -> None:
     """In the real command: words after it, a range, seeds by their names, other names."""
-    words = ("optimizer=sgd,Adam", "momentum=0,0.9", "learning_rate=0.01:1:log3")
+    words = ("optimizer=sgd,Adam", "momentum=0,0.9", "learning_rate=0.01:1:log3", "model=linear")
     done = succeeded(run("run", *words, *DIGITS, "--seeds", "7,9", "--dry-run", folder=tmp_path, module="tune_mnist"))
     said = " ".join(done.out.split())
     for line in (
@@ -177,6 +177,6 @@ def test_a_dry_run_shows_the_values_of_a_range_and_what_is_asked_once(tmp_path: 
     ):
         assert line in said
     (tmp_path / "sweep.yaml").write_text(WANDB)
-    done = succeeded(run("--config", "sweep.yaml", *DIGITS, "--dry-run", folder=tmp_path))
+    done = succeeded(run("--config", "sweep.yaml", *DIGITS, "model=linear", "--dry-run", folder=tmp_path))
     assert "program of the W&B file means nothing here" in done.out
     assert "3 points, 3 distinct, 3 runs" in done.out

@@ -428,7 +428,7 @@ def test_every_hyperparameter_counts(mine: Finished) -> None:
 
 @dataclass(frozen=True)
 class Interrupted:
-    """What was seen of a command that got a Ctrl-C in mid-run, and of the same command after it."""
+    """What was seen of a command that got a Ctrl-C in mid-run."""
 
     first: Finished
     seconds: float
@@ -436,7 +436,6 @@ class Interrupted:
     log: str
     listening: set[str]
     processes: dict[int, str]
-    second: Finished
 
 
 def listening(pids: set[int]) -> set[str]:
@@ -466,7 +465,13 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     kept, log = first.points(), first.log()
     assert not list(first.results.glob("report.*"))
     assert not list(first.results.glob("*.png"))
-    return Interrupted(first, seconds, kept, log, ports, started, run(*SLOW, folder=folder))
+    return Interrupted(first, seconds, kept, log, ports, started)
+
+
+@pytest.fixture(scope="module")
+def gone_on(interrupted: Interrupted) -> Finished:
+    """The same command after it."""
+    return run(*SLOW, folder=interrupted.first.folder)
 
 
 def test_an_interrupt_ends_it_soon_with_130(interrupted: Interrupted) -> None:
@@ -490,19 +495,6 @@ def test_an_interrupted_table_has_every_point(interrupted: Interrupted) -> None:
     statuses = {row["status"] for row in interrupted.kept}
     assert "missing" in statuses <= {"missing", "done"}
     assert all((row["test_accuracy"] == "") == (row["status"] == "missing") for row in interrupted.kept)
-
-
-@pytest.mark.long
-def test_after_an_interrupt_the_same_command_finishes(interrupted: Interrupted, uninterrupted: Finished) -> None:
-    assert interrupted.second.code == 0
-    assert numbers(interrupted.second.epochs()) == numbers(uninterrupted.epochs())
-    assert {row["status"] for row in interrupted.second.points()} == {"done"}
-
-
-def test_after_an_interrupt_no_stored_epoch_is_trained_again(interrupted: Interrupted) -> None:
-    both = interrupted.second.log()
-    assert both.startswith(interrupted.log)
-    assert trained(both).total() == 20
 
 
 @linux
@@ -531,9 +523,24 @@ def test_nothing_is_left_running_or_lying_about(interrupted: Interrupted) -> Non
     assert not any(folder.exists() for folder in folders)
 
 
+@pytest.mark.long
+def test_after_an_interrupt_the_same_command_finishes(gone_on: Finished, uninterrupted: Finished) -> None:
+    assert gone_on.code == 0
+    assert numbers(gone_on.epochs()) == numbers(uninterrupted.epochs())
+    assert {row["status"] for row in gone_on.points()} == {"done"}
+
+
+@pytest.mark.long
+def test_after_an_interrupt_no_stored_epoch_is_trained_again(interrupted: Interrupted, gone_on: Finished) -> None:
+    both = gone_on.log()
+    assert both.startswith(interrupted.log)
+    assert trained(both).total() == 20
+
+
 # A cluster that is there
 
 
+@pytest.mark.long
 def test_a_cluster_gives_the_same_numbers_as_this_machine(ray: Cluster, standard: Finished, tmp_path: Path) -> None:
     done = succeeded(ray.run(*SMALL, "--vary", "lr=0.01,0.05", folder=tmp_path))
     assert len(done.epochs()) == 10
