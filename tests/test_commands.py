@@ -193,7 +193,7 @@ def test_a_flag_is_the_same_on_the_command_line_and_in_a_file(tmp_path: Path) ->
 
 
 def test_a_data_set_and_a_device_are_named_in_large_letters_too(tmp_path: Path) -> None:
-    asked = "--dataset", "Digits", "--device", "CPU", "--vary", "lr=0.1", "--dry-run"
+    asked = "--dataset", "Digits", "--device", "CPU", "--vary", "lr=0.1", "--set", "model=linear", "--dry-run"
     assert "5 to train" in succeeded(tune_mnist("run", *asked, folder=tmp_path)).out
 
 
@@ -217,7 +217,7 @@ def test_an_empty_value_is_refused(name: str, parameter: Any, value: str) -> Non
 
 
 def test_an_empty_variable_is_as_one_that_is_not_set(tmp_path: Path) -> None:
-    asked = "--dry-run", "--vary", "lr=0.1", *DIGITS
+    asked = "--dry-run", "--vary", "lr=0.1", "--set", "model=linear", *DIGITS
     done = succeeded(tune_mnist("run", *asked, folder=tmp_path, TUNE_MNIST_DATA=""))
     assert "5 to train" in done.out
     assert list(tmp_path.iterdir()) == []
