@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import rows as lines_of
-from tables import CURVE, ENVIRONMENT, complete, curve_sweep, seeded_sweep, sweep, write_folder
+from pandas.testing import assert_frame_equal
+from tables import (
+    CURVE,
+    ENVIRONMENT,
+    complete,
+    curve_sweep,
+    read_folder,
+    seeded_sweep,
+    several_sweeps,
+    sweep,
+    write_folder,
+)
 from test_deciding import ASKED
 
 from tune_mnist.commands.report import report
@@ -25,9 +37,9 @@ from tune_mnist.plan.written import written
 from tune_mnist.report import findings
 from tune_mnist.report.advice import Advice, advice, again, beyond, by_sweep
 from tune_mnist.report.findings import in_order, named
-from tune_mnist.results.folder import write_environment
+from tune_mnist.results.folder import record_products, write_csv, write_environment
 from tune_mnist.results.read import Results
-from tune_mnist.results.summary import summarise
+from tune_mnist.results.summary import left, summarise, summary_of
 from tune_mnist.task import Task
 from tune_mnist.verdicts.differences import apart, difference
 
@@ -296,6 +308,24 @@ def test_a_report_against_a_margin_has_its_verdicts_and_keeps_it(tmp_path: Path)
     assert [row["to_margin"] for row in lines_of(folder / "summary.csv")] == ["", "better"]
     assert report([folder], margin=None) == 0  # the folder tells it by now
     assert (folder / "report.md").read_text("utf-8").replace("\\", "") == text
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_summary_that_is_left_reads_as_it_was_made(tmp_path: Path, seeds: int) -> None:
+    """A command's last lines are made from it: numbers to the last bit, and words as they were."""
+    without_baseline = seeded_sweep("gamma", {0.1: [0.93, 0.94, 0.95], 0.2: [0.96, 0.97, 0.98]}).assign(baseline=False)
+    formula = seeded_sweep("model", {"=cnn": [0.93, 0.94, 0.95]})
+    ended = seeded_sweep("weight_decay", {0.0: [0.93, 0.94, 0.95], 0.5: [0.96, 0.97, 0.98]})
+    ended.loc[ended.index[-1], "status"] = "diverged"
+    tables = [one[one["seed"] <= seeds] for one in (*several_sweeps(), without_baseline, formula, ended)]
+    results = read_folder(write_folder(tmp_path, *tables))
+    facts = results.environment | {"sweeps": {"lr": {"lr": [0.01]}}, "margin": 0.2}
+    made = write_csv(summary_of(replace(results, environment=facts)), tmp_path / "summary.csv")
+    record_products(tmp_path, facts, [made.name])
+    results = read_folder(tmp_path)
+    assert_frame_equal(left(results), summary_of(results), check_exact=True)
+    made.write_text(made.read_text("utf-8").replace("0.9", "0.8"), "utf-8")  # by hand
+    assert_frame_equal(left(results), summary_of(results), check_exact=True)
 
 
 def test_of_many_values_the_pairs_are_counted() -> None:

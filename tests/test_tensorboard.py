@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Finished
+from conftest import SMALL, Finished, run, succeeded
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
@@ -16,7 +17,18 @@ TOTAL = "train_time_total_s"
 COLUMNS = {"lr": "epoch_lr"}  # the others are called in history.csv as they are here
 
 
-@pytest.fixture(params=["standard", "repeated"])
+@pytest.fixture(scope="module")
+def removed(standard: Finished, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """The same command again, after somebody has removed one run's file, and another's folder."""
+    folder = tmp_path_factory.mktemp("removed")
+    shutil.copytree(standard.folder, folder, dirs_exist_ok=True)
+    one, other, *_ = sorted(folder.rglob("events.*"))
+    one.unlink()
+    shutil.rmtree(other.parent)
+    return succeeded(run(*SMALL, folder=folder))
+
+
+@pytest.fixture(params=["standard", "removed"])
 def done(request: pytest.FixtureRequest) -> Finished:
     """The sweeps as they were trained, and as they were read from the store."""
     finished = request.getfixturevalue(request.param)
@@ -49,6 +61,23 @@ def test_a_folder_a_run_named_as_a_person_calls_it(done: Finished) -> None:
         *(f"lr={x}" for x in (0.001, 0.005, 0.05)),
     }
     assert len(folders(done)) == 7
+
+
+def test_the_same_command_again_leaves_the_files_as_they_are(standard: Finished, repeated: Finished) -> None:
+    """`repeated` is a copy with the times of its files."""
+    before, after = (
+        {path.name: path.stat().st_mtime_ns for path in one.results.rglob("events.*")} for one in (standard, repeated)
+    )
+    assert len(before) == 7
+    assert before == after
+
+
+def test_what_was_removed_is_written_again_as_it_was(standard: Finished, removed: Finished) -> None:
+    before, after = (
+        {path.name: path.read_bytes() for path in one.results.rglob("events.*")} for one in (standard, removed)
+    )
+    assert len(before) == 7
+    assert before == after
 
 
 def test_scalars_have_plain_tags(done: Finished) -> None:

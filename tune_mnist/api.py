@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -28,7 +28,7 @@ from tune_mnist.plan.request import Request, reading
 from tune_mnist.plan.sweeps import Sweep, one_variable, refuse_unused
 from tune_mnist.plan.values import least_and_most, margin_of, seeds_of, title_of
 from tune_mnist.results.columns import as_one, variables
-from tune_mnist.results.folder import check_place, log_name, margins, prepare_folder
+from tune_mnist.results.folder import check_place, log_name, prepare_folder
 from tune_mnist.results.read import Results, read_results
 from tune_mnist.store.store import Store
 from tune_mnist.task import Task
@@ -229,14 +229,9 @@ class Swept:
     @property
     def summary(self) -> pd.DataFrame:
         """One row per value of each sweep: mean, interval, difference to the baseline."""
-        from tune_mnist.results.summary import looks_of, summarise
+        from tune_mnist.results.summary import summary_of
 
-        return summarise(
-            self.points,
-            self.experiment.task,
-            margins(self.results.environment),
-            looks_of(self.results.environment),
-        )
+        return summary_of(replace(self.results, points=self.points, task=self.experiment.task))
 
     def figure(self, sweep: str) -> Figure:
         """The judged measure over a sweep's values, or a cross's heat map. Raises UserError for an unknown sweep."""

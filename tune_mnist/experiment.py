@@ -23,7 +23,7 @@ from tune_mnist.plan.forecast import is_short, stored_epoch_times
 from tune_mnist.plan.plan import Plan, Run, make_plan, run_names
 from tune_mnist.plan.request import Request, reading
 from tune_mnist.plan.timeleft import TimeLeft
-from tune_mnist.results.folder import LOGS, TENSORBOARD, check_place, log_name
+from tune_mnist.results.folder import LOGS, TENSORBOARD, check_place, event_file, log_name
 from tune_mnist.results.summary import summarise
 from tune_mnist.results.tables import Outcome, Tables, history_frame, points_frame
 from tune_mnist.stopping import Stages
@@ -63,6 +63,7 @@ class Experiment:
     names: dict[str, str] = field(init=False)
     stages: Stages = field(init=False)
     _connection: Connection | None = field(default=None, init=False)
+    _is_there: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         for point in self.request.points:
@@ -118,6 +119,9 @@ class Experiment:
 
         Raises UserError as `check` does.
         """
+        self._is_there = not self.plan.todo and self._is_written(folder)
+        if self._is_there:
+            return
         stage("writing for TensorBoard")
         from tune_mnist.display.tensorboard import TensorBoard  # not above: it takes a while
 
@@ -128,6 +132,12 @@ class Experiment:
             self._train_all(resources, cluster, _Screen(display, board, folder))
         finally:
             board.catch_up(self.look())
+
+    def _is_written(self, folder: Path) -> bool:
+        """Whether the same command before left all that this one would."""
+        shown = all(event_file(folder, self.names[run.key], run.key).is_file() for run in self.plan.runs)
+        known = shown and bool(self.task.measures)
+        return known and keeping.is_there(folder, self.asked, partial(self._tables, folder))
 
     def _train_all(self, resources: Resources, cluster: Cluster, screen: _Screen) -> None:
         waiting = Waiting(self.store, resources.epoch_timeout)
@@ -239,6 +249,8 @@ class Experiment:
         Where an earlier command left the same tables and all that is made from them, nothing is made again. Without
         `report` it takes a second: drawing takes several, and who stops a container waits no more than 10.
         """
+        if self._is_there:
+            return self._tables(folder, self.task).points, []
         stage("writing the tables")
         if not self.task.measures:  # nothing has been trained yet that tells them
             self.task = replace(self.task, measures=(self.task.judged,))

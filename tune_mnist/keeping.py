@@ -189,6 +189,14 @@ def measuring(task: Task, others: Task | None) -> Task:
     return replace(task, measures=(*theirs, *mine.values()))
 
 
+def is_there(folder: Path, asked: Asked, tables: Callable[[Task], Tables]) -> bool:
+    """Whether `write` with a report would leave all as it is."""
+    with alone(folder):
+        before = read_environment(folder)
+        task, joined = _joined(held(folder, asked), asked, tables)
+        return _is_same(folder, asked, before, task, joined)
+
+
 def write(
     folder: Path, asked: Asked, tables: Callable[[Task], Tables], facts: Callable[[Task], dict[str, Any]], report: bool
 ) -> list[Path]:
@@ -207,24 +215,39 @@ def _write(
 ) -> list[Path]:
     with alone(folder):
         found, before = held(folder, asked), read_environment(folder)
-        task = measuring(asked.task, found.task)
-        joined = join(tables(task), found.kept, found.order)
-        paths = {folder / results_csv(task.name): joined.points, folder / HISTORY_CSV: joined.history}
-        same = all(results_folder.is_written(table, path) for path, table in paths.items())
-        same = same and all(results_folder.margins(before).get(one) == asked.margin for one in asked.sweeps)
-        title = asked.title or before.get("title")  # which stays where another command gave it
-        looks = {name: one for name, one in looks_of(before).items() if name in asked.sweeps}
-        same = same and title == before.get("title") and looks == asked.looks
-        if same and results_folder.is_complete(folder, before, package_version("tune-mnist")):
+        task, joined = _joined(found, asked, tables)
+        if _is_same(folder, asked, before, task, joined):
             return []
-        written = [write_csv(table, path) for path, table in paths.items()]
+        written = [write_csv(table, path) for path, table in _paths(folder, task, joined).items()]
         said = facts(task) | _earlier(before, found.sweeps) | {"files": results_folder.products(before)}
+        title = asked.title or before.get("title")  # which stays where another command gave it
         said |= {"title": title} if title else {}
         if report:
             return [*written, *_write_report(folder, task, said)]
         results_folder.remove_products(folder, before, but=_drawn_of(found, task))
         left = {name: sum_ for name, sum_ in said["files"].items() if (folder / name).is_file()}
         return [*written, write_environment(folder, said | {"files": left})]
+
+
+def _joined(found: Held, asked: Asked, tables: Callable[[Task], Tables]) -> tuple[Task, Tables]:
+    """The tables with the sweeps that are kept, and the task that measures what all of them do."""
+    task = measuring(asked.task, found.task)
+    return task, join(tables(task), found.kept, found.order)
+
+
+def _paths(folder: Path, task: Task, tables: Tables) -> dict[Path, pd.DataFrame]:
+    return {folder / results_csv(task.name): tables.points, folder / HISTORY_CSV: tables.history}
+
+
+def _is_same(folder: Path, asked: Asked, before: dict[str, Any], task: Task, joined: Tables) -> bool:
+    """Whether a command, which left the record `before`, wrote these tables and all that is made from them."""
+    if not all(results_folder.is_written(table, path) for path, table in _paths(folder, task, joined).items()):
+        return False
+    margins, looks = results_folder.margins(before), looks_of(before)
+    same = all(margins.get(one) == asked.margin for one in asked.sweeps)
+    same = same and asked.title in ("", before.get("title"))
+    same = same and {name: one for name, one in looks.items() if name in asked.sweeps} == asked.looks
+    return same and results_folder.is_complete(folder, before, package_version("tune-mnist"))
 
 
 def take_in(arrived: Path, folder: Path, asked: Asked) -> None:

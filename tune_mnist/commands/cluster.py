@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tune_mnist.commands.sweep import Costs, print_plan
 from tune_mnist.display.log import ConsoleLines, console, listening, log, stage
 from tune_mnist.errors import ClusterError, UserError, unknown
-from tune_mnist.experiment import Experiment
 from tune_mnist.launch.down import down
-from tune_mnist.launch.launch import HEAD_JOB, STOP_S
-from tune_mnist.launch.ray_up import CALL_S, DOWN, Launcher, read_cluster_file
+from tune_mnist.launch.head_job import HEAD_JOB
+from tune_mnist.launch.ray_up import CALL_S, DOWN, STOP_S, Launcher, read_cluster_file
 from tune_mnist.remote.hosts import Host, ask, ask_all, check, doubts, judged
 from tune_mnist.remote.preflight import side_by_side, table, would_start
 from tune_mnist.remote.ssh import addresses, resolved, way_of
@@ -27,6 +25,9 @@ from tune_mnist.words import clock, plural, several
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from tune_mnist.commands.sweep import Costs
+    from tune_mnist.experiment import Experiment
 
 
 def cluster(
@@ -138,6 +139,8 @@ def _head(
 
 def show_plan(experiment: Experiment, costs: Costs, screen: Console, launcher: Launcher | None) -> int:
     """Show the plan, and the machines of the cluster if there is to be one; then refuse them as a start would."""
+    from tune_mnist.commands.sweep import print_plan  # not above: it takes a while
+
     if launcher is None:
         return print_plan(experiment, costs, screen)
     if not launcher.is_local:

@@ -23,6 +23,7 @@ from tune_mnist.exits import INTERRUPTED, LeaveAtOnce, Output, ending, interrupt
 
 # `-` and `_` are one letter in every option's name: --batch-size and --batch_size.
 CONTEXT = {"token_normalize_func": lambda name: name.replace("_", "-"), "help_option_names": ["-h", "--help"]}
+MANY = 50  # runs, above which a person at a terminal is asked
 EXAMPLES = """\b
 Examples:
   tune-mnist run --dataset digits                      # three sweeps in a minute

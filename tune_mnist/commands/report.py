@@ -19,7 +19,6 @@ from tune_mnist.files import alone
 from tune_mnist.machine.scratch import check_temporary
 from tune_mnist.measure import Measure
 from tune_mnist.plan.values import margin_of
-from tune_mnist.results.values import rows_of, said
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,6 +113,8 @@ def _read_apart(a: Task, b: Task) -> list[str]:
 def _drawn(table: pd.DataFrame, judged: Measure) -> Table:
     head = ("sweep", "value", "A", "B", "difference", "95 % interval", "test", "p", "resolved")
     drawn = Table(*head, box=None, pad_edge=False)
+    from tune_mnist.results.values import rows_of, said
+
     for row in rows_of(table):
         ends = "-" if math.isnan(row.low) else f"{_signed(judged, row.low)} to {_signed(judged, row.high)}"
         p = "-" if math.isnan(row.p_holm) else f"{row.p_holm:.4f}"

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from tune_mnist.commands import options as shared
-from tune_mnist.commands import sweep as sweeping
 from tune_mnist.commands.cluster import show_plan
 from tune_mnist.commands.subject import Chosen, Mnist, subject
 from tune_mnist.display.live import PLAIN, Display
@@ -219,7 +218,7 @@ def run(
         typer.Option(
             "--yes",
             rich_help_panel=SHOW,
-            help=f"Do not ask before more than {sweeping.MANY} runs, or an hour of training.",
+            help=f"Do not ask before more than {shared.MANY} runs, or an hour of training.",
         ),
     ] = False,
     print_config: Annotated[
@@ -244,6 +243,8 @@ def run(
     tune-mnist run --vary dropout=0,0.25,0.5 --set epochs=2
     tune-mnist run --task train.py --vary lr=0.01,0.1
     """
+    with Display(console(plain)):  # not above: with pandas, it is most of what a command's start takes
+        from tune_mnist.commands import sweep as sweeping
     options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or (), at, margin, title)
     chosen = Chosen(task, minimize, maximize, same_code, trust)
     what = subject(chosen, Mnist(dataset, data_dir, precision, validation), options, shared.given(ctx, MNISTS))
@@ -253,8 +254,9 @@ def run(
     sweeping.check_nodes(nodes, dry_run)
     away = sweeping.away(cluster_file, keep, address, store)
     is_local = address is None and away is None
-    asked = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, epoch_timeout)
-    resources = choose(asked, is_local)
+    resources = choose(
+        Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, epoch_timeout), is_local
+    )
     what.check(resources.device, is_local)
     resources, short = fit(resources, cpu_count(), memory()) if is_local and not nodes else (resources, None)
     cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0, ray_logs, insecure)

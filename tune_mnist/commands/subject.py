@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from tune_mnist.checking.confirm import confirmed
 from tune_mnist.errors import UserError
 from tune_mnist.mnist import datasets
 from tune_mnist.mnist.task import MNIST, TITLES, check_precision, prepared, validated
@@ -18,7 +17,7 @@ from tune_mnist.mnist.validation import check_count, counted, without_validation
 from tune_mnist.names import plain
 from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.request import Options
-from tune_mnist.plan.sweepfile import WAYS, is_foreign, named_task, read, written_conditions, written_values
+from tune_mnist.plan.sweepfile import WAYS, held_out, is_foreign, named_task, written_conditions, written_values
 from tune_mnist.plan.sweeps import split_assignment
 from tune_mnist.plan.values import listed
 from tune_mnist.task import Task
@@ -129,6 +128,8 @@ class Own:
     def confirmed(self, task: Task, plan: Plan, where: user.Where, say: Say) -> Task:
         if self.trust or not plan.shares:
             return task
+        from tune_mnist.checking.confirm import confirmed  # not above: MNIST has no use for it
+
         return confirmed(self.loop, task, plan.runs[0].config, where, say)
 
     def files(self) -> Mapping[str, Path]:
@@ -177,10 +178,10 @@ def _validated(mnist: Mnist, path: Path | None, is_given: bool) -> Mnist:
     check_count(mnist.validation)
     if path is None:
         return mnist
-    file = read(path, MNIST)
-    if is_given and file.val_fraction:
+    count, share = held_out(path, MNIST)
+    if is_given and share:
         raise UserError(f"--validation and {path}'s val_fraction say the same; give one of them")
-    return mnist if is_given else replace(mnist, validation=file.validation, val_fraction=file.val_fraction)
+    return mnist if is_given else replace(mnist, validation=count, val_fraction=share)
 
 
 def _judge(chosen: Chosen) -> tuple[str, str] | None:

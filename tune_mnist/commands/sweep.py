@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from tune_mnist.commands.options import MANY
 from tune_mnist.commands.subject import Subject
 from tune_mnist.display import overview
 from tune_mnist.display.live import Display
@@ -27,9 +28,9 @@ from tune_mnist.plan.plan import Plan
 from tune_mnist.plan.request import Options, Request, build
 from tune_mnist.plan.written import written
 from tune_mnist.report.advice import advice, by_sweep
-from tune_mnist.results.folder import REPORTS, log_name, margins
+from tune_mnist.results.folder import REPORTS, log_name
 from tune_mnist.results.read import read_results
-from tune_mnist.results.summary import looks_of, summarise
+from tune_mnist.results.summary import left
 from tune_mnist.store.store import Store
 from tune_mnist.task import Config, Task
 from tune_mnist.tasks.user import Where
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-MANY, LONG_S = 50, 3600.0  # runs, and seconds of training, above which a person at a terminal is asked
+LONG_S = 3600.0  # of training, above which a person at a terminal is asked; or above MANY runs
 FEW = 30  # epochs that are trained without a probe of how long they take, which costs some seconds itself
 
 
@@ -277,8 +278,7 @@ def _say_found(points: pd.DataFrame, experiment: Experiment, screen: Console) ->
 
 def _advice(experiment: Experiment, folder: Path) -> list[str]:
     """What the report begins with, of this command's sweeps: a line on each, then the commands."""
-    results = read_results(folder, experiment.task)
-    summary = summarise(results.points, results.task, margins(results.environment), looks_of(results.environment))
+    summary = left(results := read_results(folder, experiment.task))
     found = advice(results, summary[summary["sweep"].isin(experiment.asked.sweeps)])
     return [*by_sweep(found), *(f"  {one.command}" for one in found if one.command)]
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 
 from tune_mnist.commands.options import check_folder
@@ -24,10 +23,12 @@ from tune_mnist.mnist.task import MNIST, VALIDATION, check_precision, prepared
 from tune_mnist.mnist.validation import without_validation
 from tune_mnist.results.columns import TIME
 from tune_mnist.results.folder import ENVIRONMENT_JSON, HISTORY_CSV
-from tune_mnist.results.read import read_environment, read_history, read_points, read_task
 from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Config, Task
 from tune_mnist.words import plural
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NAMED = 8  # keys, where one that was given is none of a folder's
 SHORT = 1.5  # times the shortest run's training time: what one chosen at random may take
@@ -46,10 +47,14 @@ def verify(
     Ends with 0 if every epoch gives those that are in the table, to the last bit; else with 1, and says what differs.
     """
     check_folder(folder)
+    from tune_mnist.results.read import read_environment, read_history, read_points, read_task  # not above: slow
+
     of = read_task(folder, MNIST)
     if of.name != MNIST.name:
         raise UserError(f"{folder} is of task {of.name}, whose code is not here; verify takes {MNIST.name}'s")
-    history, points = _history(folder, of), read_points(folder, of)
+    history, points = read_history(folder, of), read_points(folder, of)
+    if history is None or history.empty:
+        raise UserError(f"{folder} has no epochs in {HISTORY_CSV} to verify; give a folder that a sweep left")
     _refuse_without_epochs(points, history, run)
     rows = _chosen(history, run, folder)
     task = _prepared(rows.iloc[0], data_dir)
@@ -64,13 +69,6 @@ def verify(
     for line in [*unlike, *_differences(read_environment(folder), task.conditions)]:
         print(line)
     return 1
-
-
-def _history(folder: Path, task: Task) -> pd.DataFrame:
-    history = read_history(folder, task)
-    if history is None or history.empty:
-        raise UserError(f"{folder} has no epochs in {HISTORY_CSV} to verify; give a folder that a sweep left")
-    return history
 
 
 def _refuse_without_epochs(points: pd.DataFrame, history: pd.DataFrame, key: str | None) -> None:
@@ -115,9 +113,9 @@ def _some(keys: Sequence[str]) -> str:
 def _config(rows: pd.DataFrame, points: pd.DataFrame, task: Task) -> Config:
     """The run's hyper-parameters: those of its row, and as many epochs as its longest point asks for."""
     first = rows.iloc[0]
-    values = {one.name: first[one.name] for one in task.parameters if one.name != "epochs"}
-    active = {name: value for name, value in values.items() if not pd.isna(value)}
-    values = {name: value.item() if hasattr(value, "item") else value for name, value in active.items()}
+    active = first[first.notna()].to_dict()
+    names = [one.name for one in task.parameters if one.name != "epochs" and one.name in active]
+    values = {name: active[name].item() if hasattr(active[name], "item") else active[name] for name in names}
     asked = points.loc[points["run"] == first["run"], "epochs"]
     return task.config(values, epochs=int(asked.max()) if len(asked) else len(rows))
 

@@ -16,13 +16,12 @@ from tune_mnist.files import write_whole
 from tune_mnist.learned import learned
 from tune_mnist.plan.plan import Plan, Run
 from tune_mnist.results.columns import TIME
-from tune_mnist.results.folder import TENSORBOARD, run_name
+from tune_mnist.results.folder import EVENTS, TENSORBOARD, event_file
 from tune_mnist.store.history import is_end
 from tune_mnist.store.store import Row
 from tune_mnist.task import Config, Task
 
 TOTAL = "train_time_total_s"  # up to each epoch: the table of hyper-parameters shows a scalar's last value
-EVENTS = "events.out.tfevents."  # TensorBoard reads the files that are called so
 
 
 class TensorBoard:
@@ -91,8 +90,7 @@ class TensorBoard:
         write_whole(path, _records(said))
 
     def _path(self, key: str) -> Path:
-        """One file for a run, whoever writes it: several commands may."""
-        return self.folder / run_name(self.names[key], key) / f"{EVENTS}0.{key}"
+        return event_file(self.folder.parent, self.names[key], key)
 
     def _scalars(self, key: str, row: Row) -> list[Event]:
         finished = datetime.fromisoformat(row["finished"]).timestamp()

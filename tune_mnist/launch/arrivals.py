@@ -6,9 +6,8 @@ import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tune_mnist import keeping
 from tune_mnist.display.log import log
 from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.files import write_whole
@@ -16,6 +15,9 @@ from tune_mnist.launch.boxes import RESULTS, STORE, told
 from tune_mnist.results.folder import is_log, is_made
 from tune_mnist.store.merge import merge, thin
 from tune_mnist.store.store import Store
+
+if TYPE_CHECKING:
+    from tune_mnist.keeping import Asked
 
 
 @dataclass
@@ -25,13 +27,15 @@ class Arrivals:
     place: Path
     store: Store
     folder: Path
-    asked: keeping.Asked
+    asked: Asked
     conditions: dict[str, Any] | None = None  # that the job trains under, once it has told them
 
     @cached_property
     def beside(self) -> bool:
         """Whether the folder at home holds other sweeps; their tables are joined once the job has ended."""
-        return bool(keeping.held(self.folder, self.asked.elsewhere()).sweeps)
+        from tune_mnist.keeping import held  # not above: a command that joins nothing starts sooner
+
+        return bool(held(self.folder, self.asked.elsewhere()).sweeps)
 
     def take_in(self) -> None:
         """Bring what has arrived so far to where it belongs."""
@@ -59,8 +63,10 @@ class Arrivals:
         arrived = self.place / RESULTS
         if not self.beside or not arrived.is_dir():
             return True
+        from tune_mnist.keeping import take_in
+
         try:
-            keeping.take_in(arrived, self.folder, self.asked)
+            take_in(arrived, self.folder, self.asked)
         except (UserError, ClusterError) as error:
             log.error(f"{error}; what the cluster wrote is in {arrived}")
             return False

@@ -36,6 +36,7 @@ from tune_mnist.store.store import Store
 from tune_mnist.tuning.resources import NODES_S_NAME
 
 BEGIN, END = "\x02", "\x03"  # what `ray exec` itself says stands outside of these; the end carries JSON
+HEAD_JOB = ".venv/bin/python -W ignore -m tune_mnist.launch.head_job"  # as its callers say it
 STARTED = Path("started")  # what Ray was started from, in the caller's words, and its session
 SESSION = Path("/tmp/ray/session_latest")  # another one for each start of Ray
 ANY = "any"  # said by who has just started Ray

@@ -21,7 +21,6 @@ from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tune_mnist import keeping
 from tune_mnist.background import Background
 from tune_mnist.display.log import log
 from tune_mnist.display.screen import SCREEN_WIDTH
@@ -30,10 +29,10 @@ from tune_mnist.launch.arrivals import Arrivals
 from tune_mnist.launch.away import Away
 from tune_mnist.launch.boxes import RESULTS, STORE, inbox, know, outbox
 from tune_mnist.launch.down import down
-from tune_mnist.launch.head_job import ANY, SESSION, STARTED
+from tune_mnist.launch.head_job import ANY, HEAD_JOB, SESSION, STARTED
 from tune_mnist.launch.idle import USED
 from tune_mnist.launch.prices import most
-from tune_mnist.launch.ray_up import CALL_S, DOWN, PLACE, Launcher
+from tune_mnist.launch.ray_up import CALL_S, DOWN, PLACE, STOP_S, Launcher
 from tune_mnist.machine.environment import COMMAND_NAME, COMMIT_NAME, command_line, revision
 from tune_mnist.plan.sweeps import Point
 from tune_mnist.remote.hosts import look
@@ -44,10 +43,10 @@ from tune_mnist.tuning.resources import NODES_S_NAME
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tune_mnist.keeping import Asked
+
 FETCH_S = 5.0  # from the end of one fetch to the next
 CLOUD_S = 1200  # for a cloud's first machine to start, and to load an image of gigabytes
-STOP_S = 120.0
-HEAD_JOB = ".venv/bin/python -W ignore -m tune_mnist.launch.head_job"
 BROKEN = "its SSH connection broke"
 
 
@@ -104,7 +103,7 @@ class Launch:
     away: Away
     job: Job
     folder: Path
-    asked: keeping.Asked
+    asked: Asked
     keep: bool = False
     _fetching: threading.Lock = field(default_factory=threading.Lock, init=False)
     _has_spoken: bool = field(default=False, init=False)  # the job, or the head of it

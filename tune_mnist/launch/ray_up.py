@@ -31,7 +31,7 @@ from tune_mnist.remote.ssh import ssh, way_of
 
 PLACE = "~/tune-mnist"  # on every machine of a cluster; its .venv has Ray and what tune_mnist needs
 DOWN = "tune-mnist cluster down"
-CALL_S = 60.0  # for a short question to the head
+CALL_S, STOP_S = 60.0, 120.0  # for a short question to the head, and until its sweeps have stopped
 LONGEST = 200  # letters of what is told of a failure
 _SSH = re.compile(r"^.*Command '?\[?'?ssh\b.* exit status (\d+)\.?$")  # Ray repeats the whole command, a screen of it
 VANISHED = 24  # rsync's exit code where a file was replaced as it came; the next time it brings the new one

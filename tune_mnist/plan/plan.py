@@ -120,7 +120,8 @@ def run_names(plan: Plan, baseline: Config, task: Task) -> dict[str, str]:
 
     The baseline at another seed is `baseline, seed=2`.
     """
-    plain = {run.key: _difference(run.config, baseline, task) for run in plan.runs}
+    base = baseline.identity()
+    plain = {run.key: _difference(run.config, base, task) for run in plan.runs}
     counts = Counter(plain.values())
     return {
         run.key: plain[run.key]
@@ -130,8 +131,7 @@ def run_names(plan: Plan, baseline: Config, task: Task) -> dict[str, str]:
     }
 
 
-def _difference(config: Config, baseline: Config, task: Task) -> str:
-    base = baseline.identity()
+def _difference(config: Config, base: Mapping[str, Any], task: Task) -> str:
     told = {name: value for name, value in config.identity().items() if name not in config.inactive}
     changed = {name: value for name, value in told.items() if value != base.get(name)}
     said = [f"{name}={typed(task.written(name, value))}" for name, value in changed.items()]

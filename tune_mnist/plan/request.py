@@ -192,7 +192,7 @@ def _file(task: Task, options: Options, own: bool) -> sweepfile.SweepFile:
         return sweepfile.read(path, task)
     if not own:
         raise UserError(f"task {task.name} has no sweeps of its own; give --vary NAME=V1,V2 or --config FILE.yaml")
-    return sweepfile.empty(task)
+    return sweepfile.SweepFile(Path(), "standard", task)  # its defaults, and nothing to vary
 
 
 def _refuse_namesakes(sweeps: Sequence[Sweep]) -> None:

@@ -99,14 +99,15 @@ class _Parsed:
         raise UserError(f"{self.path}:{line_of(self.root, there)}: {what}")
 
 
-def empty(task: Task) -> SweepFile:
-    """What a task without sweeps of its own has instead of a file: its defaults, and nothing to vary."""
-    return SweepFile(Path(), "standard", task)
-
-
 def read(path: Path, task: Task) -> SweepFile:
     """Read and check a sweep file. Raises UserError with the file and the line of what is wrong."""
     return _Checker(_parsed(path), task).check()
+
+
+def held_out(path: Path, task: Task) -> tuple[int, float]:
+    """How many examples a sweep file holds out, and which share of them. Raises UserError."""
+    form = _Checker(_parsed(path), task).form()
+    return form.validation, form.val_fraction
 
 
 def named_task(path: Path) -> tuple[str | None, tuple[str, str] | None]:
@@ -195,15 +196,25 @@ class _Checker:
         self.parsed, self.task, self.said = parsed, task, list(parsed.said)
         self.refuse = parsed.refuse
 
-    def check(self) -> SweepFile:
+    def form(self) -> _Form:
         try:
-            form = _Form.model_validate(self.parsed.content)
+            return _Form.model_validate(self.parsed.content)
         except ValidationError as error:
-            self._refuse_form(error)
+            self._refuse_form(error.errors()[0])
+
+    def _refuse_form(self, first: Mapping[str, Any]) -> NoReturn:
+        where, said = first["loc"], first["msg"]
+        if first["type"] == "extra_forbidden":
+            self.refuse(where, str(unknown("key", where[-1], _Form.model_fields)))
+        if first["type"] == "missing":
+            self.refuse((), f"'{where[-1]}' is missing")
+        self.refuse(where, f"{'.'.join(map(str, where))}: {said[0].lower()}{said[1:]}, not {first['input']!r:.60}")
+
+    def check(self) -> SweepFile:
+        form = self.form()
         baseline = {name: values[0] for name, values in self._section("baseline", form.baseline).items()}
         vary, cross, together = (self._section(section, getattr(form, section)) for section in SWEEPS)
-        asked = [one.pop("seed") for one in (vary, cross, together) if "seed" in one]
-        first = baseline.pop("seed", 1)
+        asked, first = [one.pop("seed") for one in (vary, cross, together) if "seed" in one], baseline.pop("seed", 1)
         file = SweepFile(
             *(self.parsed.path, form.name, self.task, baseline, vary, cross, together),
             exclude=tuple(self._excluded(place, one) for place, one in enumerate(form.exclude)),
@@ -287,14 +298,3 @@ class _Checker:
             return make()
         except UserError as error:
             self.refuse(where, str(error))
-
-    def _refuse_form(self, error: ValidationError) -> NoReturn:
-        first = error.errors()[0]
-        where = first["loc"]
-        if first["type"] == "extra_forbidden":
-            self.refuse(where, str(unknown("key", where[-1], _Form.model_fields)))
-        if first["type"] == "missing":
-            self.refuse((), f"'{where[-1]}' is missing")
-        name = ".".join(str(part) for part in where)
-        said = repr(first["input"])[:60]
-        self.refuse(where, f"{name}: {first['msg'][0].lower()}{first['msg'][1:]}, not {said}")

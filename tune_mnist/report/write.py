@@ -22,14 +22,13 @@ from tune_mnist.results.folder import (
     INTERACTION_CSV,
     REPORTS,
     SUMMARY_CSV,
-    margins,
     record_products,
     remove_products,
     write_csv,
 )
 from tune_mnist.results.interaction import interactions
 from tune_mnist.results.read import Results
-from tune_mnist.results.summary import looks_of, summarise
+from tune_mnist.results.summary import summary_of
 
 
 def write_report(results: Results) -> list[Path]:
@@ -38,8 +37,7 @@ def write_report(results: Results) -> list[Path]:
     What was made from other tables is removed, and environment.json, where there is one, tells what is made now.
     Raises UserError for tables from which no honest report can be made, before anything is written.
     """
-    folder, environment = results.folder, results.environment
-    summary = summarise(results.points, results.task, margins(environment), looks_of(environment))
+    folder, summary = results.folder, summary_of(results)
     drawn = save_figures(results)
     stage("writing the report")
     document = compose(results, summary, drawn)

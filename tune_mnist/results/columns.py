@@ -13,9 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from tune_mnist.errors import UserError
 from tune_mnist.measure import Measure
@@ -23,6 +21,9 @@ from tune_mnist.parameter import Parameter, inactive
 from tune_mnist.plan.sweeps import CROSS, ZIP
 from tune_mnist.task import Task
 from tune_mnist.words import several
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STATUSES = ("done", "diverged", "failed", "missing")
 TIME = Measure("train_time_s", label="training time", unit="s", better="lower", short="time", least=0)
@@ -101,6 +102,8 @@ def without_inactive(table: pd.DataFrame, task: Task) -> pd.DataFrame:
     conditional = [one.name for one in task.parameters if one.when and one.name in table.columns]
     if not conditional or table.empty:
         return table
+    import pandas as pd  # not above: a command that reads no table starts sooner
+
     needed = {name for one in task.parameters for name in (one.name, *(by for by, _ in one.when))}
     rows: list[Any] = table[[name for name in table.columns if name in needed]].to_dict("records")
     idle = [inactive(task.parameters, row) for row in rows]

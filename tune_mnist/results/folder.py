@@ -13,13 +13,14 @@ import stat
 import tempfile
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from tune_mnist.errors import ClusterError, UserError
 from tune_mnist.files import sha256, shortened, write_whole
 from tune_mnist.machine.container import as_owner, engine
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HISTORY_CSV = "history.csv"
 SUMMARY_CSV = "summary.csv"
@@ -27,6 +28,7 @@ INTERACTION_CSV = "interaction.csv"
 ENVIRONMENT_JSON = "environment.json"
 REPORTS = ("report.md", "report.html", "report.pdf")
 TENSORBOARD = "tensorboard"
+EVENTS = "events.out.tfevents."  # TensorBoard reads the files that are called so
 LOGS = "logs"  # what a user's loops print, a file for each run
 FIGURES = (".png", ".svg")  # a figure's files end with these
 _RESULTS, _LOG = "_results.csv", "_experiments.log"
@@ -52,6 +54,11 @@ def run_name(name: str, key: str) -> str:
 def log_file(name: str, key: str) -> str:
     """The file below LOGS of what a run's loop printed."""
     return f"{run_name(name, key)}.txt"
+
+
+def event_file(folder: Path, name: str, key: str) -> Path:
+    """What TensorBoard shows of a run: one file, whoever writes it, for several commands may."""
+    return folder / TENSORBOARD / run_name(name, key) / f"{EVENTS}0.{key}"
 
 
 def find_results(folder: Path, task: str) -> Path:
@@ -83,6 +90,8 @@ def is_written(frame: pd.DataFrame, path: Path) -> bool:
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
+    import pandas as pd  # not above: a command that writes no table starts sooner
+
     safe = frame.rename(columns=_safe)
     for column, kind in safe.dtypes.items():
         if pd.api.types.is_object_dtype(kind) or isinstance(kind, pd.StringDtype):

@@ -18,16 +18,43 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tune_mnist.files import sha256
 from tune_mnist.measure import Measure
 from tune_mnist.plan.sweeps import CROSS
 from tune_mnist.results.columns import TIME, TIMES, same_timing, variables
+from tune_mnist.results.folder import SUMMARY_CSV, plain, products
+from tune_mnist.results.folder import margins as margins_of
 from tune_mnist.results.paired import BASELINE_DIVERGED, against, by_examples, compared, corrected, improved
-from tune_mnist.results.read import commands
+from tune_mnist.results.read import Results, commands
 from tune_mnist.results.values import text, values_of
 from tune_mnist.statistics.intervals import Estimate, bounded, estimate
 from tune_mnist.statistics.sequential import Looks
 from tune_mnist.store.history import DIVERGED
 from tune_mnist.task import Task
+
+TEXTS = ("sweep", "variable", "value", "resolved", "compared_to", "same_run", "apart_from", "to_margin")
+
+
+def summary_of(results: Results) -> pd.DataFrame:
+    """The summary of a folder, with the margins and looks that it records."""
+    of = results.environment
+    return summarise(results.points, results.task, margins_of(of), looks_of(of))
+
+
+def left(results: Results) -> pd.DataFrame:
+    """The summary that a command left beside these very tables; made again where it is not as it was left."""
+    path = results.folder / SUMMARY_CSV
+    if products(results.environment).get(SUMMARY_CSV) != sha256(path):
+        return summary_of(results)
+    cells = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return pd.DataFrame({name: map(plain if name in TEXTS else _read, cells[name]) for name in cells})
+
+
+def _read(cell: str) -> Any:
+    """A number or a flag, as `write_csv` writes it; Python reads it to the last bit, which pandas before 3 may not."""
+    if cell in ("True", "False"):
+        return cell == "True"
+    return int(cell) if cell.isdecimal() else float(cell or math.nan)
 
 
 def looks_of(environment: Mapping[str, Any]) -> dict[str, Looks]:
