@@ -112,8 +112,7 @@ def sweep(
     resources = _resources(wanted, is_local=address is None)
     where = user.Where(Store(Path(store)), resources.device, resources.cpus)
     folder = Path(output) if output else Path("results") / task.name
-    cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0, insecure=insecure)
-    cluster.reach()
+    cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0, insecure=insecure).reached()
     check_place(folder, task.name)
     screen, log_file = console(), LogFile()
     with Display(screen) as display, listening(ConsoleLines(screen)), listening(log_file):

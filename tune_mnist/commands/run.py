@@ -254,13 +254,11 @@ def run(
     sweeping.check_nodes(nodes, dry_run)
     away = sweeping.away(cluster_file, keep, address, store)
     is_local = address is None and away is None
-    resources = choose(
-        Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, epoch_timeout), is_local
-    )
+    asked = Asked(device, cpus_per_trial, gpus_per_trial, max_concurrent, exclusive, epoch_timeout)
+    resources = choose(asked, is_local)
     what.check(resources.device, is_local)
     resources, short = fit(resources, cpu_count(), memory()) if is_local and not nodes else (resources, None)
-    cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0, ray_logs, insecure)
-    cluster.reach()
+    cluster = Cluster(address, cpu_count(), gpu_count() if resources.gpus else 0, ray_logs, insecure).reached()
     screen, log_file = console(plain), LogFile()
     with Display(screen) as display, listening(ConsoleLines(screen)), listening(log_file):
         where = Where(Store(store), resources.device, resources.cpus)

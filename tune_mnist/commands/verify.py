@@ -52,9 +52,10 @@ def verify(
     of = read_task(folder, MNIST)
     if of.name != MNIST.name:
         raise UserError(f"{folder} is of task {of.name}, whose code is not here; verify takes {MNIST.name}'s")
-    history, points = read_history(folder, of), read_points(folder, of)
+    history = read_history(folder, of)
     if history is None or history.empty:
         raise UserError(f"{folder} has no epochs in {HISTORY_CSV} to verify; give a folder that a sweep left")
+    points = read_points(folder, of)
     _refuse_without_epochs(points, history, run)
     rows = _chosen(history, run, folder)
     task = _prepared(rows.iloc[0], data_dir)

@@ -90,10 +90,11 @@ class Cluster:
         """Whether it is made for this command alone, on CPUs: what is short may do without it."""
         return self.address is None and not self.gpus and not self.ray_logs
 
-    def reach(self) -> None:
-        """Raise UserError if no cluster is at the address, or one that refuses us: before anything is written."""
+    def reached(self) -> Cluster:
+        """This one. Raises UserError if it is not at its address, or refuses us: before anything is written."""
         if self.address not in (None, "auto"):
             reach(str(self.address), self.insecure)
+        return self
 
     @property
     def objects(self) -> int:
