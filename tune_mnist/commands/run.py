@@ -243,12 +243,12 @@ def run(
     tune-mnist run --vary dropout=0,0.25,0.5 --set epochs=2
     tune-mnist run --task train.py --vary lr=0.01,0.1
     """
-    with Display(console(plain)):  # not above: with pandas, it is most of what a command's start takes
-        from tune_mnist.commands import sweep as sweeping
     options = Options(config, sweep or (), vary or (), settings or (), seed, seeds, words or (), at, margin, title)
     chosen = Chosen(task, minimize, maximize, same_code, trust)
     what = subject(chosen, Mnist(dataset, data_dir, precision, validation), options, shared.given(ctx, MNISTS))
     request = build(what.described, options)  # what is asked is refused before anything is loaded
+    with Display(console(plain)):  # not above: with pandas, it is most of what a command's start takes
+        from tune_mnist.commands import sweep as sweeping
     if print_config:
         return sweeping.print_config(request, what, config, not shared.given(ctx, ASKING))
     sweeping.check_nodes(nodes, dry_run)
