@@ -44,7 +44,8 @@ def summary_of(results: Results) -> pd.DataFrame:
 def left(results: Results) -> pd.DataFrame:
     """The summary that a command left beside these very tables; made again where it is not as it was left."""
     path = results.folder / SUMMARY_CSV
-    if products(results.environment).get(SUMMARY_CSV) != sha256(path):
+    made = products(results.environment).get(SUMMARY_CSV)
+    if made is None or made != sha256(path):
         return summary_of(results)
     cells = pd.read_csv(path, dtype=str, keep_default_na=False)
     return pd.DataFrame({name: map(plain if name in TEXTS else _read, cells[name]) for name in cells})
