@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,18 @@ def test_what_was_removed_is_written_again(standard: Finished, removed: Finished
     )
     assert len(before) == 7
     assert before == after
+
+
+def test_a_file_whose_last_epochs_could_not_be_written_is_written_anew(standard: Finished, tmp_path: Path) -> None:
+    shutil.copytree(standard.folder, tmp_path, dirs_exist_ok=True)
+    events = next(tmp_path.rglob("events.*"))
+    whole = events.stat().st_size
+    os.truncate(events, whole // 2)
+    history = tmp_path / "results" / "store" / events.name.rpartition(".")[2] / "history.jsonl"
+    before = history.stat().st_mtime - 1  # that is when it was written last
+    os.utime(events, (before, before))
+    succeeded(run(*SMALL, folder=tmp_path))
+    assert events.stat().st_size == whole
 
 
 def test_scalars_have_plain_tags(done: Finished) -> None:

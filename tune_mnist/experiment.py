@@ -27,6 +27,7 @@ from tune_mnist.results.folder import LOGS, TENSORBOARD, check_place, event_file
 from tune_mnist.results.summary import summarise
 from tune_mnist.results.tables import Outcome, Tables, history_frame, points_frame
 from tune_mnist.stopping import Stages
+from tune_mnist.store.regular import changed
 from tune_mnist.store.store import Held, Store
 from tune_mnist.task import Task
 from tune_mnist.tuning.resources import Resources, Room, check_room, slots
@@ -134,10 +135,10 @@ class Experiment:
             board.catch_up(self.look())
 
     def _is_written(self, folder: Path) -> bool:
-        """Whether the same command before left all that this one would."""
-        shown = all(event_file(folder, self.names[run.key], run.key).is_file() for run in self.plan.runs)
-        known = shown and bool(self.task.measures)
-        return known and keeping.is_there(folder, self.asked, partial(self._tables, folder))
+        """Whether the same command before left all that this one would, TensorBoard's files after their last epochs."""
+        shown = {run.key: event_file(folder, self.names[run.key], run.key) for run in self.plan.runs}
+        known = all(changed(path) >= self.store.grown(key) for key, path in shown.items()) and self.task.measures
+        return bool(known) and keeping.is_there(folder, self.asked, partial(self._tables, folder))
 
     def _train_all(self, resources: Resources, cluster: Cluster, screen: _Screen) -> None:
         waiting = Waiting(self.store, resources.epoch_timeout)
